@@ -1,0 +1,47 @@
+//! Whether there is space left on the disk.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::storage::Files;
+
+/// Says when the log must stop taking entries, long before a write could fail.
+#[derive(Debug)]
+pub(crate) struct DiskGuard {
+    min_free_bytes: u64,
+    low: AtomicBool,
+}
+
+impl DiskGuard {
+    pub(crate) fn new(min_free_bytes: u64) -> DiskGuard {
+        DiskGuard {
+            min_free_bytes,
+            low: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn is_low(&self) -> bool {
+        self.low.load(Ordering::Relaxed)
+    }
+
+    /// Measures again. A file system that cannot tell is taken as having space: the next write will tell.
+    pub(crate) fn measure(&self, files: &dyn Files) {
+        let low = files.free_bytes().is_ok_and(|free| free < self.min_free_bytes);
+        self.set_low(low);
+    }
+
+    /// A write was refused for want of space.
+    pub(crate) fn report_full(&self) {
+        self.set_low(true);
+    }
+
+    fn set_low(&self, low: bool) {
+        if self.low.swap(low, Ordering::Relaxed) != low {
+            let min_free_bytes = self.min_free_bytes;
+            if low {
+                tracing::error!(min_free_bytes, "disk space is low: the log takes no entries");
+            } else {
+                tracing::info!("disk space is back: the log takes entries again");
+            }
+        }
+    }
+}

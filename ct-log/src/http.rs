@@ -1,0 +1,112 @@
+//! The log over HTTP: submission by RFC 6962 sections 4.1, 4.2 and 4.7, reads by C2SP static-ct-api, both
+//! under one prefix.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `POST ct/v1/add-chain`, `POST ct/v1/add-pre-chain` | an SCT, once the entry is durable |
+//! | `GET ct/v1/get-roots` | the accepted roots |
+//! | `GET checkpoint` | the newest signed tree head |
+//! | `GET tile/<L>/<N>[.p/<W>]`, `GET tile/data/<N>[.p/<W>]` | a tile inside the published size, else 404 |
+//! | `GET issuer/<sha256>` | an issuer certificate |
+//! | `GET log.v3.json` | what a log list says of this log |
+//!
+//! Whatever can change is `no-store`: caches that kept such answers have made logs contradict themselves.
+
+mod error;
+mod info;
+mod submit;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, Uri};
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+
+use crate::chain::Policy;
+use crate::{Fingerprint, Log, Tile};
+use error::HttpError;
+
+/// Largest request body in bytes. Four certificates of the largest sensible size fit; CT logs for web
+/// certificates take 128 KiB (Sunlight) to 512 KiB (TesseraCT).
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// Most submissions in progress at once; the next is answered 503. Bounds memory and the threads that
+/// check signatures, and is far below the queue that the CA in this process relies on.
+const MAX_SUBMISSIONS: usize = 256;
+
+/// For answers that never change: a week, as other static logs say.
+const IMMUTABLE: &str = "public, max-age=604800, immutable";
+
+/// For answers that change.
+const DYNAMIC: &str = "no-store";
+
+/// What the handlers share.
+#[derive(Clone)]
+struct Service {
+    log: Log,
+    policy: Arc<Policy>,
+    submissions: Arc<Semaphore>,
+}
+
+/// The routes of a log, relative to its prefix: nest the router under the path of the log's origin.
+/// Submissions are taken by `policy`.
+pub fn router(log: Log, policy: Policy) -> Router {
+    let submissions = Arc::new(Semaphore::new(MAX_SUBMISSIONS));
+    Router::new()
+        .route("/ct/v1/add-chain", post(submit::add_chain))
+        .route("/ct/v1/add-pre-chain", post(submit::add_pre_chain))
+        .route("/ct/v1/get-roots", get(submit::get_roots))
+        .route("/checkpoint", get(checkpoint))
+        .route("/tile/{*path}", get(tile))
+        .route("/issuer/{fingerprint}", get(issuer))
+        .route("/log.v3.json", get(info::log_info))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(Service {
+            log,
+            policy: Arc::new(policy),
+            submissions,
+        })
+}
+
+fn headers(content_type: &'static str, caching: &'static str) -> [(HeaderName, &'static str); 2] {
+    [(CONTENT_TYPE, content_type), (CACHE_CONTROL, caching)]
+}
+
+async fn checkpoint(State(service): State<Service>) -> impl IntoResponse {
+    (
+        headers("text/plain; charset=utf-8", DYNAMIC),
+        service.log.checkpoint().to_string(),
+    )
+}
+
+/// The path is read from the request target as it was sent, so that no tile has a second spelling by
+/// percent-encoding.
+async fn tile(State(service): State<Service>, uri: Uri) -> Result<impl IntoResponse, HttpError> {
+    let path = uri.path().strip_prefix('/').ok_or(HttpError::NotFound)?;
+    let tile: Tile = path.parse().map_err(|_| HttpError::NotFound)?;
+    let body = service.log.read_tile(tile).await?.ok_or(HttpError::NotFound)?;
+    Ok((headers("application/octet-stream", IMMUTABLE), body))
+}
+
+async fn issuer(State(service): State<Service>, uri: Uri) -> Result<impl IntoResponse, HttpError> {
+    let name = uri.path().strip_prefix("/issuer/").ok_or(HttpError::NotFound)?;
+    let fingerprint = parse_fingerprint(name).ok_or(HttpError::NotFound)?;
+    let body = service
+        .log
+        .read_issuer(fingerprint)
+        .await?
+        .ok_or(HttpError::NotFound)?;
+    Ok((headers("application/pkix-cert", IMMUTABLE), body))
+}
+
+/// Lower-case hexadecimal only: one certificate, one URL.
+fn parse_fingerprint(name: &str) -> Option<Fingerprint> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(name, &mut digest).ok()?;
+    let fingerprint = Fingerprint::new(digest);
+    (fingerprint.to_string() == name).then_some(fingerprint)
+}

@@ -1,0 +1,102 @@
+//! The one place where an error becomes a status and a message for the client.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, RETRY_AFTER};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use thiserror::Error;
+
+use super::{DYNAMIC, MAX_BODY};
+use crate::chain::ChainError;
+use crate::{StorageError, SubmitError};
+
+/// When to come back if the log cannot say: about what a supervisor needs to restart it.
+const RETRY_LATER: Duration = Duration::from_secs(30);
+
+/// When to come back if too many submissions are in progress.
+const RETRY_SOON: Duration = Duration::from_secs(1);
+
+/// Why a request got no answer. `Display` is what the client reads.
+#[derive(Debug, Error)]
+pub(super) enum HttpError {
+    #[error("the body is larger than {MAX_BODY} bytes")]
+    TooLarge,
+    #[error("the body could not be read to its end")]
+    Body,
+    #[error("the body is not a JSON object with the one member \"chain\", an array of strings")]
+    Json(#[source] serde_json::Error),
+    #[error("certificate {position} of the chain is not base64 (RFC 4648 section 4, padded)")]
+    Base64 {
+        position: usize,
+        #[source]
+        source: base64::DecodeError,
+    },
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error("not found")]
+    NotFound,
+    #[error("too many submissions at once; try again later")]
+    Crowded,
+    #[error(transparent)]
+    Submit(#[from] SubmitError),
+    #[error("the log's storage cannot be read or written")]
+    Storage(#[from] StorageError),
+    #[error("the log is shutting down")]
+    Stopping,
+}
+
+impl From<BytesRejection> for HttpError {
+    fn from(rejection: BytesRejection) -> Self {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Self::TooLarge
+        } else {
+            Self::Body
+        }
+    }
+}
+
+impl HttpError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Body | Self::Json(_) | Self::Base64 { .. } | Self::Chain(_) => StatusCode::BAD_REQUEST,
+            Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Crowded | Self::Submit(_) | Self::Storage(_) | Self::Stopping => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    fn retry_after(&self) -> Duration {
+        match self {
+            Self::Crowded => RETRY_SOON,
+            Self::Submit(SubmitError::Busy { retry_after }) => *retry_after,
+            _ => RETRY_LATER,
+        }
+    }
+}
+
+/// A JSON object with `error_message`, as RFC 6962 section 4 wants it.
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        if let Self::Storage(error) = &self {
+            tracing::error!(?error, "a request met a failing storage");
+        }
+        let status = self.status();
+        let body = Json(json!({ "error_message": self.to_string() }));
+        let mut response = (status, [(CACHE_CONTROL, DYNAMIC)], body).into_response();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            // Whole seconds, rounded up: zero would invite a busy loop.
+            let seconds = self.retry_after().as_millis().div_ceil(1000).max(1);
+            if let Ok(seconds) = seconds.to_string().parse() {
+                response.headers_mut().insert(RETRY_AFTER, seconds);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,158 @@
+//! The log's key pair: ECDSA on P-256 with SHA-256 (RFC 6962 section 2.1.4).
+
+use std::fmt;
+
+use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
+};
+use const_oid::db::rfc5912::{ID_EC_PUBLIC_KEY, SECP_256_R_1};
+use der::Decode;
+use spki::SubjectPublicKeyInfoRef;
+use zeroize::Zeroizing;
+
+use crate::leaf::LogId;
+use crate::tree::sha256;
+
+/// A key that cannot be used for a log, or an operation of the cryptographic library that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not a `SubjectPublicKeyInfo` with an uncompressed point on P-256.
+    #[error("the log's public key must be an ECDSA key on P-256 (SubjectPublicKeyInfo, DER)")]
+    PublicKey,
+    /// Not a PKCS #8 private key on P-256.
+    #[error("the log's private key must be an ECDSA key on P-256 (PKCS #8, DER)")]
+    PrivateKey,
+    /// Key generation failed.
+    #[error("the log's key could not be generated")]
+    Generate,
+    /// Signing failed.
+    #[error("the log's key could not sign")]
+    Sign,
+}
+
+/// A signature that the log's key did not make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature was not made by the log's key")]
+pub struct SignatureError;
+
+/// The log's public key and its id.
+#[derive(Clone)]
+pub struct LogPublicKey {
+    spki_der: Vec<u8>,
+    log_id: LogId,
+    key: ParsedPublicKey,
+}
+
+impl LogPublicKey {
+    /// A public key from its `SubjectPublicKeyInfo`, DER.
+    ///
+    /// # Errors
+    /// Another algorithm or curve, a compressed or invalid point, or not DER.
+    pub fn from_spki_der(der: &[u8]) -> Result<LogPublicKey, KeyError> {
+        let spki = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyError::PublicKey)?;
+        spki.algorithm
+            .assert_oids(ID_EC_PUBLIC_KEY, SECP_256_R_1)
+            .map_err(|_| KeyError::PublicKey)?;
+        let point = spki.subject_public_key.as_bytes().ok_or(KeyError::PublicKey)?;
+        if point.first() != Some(&0x04) {
+            return Err(KeyError::PublicKey);
+        }
+        let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).map_err(|_| KeyError::PublicKey)?;
+        Ok(LogPublicKey {
+            spki_der: der.to_vec(),
+            log_id: LogId::new(sha256(der)),
+            key,
+        })
+    }
+
+    /// The `SubjectPublicKeyInfo`, DER.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki_der
+    }
+
+    /// SHA-256 of [`LogPublicKey::spki_der`].
+    pub fn log_id(&self) -> LogId {
+        self.log_id
+    }
+
+    /// Checks an ECDSA signature (DER) with SHA-256 over `message`.
+    ///
+    /// # Errors
+    /// This key did not make the signature over this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        self.key
+            .verify_sig(message, signature)
+            .map_err(|_| SignatureError)
+    }
+}
+
+impl fmt::Debug for LogPublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogPublicKey({})", self.log_id)
+    }
+}
+
+/// The log's private key. It signs SCTs and checkpoints and nothing else.
+pub struct LogKey {
+    pair: EcdsaKeyPair,
+    public: LogPublicKey,
+}
+
+impl LogKey {
+    /// A new random key.
+    ///
+    /// # Errors
+    /// The random generator failed.
+    pub fn generate() -> Result<LogKey, KeyError> {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).map_err(|_| KeyError::Generate)?;
+        LogKey::from_pair(pair)
+    }
+
+    /// A key from its PKCS #8 form, DER.
+    ///
+    /// # Errors
+    /// Not a P-256 key, or not PKCS #8.
+    pub fn from_pkcs8_der(der: &[u8]) -> Result<LogKey, KeyError> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der)
+            .map_err(|_| KeyError::PrivateKey)?;
+        LogKey::from_pair(pair)
+    }
+
+    fn from_pair(pair: EcdsaKeyPair) -> Result<LogKey, KeyError> {
+        let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::PublicKey)?;
+        let public = LogPublicKey::from_spki_der(spki.as_ref())?;
+        Ok(LogKey { pair, public })
+    }
+
+    /// The PKCS #8 form, DER; wiped from memory when dropped.
+    ///
+    /// # Errors
+    /// The library could not encode the key.
+    pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let document = self.pair.to_pkcs8v1().map_err(|_| KeyError::PrivateKey)?;
+        Ok(Zeroizing::new(document.as_ref().to_vec()))
+    }
+
+    /// The public half.
+    pub fn public(&self) -> &LogPublicKey {
+        &self.public
+    }
+
+    /// An ECDSA signature (DER) with SHA-256 over `message`.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let signature = self
+            .pair
+            .sign(&SystemRandom::new(), message)
+            .map_err(|_| KeyError::Sign)?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+impl fmt::Debug for LogKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogKey { pair: _, public } = self;
+        write!(f, "LogKey(log id {}, private key elided)", public.log_id)
+    }
+}

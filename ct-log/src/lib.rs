@@ -1,0 +1,72 @@
+//! A Certificate Transparency log: durable, static-ct-api, embeddable.
+//!
+//! [`Log`] is all that a CA needs: [`Log::submit`] turns a [`PendingEntry`] into an [`Sct`] that is worth something, because the
+//! entry is on the disk before the SCT exists. [`http`] serves the log to others, [`chain`] decides what others may submit,
+//! [`check`] audits what a log publishes.
+//!
+//! An entry goes through one queue to one thread, the sequencer. It takes whatever waits, appends it to the tree, writes one
+//! record to the write-ahead log, and wakes the submitters when the record is durable. Behind it a keeper stores full tiles
+//! and deletes the write-ahead log that they replace, and a publisher signs checkpoints. A log starts by recovery only,
+//! whatever ended it.
+//!
+//! # Invariants
+//!
+//! They hold through `kill -9`, power cuts, full disks and failing writes; the tests name them.
+//!
+//! - C1: no two published checkpoints contradict each other.
+//! - C2: an entry whose SCT left the log is in the log for good, at that index, with that time and those bytes.
+//! - C3: no SCT is signed before its entry is durable.
+//! - C4: the time of checkpoints strictly increases and is never before that of an entry below them.
+//! - C5: the index in an SCT is the entry's position; the leaf that is hashed is the leaf that is signed.
+//! - C6: for every published checkpoint each of its tiles can be read, partial ones too.
+//! - C7: a tile never changes, and nothing beyond the published checkpoint can be read.
+//! - C8: every issuer an entry names was stored before the entry.
+//! - C9: entries hash to tiles, tiles to the root; an entry that is decoded and encoded again is the same bytes.
+//! - C10: a log never comes back smaller than it was published or acknowledged; rather it does not come back.
+//! - C11: a recent duplicate from outside gets the same SCT; two at once get one entry.
+//!
+//! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
+//! end, because only recovery can tell what is durable.
+
+pub mod chain;
+pub mod check;
+pub mod checkpoint;
+mod clock;
+mod failure;
+mod guard;
+pub mod http;
+mod issuers;
+mod keeper;
+pub mod key;
+pub mod leaf;
+mod log;
+mod pool;
+mod publish;
+mod recent;
+mod running;
+pub mod sct;
+mod sequencer;
+mod settings;
+mod storage;
+mod submission;
+#[cfg(test)]
+mod tests;
+pub mod tile;
+pub mod tree;
+mod wire;
+
+pub use checkpoint::{Checkpoint, Origin};
+pub use failure::WriteFailure;
+pub use issuers::IssuerChain;
+pub use key::{LogKey, LogPublicKey};
+pub use leaf::{Entry, Fingerprint, LeafIndex, LogId, PendingEntry, SequencedEntry, UnixMillis};
+pub use log::Log;
+pub use sct::Sct;
+pub use settings::LogSettings;
+pub use storage::{OpenError, Sequenced, StorageError};
+pub use submission::{SubmitError, Submitter, Unavailable};
+pub use tile::{Tile, TileKind};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExamples;

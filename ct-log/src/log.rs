@@ -1,0 +1,309 @@
+//! The handle that everybody uses.
+
+use std::sync::{Arc, PoisonError};
+use std::{fmt, io};
+
+use tokio::sync::oneshot;
+
+use crate::checkpoint::Origin;
+use crate::clock::SystemClock;
+use crate::failure::WriteFailure;
+use crate::issuers::{self, IssuerChain, Issuers};
+use crate::key::{LogKey, LogPublicKey};
+use crate::leaf::{EntryTooLarge, Fingerprint, MAX_ENTRY_BYTES, PendingEntry};
+use crate::pool::Waiting;
+use crate::recent::Recent;
+use crate::running::{Platform, Running, Shared};
+use crate::sct::Sct;
+use crate::settings::LogSettings;
+use crate::storage::{
+    self, Directory, LockError, Memory, OpenError, Sequenced, StorageError, Store, read_stored_tile,
+};
+use crate::submission::{SubmitError, Submitter, Unavailable};
+use crate::tile::Tile;
+
+/// A Certificate Transparency log. Cheap to clone; all clones are the same log. When the last one goes, the log is shut down
+/// as by [`Log::shutdown`].
+#[derive(Clone)]
+pub struct Log {
+    open: Arc<Open>,
+}
+
+struct Open {
+    running: Running,
+    issuers: Issuers,
+    recent: Recent,
+}
+
+impl Log {
+    /// Birth: makes a log in an empty directory, which is created if need be. To be called only by the action that generated
+    /// the key: a log that is created twice for one key is a fork.
+    ///
+    /// # Errors
+    /// The directory is not empty, or cannot be written.
+    pub fn create(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        std::fs::create_dir_all(&settings.directory).map_err(storage::io_error("create the directory"))?;
+        let platform = directory_platform(&settings)?;
+        let names = platform
+            .files
+            .names(".")
+            .map_err(storage::io_error("list the directory"))?;
+        if names.iter().any(|name| name != "lock") {
+            return Err(OpenError::Exists {
+                directory: settings.directory,
+            });
+        }
+        storage::create(
+            &Store::new(Arc::clone(&platform.files)),
+            &settings.origin,
+            &key,
+            platform.clock.now(),
+        )?;
+        sync_parent(&settings.directory).map_err(storage::io_error("create the directory"))?;
+        Log::start(platform, settings, key)
+    }
+
+    /// Opens an existing log. This is recovery, whatever ended the log before, and returns once a fresh checkpoint is published.
+    ///
+    /// # Errors
+    /// There is no log in the directory, it is another key's, it is open already, it is damaged, or the clock is behind.
+    pub fn open(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        let platform = directory_platform(&settings)?;
+        Log::start(platform, settings, key)
+    }
+
+    /// A log that lives as long as the process: the same code on files in memory.
+    ///
+    /// # Errors
+    /// The key cannot sign.
+    pub fn in_memory(origin: Origin, key: LogKey) -> Result<Log, OpenError> {
+        let platform = Platform {
+            files: Arc::new(Memory::new()),
+            clock: Arc::new(SystemClock),
+            lock: None,
+        };
+        storage::create(
+            &Store::new(Arc::clone(&platform.files)),
+            &origin,
+            &key,
+            platform.clock.now(),
+        )?;
+        Log::start(platform, LogSettings::new("", origin), key)
+    }
+
+    pub(crate) fn start(platform: Platform, settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        let running = Running::start(platform, settings, key)?;
+        let (issuers, recent) = (Issuers::new(), Recent::new());
+        Ok(Log {
+            open: Arc::new(Open {
+                running,
+                issuers,
+                recent,
+            }),
+        })
+    }
+
+    /// The log's public key and id.
+    pub fn public_key(&self) -> &LogPublicKey {
+        self.shared().key.public()
+    }
+
+    /// The log's name in its checkpoints.
+    pub fn origin(&self) -> &Origin {
+        &self.shared().origin
+    }
+
+    /// Stores issuer certificates and gives the value that entries carry. `chain` is DER, the leaf's issuer first, the root
+    /// last. Blocks on the disk the first time it sees a certificate.
+    ///
+    /// # Errors
+    /// The write failed, or the log is shut down. After a failed write, unless for want of space, the log is poisoned.
+    pub fn store_issuers(&self, chain: &[&[u8]]) -> Result<IssuerChain, StorageError> {
+        let shared = self.shared();
+        let stored = self.open.issuers.store(&shared.store, chain);
+        stored.map_err(|source| {
+            let refused = source.kind() == io::ErrorKind::InvalidInput || shared.pool.is_closed();
+            if !refused && !storage::is_full(&source) {
+                let copy = io::Error::new(source.kind(), source.to_string());
+                shared.fail("store an issuer", copy);
+            }
+            StorageError {
+                doing: "store an issuer",
+                source,
+            }
+        })
+    }
+
+    /// Logs an entry: sequenced and durable before this returns. Dropped early, the entry may be logged nevertheless.
+    ///
+    /// # Errors
+    /// See [`SubmitError`]. Only after [`SubmitError::Unavailable`] the entry may be in the log all the same.
+    pub async fn submit(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+        if from == Submitter::Internal {
+            return self.sequence(entry, from).await;
+        }
+        let answer = self.open.recent.answer(entry.entry());
+        // A task of its own: an impatient submitter must not undo what a concurrent duplicate waits for.
+        let log = self.clone();
+        let submission = async move {
+            let sct = answer.get_or_try_init(|| log.sequence(entry, from)).await;
+            sct.cloned()
+        };
+        tokio::spawn(submission)
+            .await
+            .unwrap_or(Err(SubmitError::Unavailable))
+    }
+
+    async fn sequence(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+        let shared = self.shared();
+        if entry.weight() > MAX_ENTRY_BYTES {
+            return Err(EntryTooLarge.into());
+        }
+        if shared.guard.is_low() {
+            return Err(SubmitError::DiskFull);
+        }
+        let entry = Arc::new(entry);
+        let (answer, sequenced) = oneshot::channel();
+        shared.pool.push(Waiting {
+            entry: Arc::clone(&entry),
+            from,
+            answer,
+        })?;
+        let sequenced: Sequenced = sequenced.await.unwrap_or(Err(SubmitError::Unavailable))?;
+        Sct::sign(entry.entry(), &sequenced, &shared.key).map_err(|error| {
+            tracing::error!(%error, index = sequenced.position().index.get(), "cannot sign an SCT");
+            SubmitError::Unavailable
+        })
+    }
+
+    /// Whether the log takes entries now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn health(&self) -> Result<(), Unavailable> {
+        let shared = self.shared();
+        if let Some(failure) = shared.failure.get() {
+            return Err(failure.into());
+        }
+        if shared.pool.is_closed() {
+            return Err(Unavailable::ShutDown);
+        }
+        if shared.guard.is_low() {
+            Err(Unavailable::DiskFull)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Number of durable entries. The published checkpoint may be a little behind.
+    pub fn size(&self) -> u64 {
+        self.shared().durable.head().size
+    }
+
+    /// The newest published checkpoint, a signed note.
+    pub fn checkpoint(&self) -> Arc<str> {
+        Arc::clone(&self.shared().published().note)
+    }
+
+    /// A tile of hashes or entries, or nothing if the published checkpoint does not cover it (C7). A partial tile can be read
+    /// at every width, also when the full one exists.
+    ///
+    /// # Errors
+    /// A tile that must be there could not be read.
+    pub async fn read_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StorageError> {
+        let shared = self.shared();
+        if tile.tree_size() > shared.published().checkpoint.size() {
+            return Ok(None);
+        }
+        // The keeper removes a tile from the tail only once it is on disk: it is in one of the two.
+        let held = shared
+            .tail
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .read(tile);
+        if held.is_some() {
+            return Ok(held);
+        }
+        self.blocking("read a tile", move |store| {
+            read_stored_tile(store, tile).map(Some)
+        })
+        .await
+    }
+
+    /// An issuer certificate (DER), or nothing if the log has none of that fingerprint.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = issuers::path(&fingerprint);
+        self.blocking("read an issuer", move |store| store.read(&path))
+            .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&Store) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let shared = Arc::clone(self.shared());
+        let read = tokio::task::spawn_blocking(move || read(&shared.store)).await;
+        read.unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| StorageError { doing, source })
+    }
+
+    /// Takes no more entries, works off those that wait, stores full tiles, publishes a last checkpoint and releases the
+    /// directory. Reads go on.
+    pub async fn shutdown(&self) {
+        let open = Arc::clone(&self.open);
+        let stop = move || {
+            open.running.shared.pool.close();
+            open.issuers.close();
+            open.running.stop();
+        };
+        let stopped = tokio::task::spawn_blocking(stop).await;
+        if stopped.is_err() {
+            tracing::error!("the log could not be shut down in order; recovery will do the rest");
+        }
+    }
+
+    /// Resolves when a write failed and the log poisoned itself. The process should end then: only a restart helps.
+    pub async fn failed(&self) -> WriteFailure {
+        self.shared().failure.wait().await
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.open.running.shared
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Log({}, {})", self.origin(), self.public_key().log_id())
+    }
+}
+
+fn directory_platform(settings: &LogSettings) -> Result<Platform, OpenError> {
+    let directory = Directory::new(&settings.directory);
+    let lock = directory.lock().map_err(|error| match error {
+        LockError::Held => OpenError::Locked {
+            directory: settings.directory.clone(),
+        },
+        LockError::Missing => OpenError::Missing {
+            directory: settings.directory.clone(),
+        },
+        LockError::Io(error) => storage::io_error("lock the directory")(error),
+    })?;
+    Ok(Platform {
+        files: Arc::new(directory),
+        clock: Arc::new(SystemClock),
+        lock: Some(lock),
+    })
+}
+
+fn sync_parent(directory: &std::path::Path) -> io::Result<()> {
+    let absolute = std::path::absolute(directory)?;
+    match absolute.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,145 @@
+//! The thread that signs checkpoints of the durable tree.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::checkpoint::Checkpoint;
+use crate::key::KeyError;
+use crate::leaf::UnixMillis;
+use crate::running::Shared;
+use crate::storage::{Head, is_full};
+
+/// Shortest time between two checkpoints of a growing log.
+const GROWING: Duration = Duration::from_millis(100);
+
+/// Longest time between two checkpoints: a reader sees that the log lives.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The durable tree, and whether the log is shutting down.
+#[derive(Debug)]
+pub(crate) struct Durable {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    head: Head,
+    stopping: Stopping,
+    /// Whether the publisher waits for the tree to grow. Otherwise it waits for time to pass, and is not woken by every batch.
+    idle: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    Yes,
+}
+
+/// The newest checkpoint. It is in the directory already.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) note: Arc<str>,
+}
+
+impl Durable {
+    pub(crate) fn new(head: Head) -> Durable {
+        Durable {
+            state: Mutex::new(State {
+                head,
+                stopping: Stopping::No,
+                idle: false,
+            }),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.state().head
+    }
+
+    pub(crate) fn advance(&self, head: Head) {
+        let mut state = self.state();
+        state.head = head;
+        if std::mem::take(&mut state.idle) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Makes the publisher sign a last checkpoint and return.
+    pub(crate) fn stop(&self) {
+        self.state().stopping = Stopping::Yes;
+        self.changed.notify_one();
+    }
+
+    /// Waits until a checkpoint is due.
+    fn wait(&self, published: u64, last: Instant) -> (Head, Stopping) {
+        let mut state = self.state();
+        loop {
+            state.idle = state.head.size <= published;
+            let interval = if state.idle { IDLE } else { GROWING };
+            let left = interval.saturating_sub(last.elapsed());
+            if state.stopping == Stopping::Yes || left.is_zero() {
+                return (state.head, state.stopping);
+            }
+            state = self
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Why a checkpoint was not published.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PublishError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Publishes until the log stops. A log that failed publishes no more.
+pub(crate) fn run(shared: &Shared) {
+    loop {
+        let last = Instant::now();
+        let (head, stopping) = shared.durable.wait(shared.published().checkpoint.size(), last);
+        if shared.failure.is_set() {
+            return;
+        }
+        match publish(shared, &head) {
+            Ok(()) => {}
+            Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),
+            Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
+            Err(PublishError::Key(error)) => {
+                return shared.fail("sign a checkpoint", io::Error::other(error));
+            }
+        }
+        if stopping == Stopping::Yes {
+            return;
+        }
+    }
+}
+
+/// Signs that tree, which is durable, and shows it to readers once it is in the directory. Its time is later than that of
+/// every checkpoint before, and not before any of its entries (C4).
+pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> {
+    let before = shared.published().checkpoint.timestamp();
+    let after = UnixMillis::new(before.get().saturating_add(1));
+    let timestamp = shared.clock.now().max(after).max(head.timestamp);
+    let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
+    let note = checkpoint.sign(&shared.origin, &shared.key)?;
+    shared.store.replace("checkpoint", note.as_bytes())?;
+    shared.set_published(Published {
+        checkpoint,
+        note: note.into(),
+    });
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! Recent external submissions, so that the same certificate gets the same SCT again (C11).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::OnceCell;
+
+use crate::leaf::Entry;
+use crate::sct::Sct;
+use crate::tree::sha256_parts;
+
+/// Most submissions that are remembered, about 200 bytes each. It must exceed the external share of the queue, or two
+/// concurrent duplicates could miss each other.
+const MAX_RECENT: usize = 8192;
+
+/// SHA-256 of what makes two submissions the same: all 256 bits, because a collision would yield an SCT for another entry.
+type Identity = [u8; 32];
+
+/// The SCT of a submission, once it has one. Whoever comes meanwhile waits for the same.
+pub(crate) type Answer = Arc<OnceCell<Sct>>;
+
+/// Bounded: the oldest are forgotten. A forgotten duplicate gets a second entry, which is allowed.
+#[derive(Debug)]
+pub(crate) struct Recent {
+    answers: Mutex<(HashMap<Identity, Answer>, VecDeque<Identity>)>,
+}
+
+impl Recent {
+    pub(crate) fn new() -> Recent {
+        Recent {
+            answers: Mutex::new((HashMap::new(), VecDeque::new())),
+        }
+    }
+
+    /// The answer that all submissions of this entry share.
+    pub(crate) fn answer(&self, entry: &Entry) -> Answer {
+        let identity = identity(entry);
+        let mut recent = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (answers, order) = &mut *recent;
+        if let Some(answer) = answers.get(&identity) {
+            return Arc::clone(answer);
+        }
+        if order.len() >= MAX_RECENT
+            && let Some(oldest) = order.pop_front()
+        {
+            answers.remove(&oldest);
+        }
+        let answer = Answer::default();
+        answers.insert(identity, Arc::clone(&answer));
+        order.push_back(identity);
+        answer
+    }
+}
+
+fn identity(entry: &Entry) -> Identity {
+    match entry {
+        Entry::Certificate { der } => sha256_parts(&[&[0], der]),
+        Entry::Precertificate {
+            issuer_key_hash, tbs, ..
+        } => sha256_parts(&[&[1], issuer_key_hash, tbs]),
+    }
+}

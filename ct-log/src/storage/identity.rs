@@ -1,0 +1,98 @@
+//! Which log a directory holds.
+
+use std::io;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::checkpoint::Origin;
+use crate::key::LogPublicKey;
+use crate::leaf::{LogId, UnixMillis};
+
+use super::recovery::{OpenError, corrupt, io_error};
+use super::store::Store;
+
+const VERSION: u32 = 1;
+
+/// The contents of `log.json`, written once when the log is created.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Identity {
+    version: u32,
+    /// Hexadecimal.
+    log_id: String,
+    /// `SubjectPublicKeyInfo`, DER in base64: an auditor needs nothing besides the directory.
+    public_key: String,
+    origin: String,
+    /// Milliseconds since 1970.
+    created: u64,
+}
+
+impl Identity {
+    pub(crate) const PATH: &str = "log.json";
+
+    pub(crate) fn new(key: &LogPublicKey, origin: &Origin, created: UnixMillis) -> Identity {
+        Identity {
+            version: VERSION,
+            log_id: key.log_id().to_string(),
+            public_key: STANDARD.encode(key.spki_der()),
+            origin: origin.to_string(),
+            created: created.get(),
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> io::Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Reads it. [`OpenError::Missing`] has no directory yet; the caller knows it.
+    pub(crate) fn read(store: &Store) -> Result<Identity, OpenError> {
+        let json = store.read(Identity::PATH).map_err(io_error("read log.json"))?;
+        let json = json.ok_or(OpenError::Missing {
+            directory: PathBuf::new(),
+        })?;
+        let identity: Identity =
+            serde_json::from_slice(&json).map_err(|error| corrupt(format!("log.json: {error}")))?;
+        if identity.version != VERSION {
+            return Err(corrupt(format!(
+                "log.json has version {}, not {VERSION}",
+                identity.version
+            )));
+        }
+        Ok(identity)
+    }
+
+    /// The key and name that the directory itself claims: enough for an auditor, not for a writer.
+    pub(crate) fn claimed(&self) -> Result<(LogPublicKey, Origin), OpenError> {
+        let spki = STANDARD.decode(&self.public_key).unwrap_or_default();
+        let key = LogPublicKey::from_spki_der(&spki);
+        let key = key.map_err(|error| corrupt(format!("log.json: {error}")))?;
+        let origin = Origin::new(&*self.origin);
+        let origin = origin.map_err(|error| corrupt(format!("log.json: {error}")))?;
+        self.check(key.log_id(), &origin)?;
+        Ok((key, origin))
+    }
+
+    /// Refuses the log of another key or name.
+    pub(crate) fn check(&self, log_id: LogId, origin: &Origin) -> Result<(), OpenError> {
+        if self.log_id != log_id.to_string() {
+            let found = self.log_id.clone();
+            return Err(OpenError::OtherKey {
+                found,
+                expected: log_id.to_string(),
+            });
+        }
+        if self.origin != origin.as_str() {
+            let found = self.origin.clone();
+            return Err(OpenError::OtherOrigin {
+                found,
+                expected: origin.clone(),
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! A log directory as an auditor sees it: the reading half of recovery. Takes no lock and writes nothing, so the log may be
+//! running meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::checkpoint::{Checkpoint, Origin};
+use crate::issuers;
+use crate::key::LogPublicKey;
+use crate::leaf::Fingerprint;
+use crate::tile::Tile;
+
+use super::StorageError;
+use super::files::Directory;
+use super::identity::Identity;
+use super::recovery::{OpenError, corrupt, io_error, read_checkpoint, segments};
+use super::replay::Replay;
+use super::store::Store;
+use super::tail::{Tail, read_stored_tile};
+
+/// What a directory held when it was read.
+pub(crate) struct StoredLog {
+    store: Store,
+    key: LogPublicKey,
+    origin: Origin,
+    note: String,
+    published: Checkpoint,
+    tail: Tail,
+}
+
+impl StoredLog {
+    /// Reads the identity, the last published checkpoint, and the entries that are in no full tile yet.
+    pub(crate) fn read(directory: &Path) -> Result<StoredLog, OpenError> {
+        let store = Store::new(Arc::new(Directory::new(directory)));
+        let identity = Identity::read(&store).map_err(|error| error.in_directory(directory))?;
+        let (key, origin) = identity.claimed()?;
+        let (note, published) = read_checkpoint(&store, &origin, &key)?;
+        let segments = segments(&store)?;
+        let mut replay = Replay::begin(&store, key.log_id(), published, &segments)?;
+        let mut completed = Vec::new();
+        for number in &segments {
+            completed.extend(replay.segment(*number)?);
+        }
+        let (mut tail, ..) = replay.finish()?;
+        for full in &completed {
+            // Recovery stores a tile that is missing, and refuses one that is different.
+            let path = full.tile.to_string();
+            let stored = store.read(&path).map_err(io_error("read a tile"))?;
+            if stored.is_some_and(|stored| stored != *full.bytes) {
+                return Err(corrupt(format!("{path} differs from the write-ahead log")));
+            }
+        }
+        tail.hold(&completed);
+        Ok(StoredLog {
+            store,
+            key,
+            origin,
+            note,
+            published,
+            tail,
+        })
+    }
+
+    /// The name that the directory claims.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The key that the directory claims.
+    pub(crate) fn public_key(&self) -> &LogPublicKey {
+        &self.key
+    }
+
+    /// The last published note.
+    pub(crate) fn checkpoint(&self) -> &str {
+        &self.note
+    }
+
+    /// As [`Log::read_tile`](crate::Log::read_tile).
+    pub(crate) fn read_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StorageError> {
+        if tile.tree_size() > self.published.size() {
+            return Ok(None);
+        }
+        if let Some(held) = self.tail.read(tile) {
+            return Ok(Some(held));
+        }
+        let stored = read_stored_tile(&self.store, tile);
+        stored.map(Some).map_err(|source| StorageError {
+            doing: "read a tile",
+            source,
+        })
+    }
+
+    /// As [`Log::read_issuer`](crate::Log::read_issuer).
+    pub(crate) fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
+        let read = self.store.read(&issuers::path(&fingerprint));
+        read.map_err(|source| StorageError {
+            doing: "read an issuer",
+            source,
+        })
+    }
+}

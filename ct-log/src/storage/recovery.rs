@@ -1,0 +1,301 @@
+//! How a log starts: always from what is on disk, always the same way, whatever ended it.
+//!
+//! 1. Who is it: identity and last checkpoint, against the key and origin at hand.
+//! 2. The tree at the first record of the write-ahead log, from full tiles; its root must be the one the record names.
+//! 3. Replay. Every entry, root and link is checked. What follows the last good record is a torn write only if no record of
+//!    this log follows it, and only if the published tree is covered; anything else is corruption, and the log does not start.
+//! 4. The clock.
+//! 5. A new segment with all entries that are not in full tiles: nothing is trusted that this process did not write and sync.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand;
+
+use crate::checkpoint::{Checkpoint, CheckpointError, Origin};
+use crate::key::{KeyError, LogKey, LogPublicKey};
+use crate::leaf::UnixMillis;
+use crate::publish::Published;
+use crate::tile::{FULL_WIDTH, Tile, TileKind};
+use crate::tree::{Frontier, empty_root};
+
+use super::Head;
+use super::identity::Identity;
+use super::record::{Chain, Header, Kind, RecordBuffer};
+use super::replay::Replay;
+use super::store::Store;
+use super::tail::{FullTile, Tail};
+use super::wal::{Wal, WalStart, segment_path};
+
+/// How far the clock may be behind the log's last timestamp, in milliseconds: what a step of NTP corrects.
+pub(crate) const CLOCK_TOLERANCE_MS: u64 = 2_000;
+
+const CHECKPOINT: &str = "checkpoint";
+
+/// Why a log was not created or opened. Nothing was changed that matters.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The lock is held.
+    #[error("the log in {} is open in another process; stop that one first", directory.display())]
+    Locked {
+        /// The log's directory.
+        directory: PathBuf,
+    },
+    /// [`Log::create`](crate::Log::create) in a directory that is not empty.
+    #[error("{} is not empty; a new log needs an empty directory of its own", directory.display())]
+    Exists {
+        /// The log's directory.
+        directory: PathBuf,
+    },
+    /// [`Log::open`](crate::Log::open) of a directory without a log.
+    #[error(
+        "there is no log in {}, but its key exists: restore the directory, or start a new log with a new key",
+        directory.display()
+    )]
+    Missing {
+        /// The log's directory.
+        directory: PathBuf,
+    },
+    /// The directory holds the log of another key.
+    #[error("the directory holds the log with id {found}, not that of the key, {expected}")]
+    OtherKey {
+        /// Log id of the directory, hexadecimal.
+        found: String,
+        /// Log id of the key, hexadecimal.
+        expected: String,
+    },
+    /// The directory holds the log of another name.
+    #[error("the directory holds the log named {found}, not {expected}")]
+    OtherOrigin {
+        /// Origin in the directory.
+        found: String,
+        /// Origin in the settings.
+        expected: Origin,
+    },
+    /// The clock is behind the log's last timestamp.
+    #[error("the clock is {behind_ms} ms behind the log's last timestamp; set the clock, then start again")]
+    ClockBehind {
+        /// By how much, in milliseconds.
+        behind_ms: u64,
+    },
+    /// The directory does not hold what the log wrote.
+    #[error("the log is damaged and was left as it is: {what}; restore it from a copy")]
+    Corrupt {
+        /// What does not fit.
+        what: String,
+    },
+    /// The operating system refused.
+    #[error("the log's storage failed: could not {doing}")]
+    Io {
+        /// What was tried.
+        doing: &'static str,
+        /// The refusal.
+        #[source]
+        source: io::Error,
+    },
+    /// The key could not sign, or the random generator failed.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl OpenError {
+    /// The same error with the directory that the storage does not know.
+    pub(crate) fn in_directory(self, directory: &Path) -> OpenError {
+        match self {
+            OpenError::Missing { .. } => OpenError::Missing {
+                directory: directory.to_owned(),
+            },
+            error => error,
+        }
+    }
+}
+
+pub(crate) fn corrupt(what: impl Into<String>) -> OpenError {
+    OpenError::Corrupt { what: what.into() }
+}
+
+/// For `map_err`: an error of the operating system, with what was tried.
+pub(crate) fn io_error(doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+    move |source| OpenError::Io { doing, source }
+}
+
+/// Writes a log without entries. Its identity comes last: without it there is no log.
+pub(crate) fn create(store: &Store, origin: &Origin, key: &LogKey, now: UnixMillis) -> Result<(), OpenError> {
+    let identity = Identity::new(key.public(), origin, now);
+    let checkpoint = Checkpoint::new(0, empty_root(), now).sign(origin, key)?;
+    let chain = Chain {
+        log_id: key.public().log_id(),
+        epoch: 0,
+        incarnation: incarnation()?,
+        number: 0,
+        previous: [0; 32],
+    };
+    let head = Head {
+        size: 0,
+        root: empty_root(),
+        timestamp: now,
+    };
+    let header = Header {
+        kind: Kind::Snapshot,
+        chain,
+        first_index: 0,
+        previous_root: empty_root(),
+        head,
+    };
+    let written = || {
+        store.make_directories()?;
+        Wal::begin(store, 0, header, RecordBuffer::new())?;
+        store.put_immutable(&[(CHECKPOINT.to_owned(), checkpoint.as_bytes())])?;
+        store.put_immutable(&[(Identity::PATH.to_owned(), &identity.to_json()?)])
+    };
+    written().map_err(io_error("create the log"))
+}
+
+/// A log that is ready to take entries.
+pub(crate) struct Recovered {
+    pub(crate) tail: Tail,
+    pub(crate) frontier: Frontier,
+    pub(crate) head: Head,
+    /// What was published last.
+    pub(crate) published: Published,
+    pub(crate) wal: WalStart,
+}
+
+/// What recovery needs to know besides the directory.
+pub(crate) struct Recovery<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) origin: &'a Origin,
+    pub(crate) key: &'a LogPublicKey,
+    pub(crate) now: UnixMillis,
+}
+
+impl Recovery<'_> {
+    /// Runs all steps. Run again after any failure, it does the same again.
+    pub(crate) fn run(&self) -> Result<Recovered, OpenError> {
+        Identity::read(self.store)?.check(self.key.log_id(), self.origin)?;
+        let (note, published) = read_checkpoint(self.store, self.origin, self.key)?;
+        self.store
+            .make_directories()
+            .map_err(io_error("make the directories"))?;
+        self.store.clear_temporaries().map_err(io_error("empty tmp/"))?;
+        let segments = segments(self.store)?;
+        let mut replay = Replay::begin(self.store, self.key.log_id(), published, &segments)?;
+        for number in &segments {
+            let completed = replay.segment(*number)?;
+            let files: Vec<_> = completed.iter().map(FullTile::file).collect();
+            self.store
+                .put_immutable(&files)
+                .map_err(io_error("store full tiles"))?;
+        }
+        let (tail, head, chain) = replay.finish()?;
+        self.refuse_tiles_beyond(head.size)?;
+        self.check_clock(head.timestamp.max(published.timestamp()))?;
+        let wal = self.begin_segment(&segments, chain, &tail, head)?;
+        let frontier = tail.frontier();
+        let published = Published {
+            checkpoint: published,
+            note: note.into(),
+        };
+        Ok(Recovered {
+            tail,
+            frontier,
+            head,
+            published,
+            wal,
+        })
+    }
+
+    /// A full tile is made of durable entries only. One with entries after the last means that the write-ahead log is older
+    /// than the tiles; to go on would be a fork.
+    fn refuse_tiles_beyond(&self, size: u64) -> Result<(), OpenError> {
+        for kind in [TileKind::Entries, TileKind::Hashes { level: 0 }] {
+            let Some(tile) = Tile::full(kind, size / u64::from(FULL_WIDTH)) else {
+                continue;
+            };
+            let path = tile.to_string();
+            if self.store.read(&path).map_err(io_error("read a tile"))?.is_some() {
+                return Err(corrupt(format!(
+                    "only {size} entries are left, but {path} holds more"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_clock(&self, last: UnixMillis) -> Result<(), OpenError> {
+        let behind_ms = last.get().saturating_sub(self.now.get());
+        if behind_ms > CLOCK_TOLERANCE_MS {
+            Err(OpenError::ClockBehind { behind_ms })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the entries that are in no full tile to a new segment, and then removes all others.
+    fn begin_segment(
+        &self,
+        old: &[u64],
+        chain: Chain,
+        tail: &Tail,
+        head: Head,
+    ) -> Result<WalStart, OpenError> {
+        let base = tail.full_frontier();
+        let chain = Chain {
+            epoch: chain.epoch.saturating_add(1),
+            incarnation: incarnation()?,
+            ..chain
+        };
+        let header = Header {
+            kind: Kind::Snapshot,
+            chain,
+            first_index: base.size(),
+            previous_root: base.root(),
+            head,
+        };
+        let mut snapshot = RecordBuffer::new();
+        snapshot.body_mut().extend_from_slice(tail.partial_entries());
+        let number = old.last().map_or(0, |last| last.saturating_add(1));
+        let written = || {
+            let wal = Wal::begin(self.store, number, header, snapshot)?;
+            for number in old {
+                self.store.files().remove(&segment_path(*number))?;
+            }
+            self.store.files().sync_directory("wal")?;
+            Ok(wal)
+        };
+        written().map_err(io_error("write a new segment"))
+    }
+}
+
+/// The last published note, and what it says.
+pub(crate) fn read_checkpoint(
+    store: &Store,
+    origin: &Origin,
+    key: &LogPublicKey,
+) -> Result<(String, Checkpoint), OpenError> {
+    let note = store.read(CHECKPOINT).map_err(io_error("read the checkpoint"))?;
+    let note = note.ok_or_else(|| corrupt("the checkpoint is missing"))?;
+    let note = String::from_utf8(note).map_err(|_| corrupt("the checkpoint is not text"))?;
+    let invalid = |error: CheckpointError| corrupt(format!("checkpoint: {error}"));
+    let checkpoint = Checkpoint::verify(&note, origin, key).map_err(invalid)?;
+    Ok((note, checkpoint))
+}
+
+/// Segment numbers, ascending.
+pub(crate) fn segments(store: &Store) -> Result<Vec<u64>, OpenError> {
+    let names = store.files().names("wal").map_err(io_error("list wal/"))?;
+    let mut numbers = Vec::new();
+    for name in names {
+        let number = name.parse().ok();
+        let number = number.filter(|number| segment_path(*number) == format!("wal/{name}"));
+        numbers.push(number.ok_or_else(|| corrupt(format!("wal/{name} is not a segment")))?);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn incarnation() -> Result<[u8; 16], OpenError> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| KeyError::Generate)?;
+    Ok(bytes)
+}

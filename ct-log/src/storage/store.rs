@@ -1,0 +1,166 @@
+//! Whole files: written once and never changed, or replaced as a whole.
+
+use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::files::{Files, OpenFile};
+
+/// Most directory names that are remembered; one directory holds the tiles of 256,000 entries.
+const MAX_DURABLE: usize = 1024;
+
+/// Directories that every log has.
+const DIRECTORIES: [&str; 4] = ["tmp", "wal", "tile", "issuer"];
+
+/// Writes whole files by way of `tmp/`, so that no name ever shows a file that is not complete and durable.
+pub(crate) struct Store {
+    files: Arc<dyn Files>,
+    temporaries: AtomicU64,
+    /// Directories whose own names are known to be durable.
+    durable: Mutex<BTreeSet<String>>,
+}
+
+impl Store {
+    pub(crate) fn new(files: Arc<dyn Files>) -> Store {
+        Store {
+            files,
+            temporaries: AtomicU64::new(0),
+            durable: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    pub(crate) fn files(&self) -> &dyn Files {
+        &*self.files
+    }
+
+    /// Creates the directories of a log, those that are missing.
+    pub(crate) fn make_directories(&self) -> io::Result<()> {
+        for directory in DIRECTORIES {
+            self.files.make_directory(directory)?;
+        }
+        self.files.sync_directory(".")
+    }
+
+    /// Removes what an earlier process left unfinished.
+    pub(crate) fn clear_temporaries(&self) -> io::Result<()> {
+        for name in self.files.names("tmp")? {
+            self.files.remove(&format!("tmp/{name}"))?;
+        }
+        Ok(())
+    }
+
+    /// The contents of a file, or nothing if there is none of that name.
+    pub(crate) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.files.read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stores files that never change. Durable on return, and read back. A file that is there already must be equal: the
+    /// bytes behind an immutable name never differ (C7).
+    pub(crate) fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()> {
+        let mut parents = BTreeSet::new();
+        for (path, bytes) in new {
+            let parent = self.make_parents(path)?;
+            self.link_new(path, bytes)?;
+            parents.insert(parent);
+        }
+        for parent in parents {
+            self.files.sync_directory(parent)?;
+        }
+        for (path, bytes) in new {
+            if self.files.read(path)? != *bytes {
+                return Err(differs(path));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores a file in the place of the one of that name, if any. A reader sees one or the other, complete.
+    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let (temporary, _) = self.write_temporary(bytes)?;
+        self.files.rename(&temporary, path)
+    }
+
+    /// Writes a file to `tmp/` and makes its contents durable.
+    pub(crate) fn write_temporary(&self, bytes: &[u8]) -> io::Result<(String, Box<dyn OpenFile>)> {
+        self.write_temporary_of(u64::try_from(bytes.len()).unwrap_or(u64::MAX), bytes)
+    }
+
+    /// The same with zeros after the bytes, up to `length`.
+    pub(crate) fn write_temporary_of(
+        &self,
+        length: u64,
+        bytes: &[u8],
+    ) -> io::Result<(String, Box<dyn OpenFile>)> {
+        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
+        let path = format!("tmp/{number}");
+        let allocated = if length > u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
+            length
+        } else {
+            0
+        };
+        let written = self.files.create(&path, allocated).and_then(|file| {
+            file.write_at(bytes, 0)?;
+            file.sync()?;
+            Ok(file)
+        });
+        if written.is_err() {
+            // Without space every unfinished file counts; what remains is removed at the next start.
+            let _ = self.files.remove(&path);
+        }
+        written.map(|file| (path, file))
+    }
+
+    fn link_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        if let Some(existing) = self.read(path)? {
+            return if existing == bytes {
+                Ok(())
+            } else {
+                Err(differs(path))
+            };
+        }
+        let (temporary, _) = self.write_temporary(bytes)?;
+        self.files.link(&temporary, path)?;
+        self.files.remove(&temporary)
+    }
+
+    /// Creates the directories above a file, each durable before the next, and returns the innermost.
+    fn make_parents<'a>(&self, path: &'a str) -> io::Result<&'a str> {
+        let mut parent = ".";
+        for (end, _) in path.match_indices('/') {
+            let Some(directory) = path.get(..end) else {
+                continue;
+            };
+            if !DIRECTORIES.contains(&directory) {
+                self.make_durable(directory, parent)?;
+            }
+            parent = directory;
+        }
+        Ok(parent)
+    }
+
+    fn make_durable(&self, directory: &str, parent: &str) -> io::Result<()> {
+        let mut durable = self.durable.lock().unwrap_or_else(PoisonError::into_inner);
+        if durable.contains(directory) {
+            return Ok(());
+        }
+        self.files.make_directory(directory)?;
+        self.files.sync_directory(parent)?;
+        if durable.len() >= MAX_DURABLE {
+            durable.clear();
+        }
+        durable.insert(directory.to_owned());
+        Ok(())
+    }
+}
+
+fn differs(path: &str) -> io::Error {
+    io::Error::new(
+        ErrorKind::InvalidData,
+        format!("{path} exists with other contents"),
+    )
+}

@@ -1,0 +1,52 @@
+//! Who submits, and what can be answered instead of an SCT.
+
+use std::time::Duration;
+
+use crate::failure::WriteFailure;
+use crate::leaf::EntryTooLarge;
+
+/// Whose entry it is. The CA in this process has three quarters of the queue to itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitter {
+    /// The CA in this process, which never submits anything twice.
+    Internal,
+    /// Anybody over HTTP. A recent duplicate gets the same SCT again.
+    External,
+}
+
+/// Why an entry was not logged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// The queue is full.
+    #[error("the log is busy; try again in {} s", retry_after.as_secs())]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Too little disk space is left.
+    #[error("the log's disk is almost full; it takes no entries until there is space")]
+    DiskFull,
+    /// The clock is more than two seconds behind the log's last timestamp.
+    #[error("the log's clock went back; it takes no entries until the clock is right again")]
+    ClockBehind,
+    /// A write failed, or the log is shut down. The entry may be in the log nevertheless.
+    #[error("the log takes no entries until it is restarted")]
+    Unavailable,
+    /// Larger than this log takes.
+    #[error(transparent)]
+    TooLarge(#[from] EntryTooLarge),
+}
+
+/// Why the log takes no entries now.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Unavailable {
+    /// Until it is restarted.
+    #[error(transparent)]
+    Failed(#[from] WriteFailure),
+    /// Until there is space.
+    #[error("the log's disk is almost full")]
+    DiskFull,
+    /// For good.
+    #[error("the log is shut down")]
+    ShutDown,
+}

@@ -1,0 +1,13 @@
+//! Tests that need the inside of the crate: encodings, the storage model, faults.
+#![expect(clippy::as_conversions, reason = "tests")]
+
+mod checkpoint;
+mod encodings;
+mod faults;
+mod model;
+mod record;
+mod recovery;
+mod running;
+mod support;
+mod tiles;
+mod tree;

@@ -1,0 +1,82 @@
+//! The command `ct-log verify`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ct_log::{Log, LogKey, LogPublicKey, LogSettings};
+use support::{Pki, files, finished_directory, grow, origin};
+
+fn verify(arguments: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ct-log"));
+    command.arg("verify").args(arguments).output().unwrap()
+}
+
+fn pem(key: &LogPublicKey) -> String {
+    format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        wrapped(&STANDARD.encode(key.spki_der()))
+    )
+}
+
+fn wrapped(base64: &str) -> String {
+    let lines: Vec<&str> = base64
+        .as_bytes()
+        .chunks(64)
+        .map(|line| str::from_utf8(line).unwrap())
+        .collect();
+    lines.join("\n")
+}
+
+#[tokio::test]
+async fn command_exits_with_zero_only_for_a_sound_log_of_that_key() {
+    let (directory, key) = finished_directory(2).await;
+    let keys = tempfile::tempdir().unwrap();
+    let [pem_file, der_file, other] = ["log.pem", "log.der", "other.der"].map(|name| keys.path().join(name));
+    fs::write(&pem_file, pem(&key)).unwrap();
+    fs::write(&der_file, key.spki_der()).unwrap();
+    fs::write(&other, LogKey::generate().unwrap().public().spki_der()).unwrap();
+    let (log, option) = (directory.path(), Path::new("--key"));
+    for arguments in [
+        vec![log],
+        vec![option, &pem_file, log],
+        vec![option, &der_file, log],
+    ] {
+        let output = verify(&arguments);
+        assert_eq!(output.status.code(), Some(0));
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            said.contains("read 2 entries") && said.contains("the log is sound"),
+            "{said}"
+        );
+    }
+    let nothing = keys.path().join("nothing");
+    for arguments in [
+        vec![option, &other, log],
+        vec![&nothing],
+        vec![option, &nothing, log],
+    ] {
+        assert_eq!(verify(&arguments).status.code(), Some(1));
+    }
+    assert_eq!(verify(&[]).status.code(), Some(2));
+    let issuer = files(&log.join("issuer")).remove(0);
+    fs::remove_file(issuer).unwrap();
+    let output = verify(&[log]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("is missing"));
+}
+
+#[tokio::test]
+async fn running_log_can_be_verified() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = LogSettings::new(directory.path(), origin());
+    let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
+    grow(&log, &Pki::new(), 3).await;
+    assert_eq!(verify(&[directory.path()]).status.code(), Some(0));
+    assert!(log.health().is_ok());
+}
