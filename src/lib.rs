@@ -29,3 +29,20 @@
 //! or unbounded memory; no secret in any output. The long form is `.github/SECURITY.md`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
+pub mod clock;
+pub mod config;
+pub mod deployment;
+mod durability;
+pub mod extension;
+pub mod identity;
+pub mod issue;
+pub mod issuer;
+pub mod key_file;
+pub mod log;
+pub mod profile;
+pub mod proof;
+pub mod server;
+pub mod telemetry;
+pub mod token;
+pub mod trusted_issuer;

@@ -1,0 +1,311 @@
+//! The audit record: one line of JSON per CA signature, durable before the answer leaves.
+//!
+//! Of an issuance that the process did not live to finish, the line may be lost: nothing left the building then, and
+//! the log has its precertificate if the log took it.
+//!
+//! Records that arrive while one `fdatasync` runs share the next one, as in the log.
+
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use der::{DateTime, Encode};
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock::Timestamp, durability::sync_folder_of, identity::SubjectName, issuer::IssuedCertificate,
+    profile::Draft, proof::ProofKind,
+};
+
+/// Records that wait for the disk; beyond it the caller waits, and with it the request.
+const QUEUE: usize = 4096;
+
+/// Most records in one write.
+const BATCH: usize = 1024;
+
+/// Owner and group may read identities; nobody else.
+const MODE: u32 = 0o640;
+
+/// Where the CA writes down what it signs.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    queue: mpsc::Sender<Line>,
+    path: Option<Arc<PathBuf>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    json: Vec<u8>,
+    durable: Option<oneshot::Sender<()>>,
+}
+
+impl AuditLog {
+    /// Appends to the file at `path`, which is made if it is not there. A line that a crash cut short is ended, so
+    /// that it spoils no other.
+    ///
+    /// # Errors
+    /// If the file or its folder cannot be written, or another [`AuditLog`] has it open.
+    pub fn open(path: &Path) -> Result<Self, AuditError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .mode(MODE)
+            .open(path)?;
+        if file.metadata()?.is_file() {
+            file.try_lock()?;
+            end_last_line(&file)?;
+        }
+        sync_folder_of(path)?;
+        let (queue, lines) = mpsc::channel(QUEUE);
+        thread::Builder::new()
+            .name("audit".to_owned())
+            .spawn(move || write_all(&file, lines))?;
+        Ok(Self {
+            queue,
+            path: Some(Arc::new(path.to_owned())),
+        })
+    }
+
+    /// Keeps nothing: for `--ephemeral`, where the CA itself is forgotten too.
+    #[must_use]
+    pub fn forgetful() -> Self {
+        let (queue, mut lines) = mpsc::channel::<Line>(QUEUE);
+        tokio::spawn(async move {
+            while let Some(line) = lines.recv().await {
+                line.confirm();
+            }
+        });
+        Self { queue, path: None }
+    }
+
+    /// Where the records are, if they are kept.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref().map(PathBuf::as_path)
+    }
+
+    /// Records that the CA is about to sign the precertificate of `draft`. It becomes durable before or together
+    /// with any record that follows it.
+    ///
+    /// # Errors
+    /// If an earlier write failed: nothing more is signed then.
+    pub async fn intent(&self, draft: &Draft, now: Timestamp) -> Result<(), AuditError> {
+        self.append(&Record::intent(draft, now)?, None).await
+    }
+
+    /// Records the certificate that is about to be handed over; durable when this returns.
+    ///
+    /// # Errors
+    /// If the record could not be made durable: the certificate must not be handed over.
+    pub async fn issued(&self, issued: &IssuedCertificate, now: Timestamp) -> Result<(), AuditError> {
+        let (durable, confirmed) = oneshot::channel();
+        self.append(&Record::issued(issued, now)?, Some(durable)).await?;
+        confirmed.await.map_err(|_| AuditError::Stopped)
+    }
+
+    /// Whether records can be written.
+    ///
+    /// # Errors
+    /// [`AuditError::Stopped`] after a write failed.
+    pub fn health(&self) -> Result<(), AuditError> {
+        if self.queue.is_closed() {
+            Err(AuditError::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn append(
+        &self,
+        record: &Record<'_>,
+        durable: Option<oneshot::Sender<()>>,
+    ) -> Result<(), AuditError> {
+        let mut json = serde_json::to_vec(record)?;
+        json.push(b'\n');
+        self.queue
+            .send(Line { json, durable })
+            .await
+            .map_err(|_| AuditError::Stopped)
+    }
+}
+
+impl Line {
+    /// A caller that has gone away needs no answer.
+    fn confirm(self) {
+        if let Some(durable) = self.durable {
+            let _gone = durable.send(());
+        }
+    }
+}
+
+fn end_last_line(mut file: &File) -> io::Result<()> {
+    let mut last = [b'\n'];
+    if let Some(at) = file.metadata()?.len().checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    if last == [b'\n'] {
+        Ok(())
+    } else {
+        file.write_all(b"\n")
+    }
+}
+
+/// Ends, and with it closes the queue for good, at the first failed write: after a failed `fdatasync`
+/// nobody knows what is on the disk.
+fn write_all(file: &File, mut lines: mpsc::Receiver<Line>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while lines.blocking_recv_many(&mut batch, BATCH) > 0 {
+        if let Err(error) = write_batch(file, &batch) {
+            tracing::error!(%error, "the audit record cannot be written: nothing more is issued");
+            return;
+        }
+        batch.drain(..).for_each(Line::confirm);
+    }
+}
+
+fn write_batch(mut file: &File, batch: &[Line]) -> io::Result<()> {
+    let text: Vec<u8> = batch.iter().flat_map(|line| line.json.iter().copied()).collect();
+    file.write_all(&text)?;
+    file.sync_data()
+}
+
+/// One line. A `precertificate` record holds everything that decides what was signed; a `certificate`
+/// record adds the SCT, the one thing in which the certificate differs.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Record<'a> {
+    /// Written before the precertificate is signed.
+    Precertificate {
+        time: String,
+        serial: String,
+        not_before: String,
+        not_after: String,
+        name: Name<'a>,
+        /// Fulcio's extensions by their name in the issuer file, with the token's issuer and subject.
+        extensions: BTreeMap<&'static str, &'a str>,
+        /// DER SubjectPublicKeyInfo, base64.
+        public_key: String,
+        proof: &'static str,
+    },
+    /// Written before the certificate is handed over.
+    Certificate {
+        time: String,
+        serial: String,
+        leaf_index: u64,
+        /// The SCT as embedded (RFC 6962 3.2, TLS encoding), base64.
+        sct: String,
+        /// SHA-256 of the DER certificate, hexadecimal.
+        sha256: String,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Name<'a> {
+    Email(&'a str),
+    Uri(&'a str),
+    Username(&'a str),
+}
+
+impl<'a> Record<'a> {
+    fn intent(draft: &'a Draft, now: Timestamp) -> Result<Self, AuditError> {
+        let (identity, key) = (draft.applicant().identity(), draft.applicant().key());
+        Ok(Self::Precertificate {
+            time: rfc3339(now)?,
+            serial: hex::encode(draft.serial().as_bytes()),
+            not_before: draft.validity().not_before.to_string(),
+            not_after: draft.validity().not_after.to_string(),
+            name: match identity.name() {
+                SubjectName::Email(name) => Name::Email(name),
+                SubjectName::Uri(name) => Name::Uri(name),
+                SubjectName::Username(name) => Name::Username(name),
+            },
+            extensions: identity
+                .extensions()
+                .iter()
+                .map(|(extension, value)| (extension.name(), value))
+                .collect(),
+            public_key: STANDARD.encode(key.spki().to_der()?),
+            proof: match key.kind() {
+                ProofKind::Challenge => "challenge",
+                ProofKind::CertificateSigningRequest => "certificate-signing-request",
+            },
+        })
+    }
+
+    fn issued(issued: &'a IssuedCertificate, now: Timestamp) -> Result<Self, AuditError> {
+        let logged = issued.logged();
+        Ok(Self::Certificate {
+            time: rfc3339(now)?,
+            serial: hex::encode(logged.precertificate().draft().serial().as_bytes()),
+            leaf_index: logged.sct().leaf_index().get(),
+            sct: STANDARD.encode(logged.sct().to_tls()),
+            sha256: hex::encode(digest(&SHA256, issued.der())),
+        })
+    }
+}
+
+fn rfc3339(time: Timestamp) -> Result<String, AuditError> {
+    Ok(DateTime::from_unix_duration(time.since_epoch())?.to_string())
+}
+
+/// Why a record was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The file cannot be opened.
+    #[error("the audit record cannot be opened")]
+    Open(#[from] io::Error),
+    /// Two writers would tear each other's lines.
+    #[error("the audit record is in use by another process: give each its own file")]
+    InUse,
+    /// An earlier write failed.
+    #[error("the audit record cannot be written")]
+    Stopped,
+    /// A record could not be put into JSON.
+    #[error("the audit record could not be encoded")]
+    Encoding(#[from] serde_json::Error),
+    /// A time or key could not be encoded.
+    #[error("the audit record could not be encoded")]
+    Der(#[from] der::Error),
+}
+
+impl From<TryLockError> for AuditError {
+    fn from(error: TryLockError) -> Self {
+        match error {
+            TryLockError::WouldBlock => Self::InUse,
+            TryLockError::Error(error) => Self::Open(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_spoils_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        for (left, found) in [("", ""), ("{}\n", "{}\n"), ("{}\n{\"ti", "{}\n{\"ti\n")] {
+            fs::write(&path, left).unwrap();
+            let log = AuditLog::open(&path).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), found);
+            assert!(matches!(AuditLog::open(&path), Err(AuditError::InUse)));
+            drop(log);
+            fs::remove_file(&path).unwrap();
+        }
+    }
+}

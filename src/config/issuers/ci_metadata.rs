@@ -1,0 +1,109 @@
+//! `ci-issuer-metadata`: how the claims of a CI provider become a name and extensions.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    config::{
+        fields::{Fields, Keys, Text},
+        problem::{Place, Problems, did_you_mean},
+        yaml::{Entry, Node},
+    },
+    extension::FulcioExtension,
+    identity::{CiProvider, Template},
+};
+
+const KEYS: Keys = Keys {
+    known: &[
+        "default-template-values",
+        "extension-templates",
+        "subject-alternative-name-template",
+    ],
+    unsupported: &[
+        "DefaultTemplateValues",
+        "ExtensionTemplates",
+        "SubjectAlternativeNameTemplate",
+    ],
+};
+
+/// Extensions that always carry what the token says.
+const NEVER_TEMPLATED: [FulcioExtension; 3] = [
+    FulcioExtension::LegacyIssuer,
+    FulcioExtension::Issuer,
+    FulcioExtension::TokenSubject,
+];
+
+/// Compiles one entry; nothing if a part of it cannot be used, which is then reported.
+pub(super) fn compile(place: &Place, node: &Node, problems: &mut Problems) -> Option<CiProvider> {
+    let fields = Fields::open(place.clone(), node, KEYS, problems)?;
+    let defaults = fields
+        .get("default-template-values")
+        .map(|(place, node)| defaults(&place, node, problems))
+        .unwrap_or_default();
+    let extensions = fields
+        .get("extension-templates")
+        .map(|(place, node)| extensions(&place, node, problems))
+        .unwrap_or_default();
+    let suggestion = "Give a template of a URI, such as \"{{ .url }}/{{ .repository }}\"";
+    let subject = fields.required_text("subject-alternative-name-template", suggestion, problems)?;
+    let subject = template(&subject, problems)?;
+    Some(CiProvider::new(subject, extensions, &defaults))
+}
+
+fn defaults(place: &Place, node: &Node, problems: &mut Problems) -> BTreeMap<String, String> {
+    let mut defaults = BTreeMap::new();
+    for entry in node.entries(place, problems).unwrap_or_default() {
+        if let Some(text) = entry.node().text(&entry.place(place), problems) {
+            defaults.insert(entry.key().to_owned(), text.value.to_owned());
+        }
+    }
+    defaults
+}
+
+fn extensions(place: &Place, node: &Node, problems: &mut Problems) -> Vec<(FulcioExtension, Template)> {
+    let mut templates = Vec::new();
+    for entry in node.entries(place, problems).unwrap_or_default() {
+        let Some(extension) = extension(place, entry, problems) else {
+            continue;
+        };
+        let text = entry.node().text(&entry.place(place), problems);
+        // An empty template is no template, as for Fulcio.
+        let Some(text) = text.filter(|text| !text.value.trim().is_empty()) else {
+            continue;
+        };
+        templates.extend(template(&text, problems).map(|template| (extension, template)));
+    }
+    templates
+}
+
+fn extension(place: &Place, entry: &Entry, problems: &mut Problems) -> Option<FulcioExtension> {
+    let named = |extension: &&FulcioExtension| extension.name() == entry.key();
+    match FulcioExtension::ALL.iter().find(named) {
+        Some(extension) if NEVER_TEMPLATED.contains(extension) => {
+            let what = "is not for templates: this extension always carries what the token says";
+            problems.report(&entry.place(place), what, "Remove it");
+            None
+        }
+        Some(extension) => Some(*extension),
+        None => {
+            let templated = |extension: &&FulcioExtension| !NEVER_TEMPLATED.contains(extension);
+            let known: Vec<_> = FulcioExtension::ALL
+                .iter()
+                .filter(templated)
+                .map(|extension| extension.name())
+                .collect();
+            let suggestion = did_you_mean(entry.key(), &known);
+            problems.report(&entry.place(place), "is not the name of an extension", suggestion);
+            None
+        }
+    }
+}
+
+fn template(text: &Text<'_>, problems: &mut Problems) -> Option<Template> {
+    match Template::compile(text.value) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            problems.report(&text.place, error.to_string(), "");
+            None
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `mayfly.yaml`.
+
+mod read;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{ConfigErrors, path::Folder, problem::Problems, yaml};
+use crate::server::TlsFiles;
+
+/// What `mayfly serve` runs with: addresses, names and paths that were checked, nothing loaded yet.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    listen: SocketAddr,
+    metrics_listen: Option<SocketAddr>,
+    tls: Option<TlsFiles>,
+    ca: CaFiles,
+    log: LogSettings,
+    issuers: PathBuf,
+    private_identity_providers: Vec<String>,
+    audit: PathBuf,
+}
+
+/// The CA's chain and the key of its first certificate.
+#[derive(Clone, Debug)]
+pub struct CaFiles {
+    chain: PathBuf,
+    key: PathBuf,
+}
+
+/// The embedded CT log.
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    directory: PathBuf,
+    origin: String,
+    key: PathBuf,
+}
+
+impl Settings {
+    /// Reads and checks the file at `path`. Relative paths in it count from its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file, and with the files that it names as far as their metadata tells.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let mut problems = Problems::new(path);
+        let settings = yaml::read(path, &mut problems)
+            .and_then(|text| yaml::parse(&text, &mut problems))
+            .and_then(|root| read::settings(&root, &Folder::of(path), &mut problems));
+        problems.into_result(settings)
+    }
+
+    /// Where the API is served.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Where metrics are served, unless `off`.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
+    }
+
+    /// The server's TLS certificate; without it the API is plain HTTP, for a proxy in front.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFiles> {
+        self.tls.as_ref()
+    }
+
+    /// The CA.
+    #[must_use]
+    pub fn ca(&self) -> &CaFiles {
+        &self.ca
+    }
+
+    /// The CT log.
+    #[must_use]
+    pub fn log(&self) -> &LogSettings {
+        &self.log
+    }
+
+    /// The issuer file, for [`super::issuers::load`].
+    #[must_use]
+    pub fn issuers(&self) -> &Path {
+        &self.issuers
+    }
+
+    /// Hosts of identity providers that may have private or loopback addresses, as in a URL (lower case, no port).
+    #[must_use]
+    pub fn private_identity_providers(&self) -> &[String] {
+        &self.private_identity_providers
+    }
+
+    /// The file to which audit records are appended; it need not exist yet.
+    #[must_use]
+    pub fn audit(&self) -> &Path {
+        &self.audit
+    }
+}
+
+impl CaFiles {
+    /// PEM certificates from the one that signs leaves to the root.
+    #[must_use]
+    pub fn chain(&self) -> &Path {
+        &self.chain
+    }
+
+    /// The PEM private key (PKCS#8) of the first of them.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+}
+
+impl LogSettings {
+    /// The log's folder; it need not exist yet.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The log's name in its checkpoints: its submission prefix without the scheme (c2sp.org/static-ct-api).
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The PEM private key (PKCS#8) with which the log signs; made with the folder if neither exists.
+    #[must_use]
+    pub fn key(&self) -> &Path {
+        &self.key
+    }
+}

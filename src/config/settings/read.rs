@@ -1,0 +1,214 @@
+//! From the keys of `mayfly.yaml` to settings.
+
+use std::net::SocketAddr;
+
+use url::{Host, Url};
+
+use super::{CaFiles, LogSettings, Settings};
+use crate::{
+    config::{
+        fields::{Fields, Keys, Text},
+        path::Folder,
+        problem::{Place, Problems},
+        yaml::Node,
+    },
+    server::TlsFiles,
+};
+
+/// Where the API is served unless the file says otherwise: loopback, on the port of Fulcio's HTTP API.
+const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
+/// Where metrics are served unless the file says otherwise: loopback, on Fulcio's metrics port.
+const DEFAULT_METRICS_LISTEN: &str = "127.0.0.1:2112";
+
+const ROOT: Keys = Keys {
+    known: &[
+        "listen",
+        "metrics-listen",
+        "tls",
+        "ca",
+        "log",
+        "issuers",
+        "private-identity-providers",
+        "audit",
+    ],
+    unsupported: &[],
+};
+const TLS: Keys = Keys {
+    known: &["certificate", "key"],
+    unsupported: &[],
+};
+const CA: Keys = Keys {
+    known: &["chain", "key"],
+    unsupported: &[],
+};
+const LOG: Keys = Keys {
+    known: &["directory", "origin", "key"],
+    unsupported: &[],
+};
+
+pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
+    let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
+    let (listen, metrics_listen) = addresses(&fields, problems);
+    let tls = fields
+        .get("tls")
+        .map(|(place, node)| tls(place, node, folder, problems));
+    let ca = ca(&fields, folder, problems);
+    let log = log(&fields, folder, problems);
+    let issuers = fields.required_text("issuers", "Name the issuer file, such as issuers.yaml", problems);
+    let issuers = issuers.and_then(|text| folder.file(&text, problems));
+    let audit = fields.required_text(
+        "audit",
+        "Name the file for audit records, such as audit.jsonl",
+        problems,
+    );
+    let audit = audit.and_then(|text| folder.new_file(&text, problems));
+    let private_identity_providers = hosts(&fields, problems);
+    Some(Settings {
+        listen: listen?,
+        metrics_listen: metrics_listen?,
+        // `Some(None)` is a TLS section with problems, which have been reported.
+        tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
+        ca: ca?,
+        log: log?,
+        issuers: issuers?,
+        private_identity_providers,
+        audit: audit?,
+    })
+}
+
+fn addresses(
+    fields: &Fields<'_>,
+    problems: &mut Problems,
+) -> (Option<SocketAddr>, Option<Option<SocketAddr>>) {
+    let listen_text = text_or(fields, "listen", DEFAULT_LISTEN, problems);
+    let metrics_text = text_or(fields, "metrics-listen", DEFAULT_METRICS_LISTEN, problems);
+    let listen = address(&listen_text, problems);
+    let metrics = match metrics_text.value {
+        "off" => Some(None),
+        _ => address(&metrics_text, problems).map(Some),
+    };
+    if let (Some(listen), Some(Some(metrics))) = (listen, metrics)
+        && listen == metrics
+        && listen.port() != 0
+    {
+        problems.report(
+            &metrics_text.place,
+            "is the same address as `listen`",
+            "Choose another port",
+        );
+    }
+    (listen, metrics)
+}
+
+fn text_or<'a>(fields: &Fields<'a>, key: &str, default: &'a str, problems: &mut Problems) -> Text<'a> {
+    fields.text(key, problems).unwrap_or_else(|| Text {
+        place: fields.place().child(key, 0),
+        value: default,
+    })
+}
+
+fn address(text: &Text<'_>, problems: &mut Problems) -> Option<SocketAddr> {
+    let address = text.value.parse().ok();
+    if address.is_none() {
+        let what = format!("`{}` is not an IP address and a port", text.value);
+        let suggestion = "Write 127.0.0.1:5555 for this machine, 0.0.0.0:5555 or [::]:5555 for all addresses";
+        problems.report(&text.place, what, suggestion);
+    }
+    address
+}
+
+fn tls(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) -> Option<TlsFiles> {
+    let fields = Fields::open(place, node, TLS, problems)?;
+    let certificate = fields.required_text("certificate", "Name a PEM file", problems);
+    let certificate = certificate.and_then(|text| folder.file(&text, problems));
+    let key = fields.required_text("key", "Name a PEM file", problems);
+    let key = key.and_then(|text| folder.key_file(&text, problems));
+    Some(TlsFiles {
+        certificate: certificate?,
+        key: key?,
+    })
+}
+
+fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<CaFiles> {
+    let fields = section(fields, "ca", CA, problems)?;
+    let suggestion = "Name a PEM file with the certificate that signs, the ones above it, and the root";
+    let chain = fields.required_text("chain", suggestion, problems);
+    let chain = chain.and_then(|text| folder.file(&text, problems));
+    let key = fields.required_text("key", "Name a PEM file with an unencrypted PKCS#8 key", problems);
+    let key = key.and_then(|text| folder.key_file(&text, problems));
+    Some(CaFiles {
+        chain: chain?,
+        key: key?,
+    })
+}
+
+fn log(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<LogSettings> {
+    let fields = section(fields, "log", LOG, problems)?;
+    let directory = fields.required_text("directory", "Name a folder for the log", problems);
+    let directory = directory.and_then(|text| folder.new_folder(&text, problems));
+    let suggestion = "Name the log for ever, such as ca.example.com/log";
+    let origin = fields.required_text("origin", suggestion, problems);
+    let origin = origin.and_then(|text| origin_text(&text, problems));
+    let suggestion = "Name a PEM file for an unencrypted PKCS#8 key, such as log-key.pem";
+    let key = fields.required_text("key", suggestion, problems);
+    let key = key.and_then(|text| folder.new_key_file(&text, problems));
+    Some(LogSettings {
+        directory: directory?,
+        origin: origin?,
+        key: key?,
+    })
+}
+
+fn section<'a>(fields: &Fields<'a>, key: &str, keys: Keys, problems: &mut Problems) -> Option<Fields<'a>> {
+    let suggestion = format!("It needs: {}", keys.known.join(", "));
+    let (place, node) = fields.required(key, &suggestion, problems)?;
+    Fields::open(place, node, keys, problems)
+}
+
+/// An origin is a schema-less URL without a slash at its end; it stands alone on a line of every checkpoint, and as a
+/// key name in its signature, which can hold neither spaces nor `+` (c2sp.org/signed-note). Its path is where the log
+/// is served.
+fn origin_text(text: &Text<'_>, problems: &mut Problems) -> Option<String> {
+    if !is_origin(text.value) {
+        let what =
+            "must be a URL without its scheme, in normal form, its path made of letters, digits and `-._~`";
+        problems.report(&text.place, what, "Write it as ca.example.com/log");
+        return None;
+    }
+    Some(text.value.to_owned())
+}
+
+fn is_origin(text: &str) -> bool {
+    let address = format!("https://{text}");
+    let (host, path) = text
+        .split_once('/')
+        .map_or((text, None), |(host, path)| (host, Some(path)));
+    let is_plain = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        !name.is_empty() && name.bytes().all(allowed)
+    };
+    // The parser changes what is not in normal form: capital letters in the host, dots in the path.
+    let is_normal = Url::parse(&address).is_ok_and(|url| url.as_str().trim_end_matches('/') == address);
+    !host.contains(['@', '?', '#', '+']) && path.is_none_or(|path| path.split('/').all(is_plain)) && is_normal
+}
+
+fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {
+    let Some((place, node)) = fields.get("private-identity-providers") else {
+        return Vec::new();
+    };
+    let mut hosts = Vec::new();
+    for item in node.items(&place, problems) {
+        let Some(text) = item.text(&place, problems) else {
+            continue;
+        };
+        match Host::parse(text.value) {
+            Ok(host) if host.to_string() == text.value => hosts.push(text.value.to_owned()),
+            _ => {
+                let what = format!("`{}` is not a host name or IP address", text.value);
+                let suggestion = "Write the host alone, in lower case, such as dex.corp.example";
+                problems.report(&text.place, what, suggestion);
+            }
+        }
+    }
+    hosts
+}

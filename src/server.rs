@@ -1,0 +1,272 @@
+//! The network side: one port for gRPC, JSON and the log; a second one for metrics.
+//!
+//! ```text
+//! connection   how many, how long, TLS or not, HTTP/1.1 or HTTP/2; draining
+//!   app        id, deadline, panics, CORS, one log line, metrics
+//!     api, grpc, health, openapi      the interfaces
+//!       wire   formats -> IssueRequest
+//!       gate   admission, then the authority
+//!   answer     the one place where an error (error.rs) is written out
+//! ```
+
+mod answer;
+mod api;
+mod app;
+mod connection;
+mod error;
+mod gate;
+mod grpc;
+mod health;
+mod limits;
+mod openapi;
+mod route;
+mod tls;
+mod wire;
+
+use std::{future::Future, io, net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use hyper::{Request, body::Incoming};
+use tokio::{net::TcpListener, sync::watch};
+use tokio_rustls::TlsAcceptor;
+use tonic_health::{ServingStatus, server::HealthReporter};
+
+use self::{
+    app::{App, AssemblyError},
+    connection::{Answer, Door},
+    gate::Gate,
+};
+pub use self::{
+    limits::Limits,
+    tls::{TlsError, TlsFiles},
+};
+use crate::{
+    issue::Authority,
+    telemetry::{LogSize, Metrics},
+};
+
+/// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::as_conversions,
+    clippy::missing_errors_doc,
+    reason = "generated"
+)]
+pub mod proto {
+    tonic::include_proto!("dev.sigstore.fulcio.v2");
+
+    pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fulcio.descriptors"));
+}
+
+/// Connections that may ask for metrics at the same time: a few scrapers.
+const METRICS_CONNECTIONS: usize = 64;
+/// Version 0.0.4 of Prometheus' text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The ports, bound before anything else is put together: a development issuer's URL contains the API's.
+#[derive(Debug)]
+pub struct Listeners {
+    api: (TcpListener, SocketAddr),
+    metrics: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Listeners {
+    /// Binds the API's address, and the metrics' if there is one; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// The first address that is not free.
+    pub async fn bind(api: SocketAddr, metrics: Option<SocketAddr>) -> Result<Self, ServeError> {
+        let metrics = match metrics {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        Ok(Self {
+            api: listen(api).await?,
+            metrics,
+        })
+    }
+
+    /// Where the API is.
+    #[must_use]
+    pub const fn api_address(&self) -> SocketAddr {
+        self.api.1
+    }
+
+    /// Where the metrics are.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(|(_, address)| *address)
+    }
+}
+
+/// How to serve.
+#[derive(Clone)]
+pub struct ServerSettings {
+    /// TLS for the API; plain HTTP if absent.
+    pub tls: Option<TlsFiles>,
+    /// How much callers may take.
+    pub limits: Limits,
+    /// Reads the embedded log's size for the metrics.
+    pub log_size: Option<LogSize>,
+}
+
+impl Default for ServerSettings {
+    /// Plain HTTP with the standard limits.
+    fn default() -> Self {
+        Self {
+            tls: None,
+            limits: Limits::standard(),
+            log_size: None,
+        }
+    }
+}
+
+/// Why the server cannot start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// In use, not ours, or not allowed.
+    #[error("cannot listen on {address}: choose another port, or end the program that has it")]
+    Listen {
+        /// The address that was asked for.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server's own certificate or key.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A mistake in this build.
+    #[error("the server cannot be put together")]
+    Assembly(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A server that listens already, and answers once it runs.
+pub struct Server {
+    listeners: Listeners,
+    app: Arc<App>,
+    gate: Arc<Gate>,
+    meters: Arc<Metrics>,
+    reporter: HealthReporter,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Server {
+    /// Loads the TLS files and puts the interfaces together, `extra` beside our own paths.
+    ///
+    /// # Errors
+    /// A file that does not load.
+    ///
+    /// # Panics
+    /// If `extra` has one of our own paths.
+    pub fn new(
+        listeners: Listeners,
+        settings: ServerSettings,
+        authority: Arc<Authority>,
+        extra: Router,
+    ) -> Result<Self, ServeError> {
+        let tls = settings.tls.as_ref().map(tls::load).transpose()?;
+        let meters =
+            Arc::new(Metrics::new(settings.log_size).map_err(|error| ServeError::Assembly(error.into()))?);
+        let gate = Arc::new(Gate::new(authority, settings.limits, Arc::clone(&meters)));
+        let reporter = HealthReporter::new();
+        let app = Arc::new(App::new(Arc::clone(&gate), reporter.clone(), extra)?);
+        Ok(Self {
+            listeners,
+            app,
+            gate,
+            meters,
+            reporter,
+            tls,
+        })
+    }
+
+    /// Serves until `shutdown` resolves, then accepts nothing more and lets requests in flight finish
+    /// (at most [`Limits::drain`]). Metrics are served to the end.
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
+        let (close_api, api_closing) = watch::channel(false);
+        let (close_metrics, metrics_closing) = watch::channel(false);
+        let limits = *self.gate.limits();
+        let api = Door {
+            answer: self.app,
+            tls: self.tls,
+            limits,
+            metrics: Arc::clone(&self.meters),
+        };
+        let api = tokio::spawn(api.serve(self.listeners.api.0, api_closing));
+        let metrics = self.listeners.metrics.map(|(listener, _)| {
+            let page = Arc::new(MetricsPage(Arc::clone(&self.meters)));
+            let limits = Limits {
+                connections: METRICS_CONNECTIONS,
+                ..limits
+            };
+            let door = Door {
+                answer: page,
+                tls: None,
+                limits,
+                metrics: Arc::clone(&self.meters),
+            };
+            tokio::spawn(door.serve(listener, metrics_closing))
+        });
+        let report = tokio::spawn(health::report(self.gate, self.reporter.clone()));
+
+        shutdown.await;
+        report.abort();
+        health::set(&self.reporter, ServingStatus::NotServing).await;
+        close_api.send_replace(true);
+        joined("API", api.await);
+        close_metrics.send_replace(true);
+        if let Some(metrics) = metrics {
+            joined("metrics", metrics.await);
+        }
+    }
+}
+
+impl From<AssemblyError> for ServeError {
+    fn from(error: AssemblyError) -> Self {
+        Self::Assembly(error.into())
+    }
+}
+
+impl Answer for App {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        self.answer(request).await
+    }
+}
+
+/// `GET /metrics` and `/healthz`, nothing else.
+struct MetricsPage(Arc<Metrics>);
+
+impl Answer for MetricsPage {
+    async fn answer(&self, request: Request<Incoming>) -> Response {
+        match request.uri().path() {
+            "/metrics" => match self.0.render() {
+                Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
+                Err(error) => {
+                    tracing::error!(%error, "metrics cannot be written");
+                    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+                }
+            },
+            route::HEALTHZ => health::healthz().await.into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+fn joined(what: &str, ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, what, "the listener ended badly");
+    }
+}

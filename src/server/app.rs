@@ -1,0 +1,241 @@
+//! The routers together, and what every request gets: an id, a deadline, a caught panic, one log line, its metrics.
+
+use std::{
+    any::Any,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use aws_lc_rs::rand;
+use axum::{
+    Router,
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method,
+        header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use futures_util::FutureExt;
+use tokio::time;
+use tonic_health::server::HealthReporter;
+use tower::{Layer, ServiceExt};
+use tower_http::cors::{Any as AnyOrigin, Cors, CorsLayer};
+
+use super::{
+    answer::{self, Dialect},
+    api,
+    error::ApiError,
+    gate::Gate,
+    grpc, health, openapi, route,
+};
+use crate::telemetry::{Metrics, Served};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest request id taken from a caller; a UUID has 36 characters.
+const LONGEST_ID: usize = 64;
+
+/// Everything behind the listener. Cheap to share.
+pub(super) struct App {
+    router: Cors<Router>,
+    gate: Arc<Gate>,
+    ids: RequestIds,
+}
+
+/// What could not be put together; each is a mistake in the build, not in the configuration.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AssemblyError {
+    #[error("the OpenAPI document cannot be written")]
+    OpenApi(#[from] serde_json::Error),
+    #[error("the gRPC descriptors cannot be read")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    #[error("the system has no random bytes")]
+    Random,
+}
+
+impl App {
+    /// `extra` is served as it is beside our own routes.
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        reporter: HealthReporter,
+        extra: Router,
+    ) -> Result<Self, AssemblyError> {
+        let routes = api::routes()
+            .merge(health::routes())
+            .merge(openapi::routes()?)
+            .method_not_allowed_fallback(|| std::future::ready(ApiError::method_not_allowed()))
+            .with_state(Arc::clone(&gate))
+            .merge(grpc::routes(&gate, reporter)?)
+            .merge(extra.reset_fallback())
+            .fallback(unknown);
+        Ok(Self {
+            router: cors().layer(routes),
+            gate,
+            ids: RequestIds::new()?,
+        })
+    }
+
+    /// Answers one request, whatever happens.
+    pub(super) async fn answer<B>(&self, request: hyper::Request<B>) -> Response
+    where
+        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let started = Instant::now();
+        let _flight = self.gate.metrics().in_flight();
+        let id = self.ids.of(request.headers());
+        let asked = Asked::of(&request, self.gate.metrics());
+        let response = self.run(request).await;
+        let (mut response, refusal) = answer::write_refusal(response, asked.dialect, &id);
+        asked.record(
+            self.gate.metrics(),
+            &Outcome {
+                response: &response,
+                refusal: refusal.as_deref(),
+                id: &id,
+                took: started.elapsed(),
+            },
+        );
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(REQUEST_ID, value);
+        }
+        response
+    }
+
+    async fn run<B>(&self, request: hyper::Request<B>) -> Response
+    where
+        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let served = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        match time::timeout(self.gate.limits().request, served).await {
+            Ok(Ok(Ok(response))) => response,
+            Ok(Ok(Err(never))) => match never {},
+            Ok(Err(panic)) => {
+                self.gate.metrics().panicked();
+                ApiError::internal(panic_text(panic.as_ref())).into_response()
+            }
+            Err(_) => ApiError::request_timeout().into_response(),
+        }
+    }
+}
+
+/// Open to all origins, as Fulcio is: there are no cookies, and a token is the caller's own.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(AnyOrigin)
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_headers([ACCEPT, AUTHORIZATION, CONTENT_TYPE, REQUEST_ID])
+        .expose_headers([RETRY_AFTER, REQUEST_ID])
+}
+
+async fn unknown(request: Request) -> ApiError {
+    match Dialect::of(request.headers()) {
+        Dialect::Http => ApiError::not_found(),
+        Dialect::Grpc => ApiError::unknown_method(),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("panic: {}", text.unwrap_or("no message"))
+}
+
+/// What was asked, as far as it is recorded: never headers, queries or bodies.
+struct Asked {
+    dialect: Dialect,
+    method: Method,
+    path: &'static str,
+    grpc: (&'static str, &'static str),
+}
+
+/// How it ended.
+struct Outcome<'a> {
+    response: &'a Response,
+    refusal: Option<&'a ApiError>,
+    id: &'a str,
+    took: Duration,
+}
+
+impl Asked {
+    fn of<B>(request: &hyper::Request<B>, metrics: &Metrics) -> Self {
+        let dialect = Dialect::of(request.headers());
+        let grpc = route::grpc_label(request.uri().path());
+        if dialect == Dialect::Grpc {
+            metrics.grpc_started(grpc);
+        }
+        Self {
+            dialect,
+            method: request.method().clone(),
+            path: route::http_label(request.uri().path()),
+            grpc,
+        }
+    }
+
+    fn record(&self, metrics: &Metrics, outcome: &Outcome<'_>) {
+        let reason = outcome.refusal.map_or("", ApiError::reason);
+        if !reason.is_empty() {
+            metrics.refused(reason);
+        }
+        let status = outcome.response.status();
+        let code = outcome.refusal.map_or(tonic::Code::Ok, |error| error.codes().1);
+        let (service, name) = self.grpc;
+        match self.dialect {
+            Dialect::Http => metrics.http_served(&self.method, status, outcome.took),
+            Dialect::Grpc => metrics.grpc_served(&Served {
+                service,
+                method: name,
+                code,
+                took: outcome.took,
+            }),
+        }
+        let path = match self.dialect {
+            Dialect::Http => self.path,
+            Dialect::Grpc => name,
+        };
+        let micros = outcome.took.as_micros();
+        tracing::info!(request_id = outcome.id, method = %self.method, path, status = status.as_u16(), ?code, reason, micros, "request");
+        if let Some(cause) = outcome.refusal.and_then(ApiError::cause) {
+            tracing::error!(request_id = outcome.id, path, cause, "internal error");
+        }
+    }
+}
+
+/// Names requests: the caller's name if it is a sane one, else one that no other request of this process has.
+struct RequestIds {
+    process: u32,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn new() -> Result<Self, AssemblyError> {
+        let mut process = [0; 4];
+        rand::fill(&mut process).map_err(|_| AssemblyError::Random)?;
+        Ok(Self {
+            process: u32::from_be_bytes(process),
+            next: AtomicU64::new(0),
+        })
+    }
+
+    fn of(&self, headers: &HeaderMap) -> String {
+        let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
+        match given.filter(|id| is_sane(id)) {
+            Some(id) => id.to_owned(),
+            None => format!(
+                "{:08x}-{}",
+                self.process,
+                self.next.fetch_add(1, Ordering::Relaxed)
+            ),
+        }
+    }
+}
+
+fn is_sane(id: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(plain)
+}

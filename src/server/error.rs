@@ -1,0 +1,368 @@
+//! The one place where an error becomes an HTTP status, a gRPC code, a stable reason and a sentence.
+//!
+//! Handlers return an [`ApiError`]; it travels with the response until [`super::answer`] writes it in the caller's
+//! dialect, with the request's id.
+
+use std::{error::Error, fmt::Display, time::Duration};
+
+use axum::http::StatusCode;
+use tonic::{Code, Status};
+
+use ct_log::SubmitError;
+
+use crate::{issue::IssueError, issuer::IssuerError, log::LogError, profile::ProfileError, token::COOL_DOWN};
+
+/// Fulcio's sentence for everything that is wrong with a token.
+const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
+/// Fulcio's sentence for a key that cannot be read.
+const PUBLIC_KEY: &str = "The public key supplied in the request could not be parsed";
+/// Fulcio's sentence for a proof that does not hold.
+const PROOF: &str = "The signature supplied in the request could not be verified";
+/// Fulcio's sentence for a log that does not answer.
+const LOG: &str =
+    "Error entering certificate in CTL: the log takes no entries now, so nothing was issued; try again";
+const CA: &str = "The certificate authority cannot sign now, so nothing was issued; its operator must act";
+const AUDIT: &str = "The audit record cannot be written, so nothing was issued; the operator must act";
+/// When to come back if a part of this instance does not work: somebody has to act, or a disk to catch up.
+const REPAIR_RETRY: Duration = Duration::from_secs(30);
+/// When to come back after an overload: issuances take milliseconds.
+const OVERLOAD_RETRY: Duration = Duration::from_secs(1);
+
+/// Whose fault it is, and what the caller can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    InvalidRequest,
+    NotFound,
+    MethodNotAllowed,
+    BodyTimeout,
+    TooLarge,
+    UnsupportedMediaType,
+    Unimplemented,
+    Unavailable,
+    RequestTimeout,
+    Internal,
+}
+
+impl Kind {
+    const fn codes(self) -> (StatusCode, Code) {
+        match self {
+            Self::InvalidRequest => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::NotFound => (StatusCode::NOT_FOUND, Code::NotFound),
+            Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
+            Self::Unimplemented => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented),
+            Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
+            Self::RequestTimeout => (StatusCode::GATEWAY_TIMEOUT, Code::DeadlineExceeded),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, Code::Internal),
+        }
+    }
+}
+
+/// A refusal: what the client may know, and what only the log may.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct ApiError {
+    kind: Kind,
+    reason: &'static str,
+    message: String,
+    retry_after: Option<Duration>,
+    #[source]
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    fn new(kind: Kind, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            reason,
+            message: message.into(),
+            retry_after: None,
+            cause: None,
+        }
+    }
+
+    /// The body is not what the API describes; `problem` says where.
+    pub(super) fn malformed(problem: impl Display) -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "request_malformed",
+            format!("The request body is malformed: {problem}"),
+        )
+    }
+
+    pub(super) fn token_missing() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "token_missing",
+            format!(
+                "{IDENTITY_TOKEN}: there is none; send it in credentials.oidcIdentityToken or as Authorization: Bearer"
+            ),
+        )
+    }
+
+    pub(super) fn key_missing() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "key_missing",
+            format!(
+                "{PUBLIC_KEY}: there is none; send a public key with its proof of possession, or a certificate signing request"
+            ),
+        )
+    }
+
+    pub(super) fn proof_missing() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "proof_missing",
+            format!(
+                "{PROOF}: there is none; sign the challenge claim of the token with the private key and send the signature with the public key"
+            ),
+        )
+    }
+
+    pub(super) fn key_ambiguous() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "key_ambiguous",
+            format!("{PUBLIC_KEY}: send either a public key or a certificate signing request, not both"),
+        )
+    }
+
+    pub(super) fn content_type() -> Self {
+        Self::new(
+            Kind::UnsupportedMediaType,
+            "content_type_unsupported",
+            "The request body must be JSON: send Content-Type: application/json",
+        )
+    }
+
+    pub(super) fn content_encoding() -> Self {
+        Self::new(
+            Kind::UnsupportedMediaType,
+            "content_encoding_unsupported",
+            "The request body must not be compressed: send it without Content-Encoding",
+        )
+    }
+
+    /// UNIMPLEMENTED by the rules of gRPC (compression.md), where JSON has 415.
+    pub(super) fn message_encoding() -> Self {
+        Self::new(
+            Kind::Unimplemented,
+            "content_encoding_unsupported",
+            "The message must not be compressed: send it without grpc-encoding",
+        )
+    }
+
+    pub(super) fn body_too_large(max: usize) -> Self {
+        Self::new(
+            Kind::TooLarge,
+            "body_too_large",
+            format!("The request body is larger than {max} bytes"),
+        )
+    }
+
+    pub(super) fn body_timeout() -> Self {
+        Self::new(
+            Kind::BodyTimeout,
+            "body_timeout",
+            "The request body did not arrive in time",
+        )
+    }
+
+    pub(super) fn body_aborted() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "request_malformed",
+            "The request body ended before it was complete",
+        )
+    }
+
+    pub(super) fn request_timeout() -> Self {
+        Self::new(
+            Kind::RequestTimeout,
+            "request_timeout",
+            "The request took too long; try again",
+        )
+    }
+
+    pub(super) fn overloaded() -> Self {
+        Self {
+            retry_after: Some(OVERLOAD_RETRY),
+            ..Self::new(
+                Kind::Unavailable,
+                "overloaded",
+                "The server is at its limit; try again shortly",
+            )
+        }
+    }
+
+    pub(super) fn not_found() -> Self {
+        Self::new(
+            Kind::NotFound,
+            "not_found",
+            "There is nothing at this path; GET /api/v2/openapi.json lists what there is",
+        )
+    }
+
+    pub(super) fn method_not_allowed() -> Self {
+        Self::new(
+            Kind::MethodNotAllowed,
+            "method_not_allowed",
+            "This path does not take this method; see the Allow header",
+        )
+    }
+
+    pub(super) fn unknown_method() -> Self {
+        Self::new(
+            Kind::Unimplemented,
+            "method_unknown",
+            "There is no such gRPC method; ask the reflection service",
+        )
+    }
+
+    /// A part of this instance does not work now; `cause` goes to the log.
+    fn unavailable(
+        reason: &'static str,
+        message: &'static str,
+        cause: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            retry_after: Some(REPAIR_RETRY),
+            ..Self::new(Kind::Unavailable, reason, message)
+        }
+    }
+
+    fn from_encoding(cause: der::Error) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(
+                Kind::InvalidRequest,
+                "san_invalid",
+                format!("{IDENTITY_TOKEN}: its identity does not fit into a certificate"),
+            )
+        }
+    }
+
+    /// A fixed sentence for the client; `cause` goes to the log.
+    pub(super) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(
+                Kind::Internal,
+                "internal",
+                "Internal error; the operator finds the details in the log under this request's id",
+            )
+        }
+    }
+
+    /// What the gRPC library refused by itself, before a method of ours saw the message.
+    pub(super) fn from_library(status: &Status) -> Self {
+        let (kind, reason) = match status.code() {
+            Code::Unimplemented => (Kind::Unimplemented, "method_unknown"),
+            Code::OutOfRange | Code::ResourceExhausted => (Kind::TooLarge, "body_too_large"),
+            Code::Internal | Code::InvalidArgument => (Kind::InvalidRequest, "request_malformed"),
+            Code::NotFound => (Kind::NotFound, "not_found"),
+            _ => return Self::internal(status.to_string()),
+        };
+        Self::new(kind, reason, status.message())
+    }
+
+    /// Stable and machine-readable; a bounded set, so it is also a metric label.
+    pub(super) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    /// What only the operator may see.
+    pub(super) fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+
+    /// The HTTP status and the gRPC code.
+    pub(super) const fn codes(&self) -> (StatusCode, Code) {
+        self.kind.codes()
+    }
+
+    /// What the client may know.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// When it is worth trying again, if it passes by itself.
+    pub(super) const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl From<IssueError> for ApiError {
+    fn from(error: IssueError) -> Self {
+        match error {
+            IssueError::Token(error) if error.is_temporary() => Self {
+                retry_after: Some(COOL_DOWN),
+                cause: Some(error.to_string().into()),
+                ..Self::new(
+                    Kind::Unavailable,
+                    error.reason(),
+                    format!("{IDENTITY_TOKEN}: {error}"),
+                )
+            },
+            IssueError::Token(error) => Self::new(
+                Kind::InvalidRequest,
+                error.reason(),
+                format!("{IDENTITY_TOKEN}: {error}"),
+            ),
+            IssueError::Identity(error) => Self::new(
+                Kind::InvalidRequest,
+                error.reason(),
+                format!("{IDENTITY_TOKEN}: {error}"),
+            ),
+            IssueError::Proof(error) => Self::new(Kind::InvalidRequest, error.reason(), error.to_string()),
+            IssueError::Profile(ProfileError::Encoding(error)) => Self::from_encoding(error),
+            IssueError::Profile(error) => Self::unavailable("ca_unavailable", CA, error),
+            IssueError::Issuer(error @ IssuerError::Key(_)) => Self::unavailable("ca_unavailable", CA, error),
+            IssueError::Issuer(error) => Self::internal(error),
+            IssueError::Log(LogError(error @ SubmitError::Busy { retry_after })) => Self {
+                retry_after: Some(retry_after),
+                ..Self::unavailable("log_busy", LOG, error)
+            },
+            IssueError::Log(error) => Self::unavailable("log_unavailable", LOG, error),
+            IssueError::Audit(error) => Self::unavailable("audit_unavailable", AUDIT, error),
+            error @ IssueError::Interrupted => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{identity::IdentityError, proof::ProofError};
+
+    #[test]
+    fn refusals_of_the_authority_keep_fulcios_sentence_and_say_more() {
+        for (error, reason, sentence) in [
+            (
+                IssueError::from(IdentityError::EmailNotVerified),
+                "email_not_verified",
+                IDENTITY_TOKEN,
+            ),
+            (
+                IssueError::from(ProofError::CsrSignatureInvalid),
+                "proof_signature_invalid",
+                PROOF,
+            ),
+        ] {
+            let error = ApiError::from(error);
+            assert_eq!(error.codes(), (StatusCode::BAD_REQUEST, Code::InvalidArgument));
+            assert_eq!(error.reason(), reason);
+            assert!(error.message().starts_with(sentence), "{error}");
+        }
+    }
+
+    #[test]
+    fn internal_errors_tell_the_client_nothing() {
+        let error = ApiError::internal("the key is in /etc/secret");
+        assert!(!error.message().contains("secret") && error.cause().is_some());
+    }
+}

@@ -1,0 +1,106 @@
+//! The one way from every interface to the authority: admission first, then issue, then count.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    error::ApiError,
+    limits::{Buffered, Capacity, Limits},
+};
+use crate::{
+    issue::{Authority, IssueRequest},
+    telemetry::Metrics,
+    trusted_issuer::TrustedIssuer,
+};
+
+/// What handlers share.
+pub(super) struct Gate {
+    authority: Arc<Authority>,
+    capacity: Capacity,
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+/// One trusted issuer, as clients see it. Empty fields are sent, as Fulcio's gateway does.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct IssuerInfo {
+    /// Tokens with exactly this `iss`.
+    pub(super) issuer_url: String,
+    /// The `aud` that its tokens must carry.
+    pub(super) audience: String,
+    /// The claim whose value the caller signs as proof of possession.
+    #[schema(example = "email")]
+    pub(super) challenge_claim: &'static str,
+    /// The trust domain of SPIFFE identities.
+    pub(super) spiffe_trust_domain: String,
+    /// How an identity is made from its tokens.
+    #[schema(example = "ci-provider")]
+    pub(super) issuer_type: String,
+    /// The domain of URI and username identities.
+    pub(super) subject_domain: String,
+    /// Whether email addresses count without `email_verified`.
+    pub(super) skip_email_verification: bool,
+}
+
+impl Gate {
+    pub(super) fn new(authority: Arc<Authority>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self {
+            authority,
+            capacity: Capacity::new(&limits),
+            limits,
+            metrics,
+        }
+    }
+
+    pub(super) fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// One certificate with its chain, one PEM block each, leaf first.
+    pub(super) async fn issue(&self, request: IssueRequest) -> Result<Vec<String>, ApiError> {
+        let _place = self.capacity.admit()?;
+        let issued = self.authority.issue(request).await?;
+        self.metrics.issued();
+        Ok(issued.to_pem())
+    }
+
+    pub(super) async fn read_json(&self, body: Body) -> Result<Buffered<'_>, ApiError> {
+        self.capacity
+            .read(body, self.limits.json_body, self.limits.body)
+            .await
+    }
+
+    /// A gRPC message in its five bytes of framing.
+    pub(super) async fn read_grpc(&self, body: Body) -> Result<Buffered<'_>, ApiError> {
+        let framed = self.limits.grpc_message.saturating_add(5);
+        self.capacity.read(body, framed, self.limits.body).await
+    }
+
+    pub(super) fn issuers(&self) -> impl Iterator<Item = IssuerInfo> {
+        self.authority.issuers().iter().map(|issuer| describe(issuer))
+    }
+}
+
+fn describe(issuer: &TrustedIssuer) -> IssuerInfo {
+    IssuerInfo {
+        issuer_url: issuer.url().to_owned(),
+        audience: issuer.audience().to_owned(),
+        challenge_claim: issuer.challenge().name(),
+        spiffe_trust_domain: String::new(),
+        issuer_type: issuer.issuer_type().to_owned(),
+        subject_domain: issuer.subject_domain().unwrap_or_default().to_owned(),
+        skip_email_verification: issuer.rule().skips_email_verification(),
+    }
+}

@@ -1,0 +1,122 @@
+//! The gRPC interface: Fulcio's `CA`, health and reflection.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use tonic::{Status, service::Routes};
+use tonic_health::{
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
+use tonic_reflection::server::Builder as Reflection;
+
+use super::{
+    error::ApiError,
+    gate::{Gate, IssuerInfo},
+    proto::{self, ca_server},
+    wire,
+};
+
+/// Fulcio's `CA` over [`Gate`].
+struct Ca(Arc<Gate>);
+
+/// The gRPC routes; `reporter` feeds the health service.
+///
+/// # Errors
+/// The descriptors that the build embedded are not readable.
+pub(super) fn routes(
+    gate: &Arc<Gate>,
+    reporter: HealthReporter,
+) -> Result<Router, tonic_reflection::server::Error> {
+    let ca =
+        ca_server::CaServer::new(Ca(Arc::clone(gate))).max_decoding_message_size(gate.limits().grpc_message);
+    let ca = Routes::new(ca)
+        .into_axum_router()
+        .layer(middleware::from_fn_with_state(Arc::clone(gate), read_whole));
+    let health = HealthServer::new(HealthService::from_health_reporter(reporter));
+    let reflection = || {
+        Reflection::configure()
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let library = Routes::new(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .into_axum_router();
+    Ok(ca.reset_fallback().merge(library.reset_fallback()))
+}
+
+/// Reads a unary request whole, under the same limits and deadline as JSON, before the library decodes it.
+async fn read_whole(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if parts
+        .headers
+        .get("grpc-encoding")
+        .is_some_and(|coding| coding != "identity")
+    {
+        return ApiError::message_encoding().into_response();
+    }
+    match gate.read_grpc(body).await {
+        Ok(read) => {
+            next.run(Request::from_parts(parts, Body::from(read.into_bytes())))
+                .await
+        }
+        Err(error) => error.into_response(),
+    }
+}
+
+#[tonic::async_trait]
+impl ca_server::Ca for Ca {
+    async fn create_signing_certificate(
+        &self,
+        request: tonic::Request<proto::CreateSigningCertificateRequest>,
+    ) -> Result<tonic::Response<proto::SigningCertificate>, Status> {
+        use proto::signing_certificate::Certificate::SignedCertificateEmbeddedSct;
+        let (metadata, _, message) = request.into_parts();
+        let request = wire::parse_grpc(&metadata.into_headers(), message)?;
+        let certificates = self.0.issue(request).await?;
+        let chain = Some(proto::CertificateChain { certificates });
+        Ok(tonic::Response::new(proto::SigningCertificate {
+            certificate: Some(SignedCertificateEmbeddedSct(
+                proto::SigningCertificateEmbeddedSct { chain },
+            )),
+        }))
+    }
+
+    async fn get_trust_bundle(
+        &self,
+        _: tonic::Request<proto::GetTrustBundleRequest>,
+    ) -> Result<tonic::Response<proto::TrustBundle>, Status> {
+        let certificates = self.0.authority().trust_bundle().pem().to_vec();
+        Ok(tonic::Response::new(proto::TrustBundle {
+            chains: vec![proto::CertificateChain { certificates }],
+        }))
+    }
+
+    async fn get_configuration(
+        &self,
+        _: tonic::Request<proto::GetConfigurationRequest>,
+    ) -> Result<tonic::Response<proto::Configuration>, Status> {
+        let issuers = self.0.issuers().map(to_proto).collect();
+        Ok(tonic::Response::new(proto::Configuration { issuers }))
+    }
+}
+
+fn to_proto(info: IssuerInfo) -> proto::OidcIssuer {
+    use proto::oidc_issuer::Issuer;
+    proto::OidcIssuer {
+        issuer: Some(Issuer::IssuerUrl(info.issuer_url)),
+        audience: info.audience,
+        challenge_claim: info.challenge_claim.to_owned(),
+        spiffe_trust_domain: info.spiffe_trust_domain,
+        issuer_type: info.issuer_type,
+        subject_domain: info.subject_domain,
+        skip_email_verification: info.skip_email_verification,
+    }
+}

@@ -1,0 +1,52 @@
+//! Every path, once: for the routers, the OpenAPI document and the labels of metrics and log lines.
+
+pub(super) const INDEX: &str = "/";
+pub(super) const HEALTHZ: &str = "/healthz";
+pub(super) const READYZ: &str = "/readyz";
+pub(super) const OPENAPI: &str = "/api/v2/openapi.json";
+pub(super) const SIGNING_CERT: &str = "/api/v2/signingCert";
+pub(super) const TRUST_BUNDLE: &str = "/api/v2/trustBundle";
+pub(super) const CONFIGURATION: &str = "/api/v2/configuration";
+pub(super) const LEGACY_SIGNING_CERT: &str = "/api/v1/signingCert";
+pub(super) const LEGACY_ROOT_CERT: &str = "/api/v1/rootCert";
+
+/// Paths over HTTP.
+pub(super) const HTTP: [&str; 9] = [
+    SIGNING_CERT,
+    TRUST_BUNDLE,
+    CONFIGURATION,
+    LEGACY_SIGNING_CERT,
+    LEGACY_ROOT_CERT,
+    HEALTHZ,
+    READYZ,
+    OPENAPI,
+    INDEX,
+];
+
+/// gRPC methods, service and name.
+const GRPC: [(&str, &str); 7] = [
+    ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate"),
+    ("dev.sigstore.fulcio.v2.CA", "GetTrustBundle"),
+    ("dev.sigstore.fulcio.v2.CA", "GetConfiguration"),
+    ("grpc.health.v1.Health", "Check"),
+    ("grpc.health.v1.Health", "Watch"),
+    ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
+    ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
+];
+
+/// Label of everything else (the log's paths among it), so that callers cannot make labels.
+const OTHER: &str = "other";
+
+/// The path as a label of bounded choice.
+pub(super) fn http_label(path: &str) -> &'static str {
+    HTTP.iter().copied().find(|known| *known == path).unwrap_or(OTHER)
+}
+
+/// Service and method as labels of bounded choice.
+pub(super) fn grpc_label(path: &str) -> (&'static str, &'static str) {
+    let asked = path.strip_prefix('/').and_then(|path| path.split_once('/'));
+    GRPC.iter()
+        .copied()
+        .find(|known| Some(*known) == asked)
+        .unwrap_or((OTHER, OTHER))
+}

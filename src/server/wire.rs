@@ -1,0 +1,242 @@
+//! Wire formats -> [`IssueRequest`]. Every way in ends here, so every rule about what clients may send stands once.
+//!
+//! The JSON is proto3 JSON as Fulcio's gateway reads it: camelCase or snake_case names, unknown fields ignored,
+//! `null` is absent, bytes in either base64 alphabet with or without padding. Named twice is refused.
+
+use axum::http::{
+    HeaderMap,
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
+};
+use base64::{
+    Engine,
+    alphabet::{STANDARD, URL_SAFE},
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::{error::ApiError, proto};
+use crate::{issue::IssueRequest, proof::KeyProof, token::RawToken};
+
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
+const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
+/// A field path longer than any of ours holds the caller's own text, which is not repeated.
+const LONGEST_PATH: usize = 64;
+
+/// Body of `POST /api/v2/signingCert`: `publicKeyRequest` or `certificateSigningRequest`.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SigningRequest {
+    /// Without it, the token is taken from `Authorization: Bearer`.
+    credentials: Option<Credentials>,
+    #[serde(alias = "public_key_request")]
+    public_key_request: Option<PublicKeyRequest>,
+    /// A PKCS#10 request, PEM or DER, in base64. Only its key and signature count.
+    #[serde(alias = "certificate_signing_request")]
+    certificate_signing_request: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Credentials {
+    /// An OpenID Connect ID token.
+    #[serde(alias = "oidc_identity_token")]
+    oidc_identity_token: Option<String>,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct PublicKeyRequest {
+    #[serde(alias = "public_key")]
+    public_key: Option<PublicKey>,
+    /// Signature over the value of the issuer's challenge claim, in base64.
+    #[serde(alias = "proof_of_possession")]
+    proof_of_possession: Option<String>,
+}
+
+/// The key says itself what it is: an `algorithm` beside it is ignored.
+#[derive(Deserialize, ToSchema)]
+struct PublicKey {
+    /// v2: one PEM block. v1: the same, or DER, in base64.
+    content: Option<String>,
+}
+
+/// Body of `POST /api/v1/signingCert`: `publicKey` with `signedEmailAddress`, or `certificateSigningRequest`.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LegacySigningRequest {
+    #[serde(alias = "public_key")]
+    public_key: Option<PublicKey>,
+    /// Signature over the value of the issuer's challenge claim, in base64.
+    #[serde(alias = "signed_email_address")]
+    signed_email_address: Option<String>,
+    /// A PKCS#10 request, PEM or DER, in base64. Only its key and signature count.
+    #[serde(alias = "certificate_signing_request")]
+    certificate_signing_request: Option<String>,
+}
+
+/// What every format comes down to; an empty field is an absent one, as in proto3.
+struct Parts {
+    token: Option<String>,
+    public_key: Vec<u8>,
+    proof: Vec<u8>,
+    csr: Vec<u8>,
+}
+
+/// `POST /api/v2/signingCert`.
+pub(super) fn parse_v2(headers: &HeaderMap, body: &[u8]) -> Result<IssueRequest, ApiError> {
+    let request: SigningRequest = json(body)?;
+    let (key, proof) = match request.public_key_request {
+        Some(PublicKeyRequest {
+            public_key,
+            proof_of_possession,
+        }) => (public_key, proof_of_possession),
+        None => (None, None),
+    };
+    Parts {
+        token: request.credentials.and_then(|given| given.oidc_identity_token),
+        public_key: key.and_then(|key| key.content).unwrap_or_default().into_bytes(),
+        proof: bytes(proof, "publicKeyRequest.proofOfPossession")?,
+        csr: bytes(request.certificate_signing_request, "certificateSigningRequest")?,
+    }
+    .into_request(headers)
+}
+
+/// `POST /api/v1/signingCert`.
+pub(super) fn parse_v1(headers: &HeaderMap, body: &[u8]) -> Result<IssueRequest, ApiError> {
+    let request: LegacySigningRequest = json(body)?;
+    Parts {
+        token: None,
+        public_key: bytes(
+            request.public_key.and_then(|key| key.content),
+            "publicKey.content",
+        )?,
+        proof: bytes(request.signed_email_address, "signedEmailAddress")?,
+        csr: bytes(request.certificate_signing_request, "certificateSigningRequest")?,
+    }
+    .into_request(headers)
+}
+
+/// gRPC `CreateSigningCertificate`. The message cannot hold both a key and a request: the last one wins (proto3 oneof).
+pub(super) fn parse_grpc(
+    headers: &HeaderMap,
+    request: proto::CreateSigningCertificateRequest,
+) -> Result<IssueRequest, ApiError> {
+    use proto::{create_signing_certificate_request::Key, credentials::Credentials};
+    let token = request.credentials.and_then(|given| given.credentials);
+    let (public_key, proof, csr) = match request.key {
+        Some(Key::PublicKeyRequest(key)) => {
+            let content = key.public_key.map(|key| key.content).unwrap_or_default();
+            (content.into_bytes(), key.proof_of_possession, Vec::new())
+        }
+        Some(Key::CertificateSigningRequest(csr)) => (Vec::new(), Vec::new(), csr),
+        None => (Vec::new(), Vec::new(), Vec::new()),
+    };
+    Parts {
+        token: token.map(|Credentials::OidcIdentityToken(token)| token),
+        public_key,
+        proof,
+        csr,
+    }
+    .into_request(headers)
+}
+
+/// A JSON body: the media type may be absent, a compressed body never comes in.
+pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers
+        .get(CONTENT_ENCODING)
+        .is_some_and(|coding| coding != "identity")
+    {
+        return Err(ApiError::content_encoding());
+    }
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return Ok(());
+    };
+    let essence = value
+        .to_str()
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default();
+    match essence.trim().eq_ignore_ascii_case("application/json") {
+        true => Ok(()),
+        false => Err(ApiError::content_type()),
+    }
+}
+
+impl Parts {
+    fn into_request(self, headers: &HeaderMap) -> Result<IssueRequest, ApiError> {
+        let token = self
+            .token
+            .filter(|token| !token.is_empty())
+            .or_else(|| bearer(headers).map(str::to_owned))
+            .ok_or_else(ApiError::token_missing)?;
+        let given = (
+            self.public_key.is_empty(),
+            self.proof.is_empty(),
+            self.csr.is_empty(),
+        );
+        let proof = match given {
+            (true, true, false) => KeyProof::CertificateSigningRequest(self.csr),
+            (false, false, true) => KeyProof::Challenge {
+                public_key: self.public_key,
+                signature: self.proof,
+            },
+            (false, true, true) => return Err(ApiError::proof_missing()),
+            (true, _, true) => return Err(ApiError::key_missing()),
+            (_, _, false) => return Err(ApiError::key_ambiguous()),
+        };
+        Ok(IssueRequest {
+            token: RawToken::new(token),
+            proof,
+        })
+    }
+}
+
+/// The credentials of `Authorization: Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .trim()
+        .split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+}
+
+/// Says where the body is wrong, never what stands there: it may be a token.
+fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) -> ApiError {
+    let place = format!("at line {}, column {}", error.line(), error.column());
+    if !error.is_data() {
+        return ApiError::malformed(format_args!("not exactly one JSON document, {place}"));
+    }
+    let read: Result<T, _> =
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
+    match read.err().map(|error| error.path().to_string()) {
+        Some(path) if path.len() <= LONGEST_PATH => ApiError::malformed(format_args!(
+            "`{path}` has the wrong type or is given twice, {place}"
+        )),
+        _ => ApiError::malformed(format_args!(
+            "a field has the wrong type or is given twice, {place}"
+        )),
+    }
+}
+
+/// As Go's proto3 JSON reads bytes: either alphabet, padding or none.
+fn bytes(field: Option<String>, name: &str) -> Result<Vec<u8>, ApiError> {
+    let text = field.unwrap_or_default();
+    let engine = match text.contains(['-', '_']) {
+        true => URL_SAFE_BASE64,
+        false => STANDARD_BASE64,
+    };
+    engine
+        .decode(text.as_bytes())
+        .map_err(|_| ApiError::malformed(format_args!("`{name}` is not base64")))
+}

@@ -1,0 +1,272 @@
+//! What the operator sees: Prometheus metrics, Fulcio's names beside our own. Every label has a bounded set of values.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::http::{Method, StatusCode};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+use tonic::Code;
+
+/// Reads the number of durable log entries.
+pub type LogSize = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Every metric of one process.
+pub struct Metrics {
+    registry: Registry,
+    new_certs: IntCounter,
+    api_latency: HistogramVec,
+    http_requests: IntCounterVec,
+    grpc_started: IntCounterVec,
+    grpc_handled: IntCounterVec,
+    grpc_handling: HistogramVec,
+    issued: IntCounter,
+    refused: IntCounterVec,
+    in_flight: IntGauge,
+    connections: IntGauge,
+    connections_refused: IntCounter,
+    panics: IntCounter,
+    log: Option<(IntGauge, LogSize)>,
+}
+
+/// One gRPC call that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// Full name of the service, of a bounded set.
+    pub service: &'static str,
+    /// Name of the method, of a bounded set.
+    pub method: &'static str,
+    /// How it ended.
+    pub code: Code,
+    /// From the head of the request to the head of the answer.
+    pub took: Duration,
+}
+
+/// One more of something that is going on, until it is dropped.
+#[derive(Debug)]
+pub struct Ongoing(IntGauge);
+
+impl Metrics {
+    /// Registers every metric. `log_size` is read at each scrape.
+    ///
+    /// # Errors
+    /// A name that is registered twice.
+    pub fn new(log_size: Option<LogSize>) -> Result<Self, prometheus::Error> {
+        let make = Maker(Registry::new());
+        make.build_info()?;
+        Ok(Self {
+            new_certs: make.counter("fulcio_new_certs", "The total number of certificates generated")?,
+            api_latency: make.histogram(
+                "fulcio_api_latency",
+                "API latency in seconds",
+                &["code", "method"],
+            )?,
+            http_requests: make.counters("http_requests_total", "HTTP requests", &["code", "method"])?,
+            grpc_started: make.counters(
+                "grpc_server_started_total",
+                "gRPC calls started on the server",
+                &["grpc_type", "grpc_service", "grpc_method"],
+            )?,
+            grpc_handled: make.counters(
+                "grpc_server_handled_total",
+                "gRPC calls completed on the server, whatever the outcome",
+                &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
+            )?,
+            grpc_handling: make.histogram(
+                "grpc_server_handling_seconds",
+                "Time to answer a gRPC call in seconds",
+                &["grpc_type", "grpc_service", "grpc_method"],
+            )?,
+            issued: make.counter("mayfly_issued_total", "Certificates issued")?,
+            refused: make.counters(
+                "mayfly_refused_total",
+                "Requests refused, by stable reason",
+                &["reason"],
+            )?,
+            in_flight: make.gauge("mayfly_requests_in_flight", "Requests being answered")?,
+            connections: make.gauge("mayfly_connections", "Open connections")?,
+            connections_refused: make
+                .counter("mayfly_connections_refused_total", "Connections over the limit")?,
+            panics: make.counter("mayfly_panics_total", "Panics caught; must stay 0")?,
+            log: match log_size {
+                Some(size) => Some((
+                    make.gauge("mayfly_log_entries", "Durable entries of the embedded log")?,
+                    size,
+                )),
+                None => None,
+            },
+            registry: make.0,
+        })
+    }
+
+    /// The text format (version 0.0.4) of everything.
+    ///
+    /// # Errors
+    /// A metric that the format cannot hold.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        if let Some((gauge, size)) = &self.log {
+            gauge.set(i64::try_from(size()).unwrap_or(i64::MAX));
+        }
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    /// A certificate was issued.
+    pub fn issued(&self) {
+        self.issued.inc();
+        self.new_certs.inc();
+    }
+
+    /// A request was refused for `reason`, of a bounded set.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A panic was caught.
+    pub fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// A request is being answered.
+    #[must_use]
+    pub fn in_flight(&self) -> Ongoing {
+        Ongoing::new(&self.in_flight)
+    }
+
+    /// A connection is open.
+    #[must_use]
+    pub fn connection(&self) -> Ongoing {
+        Ongoing::new(&self.connections)
+    }
+
+    /// A connection was closed unanswered because too many are open.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// An HTTP request was answered.
+    pub fn http_served(&self, method: &Method, status: StatusCode, took: Duration) {
+        let labels = [status.as_str(), method_label(method)];
+        self.http_requests.with_label_values(&labels).inc();
+        self.api_latency
+            .with_label_values(&labels)
+            .observe(took.as_secs_f64());
+    }
+
+    /// A gRPC call began.
+    pub fn grpc_started(&self, (service, method): (&'static str, &'static str)) {
+        self.grpc_started
+            .with_label_values(&[grpc_type(method), service, method])
+            .inc();
+    }
+
+    /// A gRPC call was answered.
+    pub fn grpc_served(&self, served: &Served) {
+        let Served {
+            service,
+            method,
+            code,
+            took,
+        } = *served;
+        let kind = grpc_type(method);
+        self.grpc_handled
+            .with_label_values(&[kind, service, method, grpc_code(code)])
+            .inc();
+        self.grpc_handling
+            .with_label_values(&[kind, service, method])
+            .observe(took.as_secs_f64());
+    }
+}
+
+impl Ongoing {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// Makes metrics and registers them.
+struct Maker(Registry);
+
+impl Maker {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let counter = IntCounter::new(name, help)?;
+        self.0.register(Box::new(counter.clone()))?;
+        Ok(counter)
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+        let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(counters.clone()))?;
+        Ok(counters)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let gauge = IntGauge::new(name, help)?;
+        self.0.register(Box::new(gauge.clone()))?;
+        Ok(gauge)
+    }
+
+    fn histogram(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {
+        let histogram = HistogramVec::new(HistogramOpts::new(name, help), labels)?;
+        self.0.register(Box::new(histogram.clone()))?;
+        Ok(histogram)
+    }
+
+    fn build_info(&self) -> Result<(), prometheus::Error> {
+        let options = Opts::new("mayfly_build_info", "Always 1; the labels say what was built")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        let gauge = IntGauge::with_opts(options)?;
+        gauge.set(1);
+        self.0.register(Box::new(gauge))
+    }
+}
+
+/// As Fulcio's dashboards expect it: lower case. Callers may invent methods, so the rest is one label.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::POST => "post",
+        Method::OPTIONS => "options",
+        Method::HEAD => "head",
+        _ => "other",
+    }
+}
+
+/// Labels of go-grpc-prometheus.
+fn grpc_type(method: &str) -> &'static str {
+    match method {
+        "Watch" => "server_stream",
+        "ServerReflectionInfo" => "bidi_stream",
+        _ => "unary",
+    }
+}
+
+fn grpc_code(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "Canceled",
+        Code::Unknown => "Unknown",
+        Code::InvalidArgument => "InvalidArgument",
+        Code::DeadlineExceeded => "DeadlineExceeded",
+        Code::NotFound => "NotFound",
+        Code::AlreadyExists => "AlreadyExists",
+        Code::PermissionDenied => "PermissionDenied",
+        Code::ResourceExhausted => "ResourceExhausted",
+        Code::FailedPrecondition => "FailedPrecondition",
+        Code::Aborted => "Aborted",
+        Code::OutOfRange => "OutOfRange",
+        Code::Unimplemented => "Unimplemented",
+        Code::Internal => "Internal",
+        Code::Unavailable => "Unavailable",
+        Code::DataLoss => "DataLoss",
+        Code::Unauthenticated => "Unauthenticated",
+    }
+}

@@ -1,0 +1,384 @@
+//! Which hosts the key fetcher may connect to. What is checked is the very address that is connected to: literals
+//! when the URL is read, names inside the client's resolver, so that a second DNS answer cannot differ from the first.
+
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+};
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+/// Whether issuers on this machine's loopback interface may be used, and without TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoopbackHttp {
+    /// HTTPS to addresses outside this machine only, but for hosts that are named one by one.
+    Refused,
+    /// Also `http://localhost`, `http://127.0.0.1` and the like: for development and tests.
+    Allowed,
+}
+
+/// Where keys may be fetched from.
+#[derive(Clone, Debug)]
+pub struct FetchPolicy {
+    loopback: LoopbackHttp,
+    private_hosts: HashSet<String>,
+}
+
+impl FetchPolicy {
+    /// HTTPS to public addresses, and what `loopback` says of every loopback host.
+    #[must_use]
+    pub fn new(loopback: LoopbackHttp) -> Self {
+        Self {
+            loopback,
+            private_hosts: HashSet::new(),
+        }
+    }
+
+    /// Lets these hosts (names or literals, in lower case, as in the URL) have private addresses (RFC 1918, RFC 6598,
+    /// RFC 4193) or loopback ones, the latter also without TLS. Link-local addresses, where clouds keep their metadata
+    /// services, stay refused.
+    #[must_use]
+    pub fn with_private_hosts(mut self, hosts: impl IntoIterator<Item = String>) -> Self {
+        self.private_hosts.extend(hosts);
+        self
+    }
+
+    /// Checks scheme and host of a URL to fetch from; a host that is a name is checked again when it resolves.
+    ///
+    /// # Errors
+    /// Why it is not fetched.
+    pub(super) fn check(&self, url: &str) -> Result<Url, UrlError> {
+        let url = Url::parse(url).map_err(|_| UrlError::NotAUrl)?;
+        let host = url.host().ok_or(UrlError::NotAUrl)?;
+        if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+            return Err(UrlError::UnexpectedPart);
+        }
+        let name = host.to_string();
+        let scheme_is_permitted = match url.scheme() {
+            "https" => true,
+            "http" => is_loopback(&host) && self.permits_loopback(&name),
+            _ => false,
+        };
+        if !scheme_is_permitted {
+            return Err(UrlError::NotHttps);
+        }
+        if let Some(address) = literal(&host)
+            && !self.permits(&name, address)
+        {
+            return Err(UrlError::Address);
+        }
+        Ok(url)
+    }
+
+    fn permits(&self, host: &str, address: IpAddr) -> bool {
+        match Reach::of(address) {
+            Reach::Public => true,
+            Reach::Private => self.private_hosts.contains(host),
+            Reach::Loopback => self.permits_loopback(host),
+            Reach::Special => false,
+        }
+    }
+
+    fn permits_loopback(&self, host: &str) -> bool {
+        self.loopback == LoopbackHttp::Allowed || self.private_hosts.contains(host)
+    }
+
+    fn permitted(
+        &self,
+        host: &str,
+        resolved: impl Iterator<Item = SocketAddr>,
+    ) -> io::Result<Vec<SocketAddr>> {
+        let permitted: Vec<_> = resolved
+            .filter(|address| self.permits(host, address.ip()))
+            .collect();
+        if permitted.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the host has no address that keys may be fetched from: private, loopback and link-local addresses are refused unless configured",
+            ));
+        }
+        Ok(permitted)
+    }
+}
+
+/// Why a URL is not fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UrlError {
+    /// Not an absolute URL with a host.
+    #[error("it is not an absolute URL")]
+    NotAUrl,
+    /// Neither https nor a permitted loopback http.
+    #[error("it must be https (http is for loopback hosts in development only)")]
+    NotHttps,
+    /// User, password or fragment; for an issuer also a query.
+    #[error("it must not have a user, password or fragment, nor, for an issuer, a query")]
+    UnexpectedPart,
+    /// An address literal that is not public.
+    #[error("its address is private, loopback or link-local, which is refused unless configured")]
+    Address,
+}
+
+/// The resolver of the HTTP client: the system's, less the addresses that policy refuses.
+#[derive(Debug)]
+pub(super) struct CheckedResolver(pub(super) Arc<FetchPolicy>);
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let policy = Arc::clone(&self.0);
+        Box::pin(async move {
+            let host = name.as_str();
+            let permitted = if is_localhost(host) {
+                policy.permitted(host, LOOPBACK.into_iter())?
+            } else {
+                policy.permitted(host, tokio::net::lookup_host((host, 0)).await?)?
+            };
+            Ok::<Addrs, _>(Box::new(permitted.into_iter()))
+        })
+    }
+}
+
+/// What `localhost` means without asking any resolver (RFC 6761 section 6.3); port 0 stands for the URL's port.
+const LOOPBACK: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), 0),
+];
+
+fn is_localhost(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => is_localhost(name),
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+fn literal(host: &Host<&str>) -> Option<IpAddr> {
+    match host {
+        Host::Domain(_) => None,
+        Host::Ipv4(address) => Some(IpAddr::V4(*address)),
+        Host::Ipv6(address) => Some(IpAddr::V6(*address)),
+    }
+}
+
+/// How far an address reaches (IANA special-purpose address registries, RFC 6890).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    Public,
+    Private,
+    Loopback,
+    Special,
+}
+
+impl Reach {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        if address.is_loopback() {
+            return Self::Loopback;
+        }
+        if address.is_private() {
+            return Self::Private;
+        }
+        match address.octets() {
+            [100, 64..=127, ..] => Self::Private,
+            [0 | 224..=255, ..]
+            | [169, 254, ..]
+            | [192, 0, 0 | 2, _]
+            | [192, 88, 99, _]
+            | [198, 18 | 19, ..]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _] => Self::Special,
+            _ => Self::Public,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        if address.is_loopback() {
+            return Self::Loopback;
+        }
+        match address.segments() {
+            // NAT64 (RFC 6052): the IPv4 address inside decides.
+            [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+                Self::of_v4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)))
+            }
+            [0xfc00..=0xfdff, ..] => Self::Private,
+            // Protocol assignments with Teredo, documentation, 6to4: none hosts an issuer, some embed IPv4.
+            [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x2002, ..] | [0x3fff, ..] => Self::Special,
+            [0x2000..=0x3fff, ..] => Self::Public,
+            _ => Self::Special,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strict() -> FetchPolicy {
+        FetchPolicy::new(LoopbackHttp::Refused)
+    }
+
+    #[test]
+    fn addresses_are_classified() {
+        let table = [
+            ("8.8.8.8", Reach::Public),
+            ("2606:4700::1111", Reach::Public),
+            ("64:ff9b::808:808", Reach::Public),
+            ("10.1.2.3", Reach::Private),
+            ("172.31.0.1", Reach::Private),
+            ("192.168.0.1", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("fd00:ec2::254", Reach::Private),
+            ("::ffff:10.0.0.1", Reach::Private),
+            ("64:ff9b::a00:1", Reach::Private),
+            ("127.0.0.1", Reach::Loopback),
+            ("127.255.255.254", Reach::Loopback),
+            ("::1", Reach::Loopback),
+            ("::ffff:127.0.0.1", Reach::Loopback),
+            ("0.0.0.0", Reach::Special),
+            ("169.254.169.254", Reach::Special),
+            ("::ffff:169.254.169.254", Reach::Special),
+            ("64:ff9b::a9fe:a9fe", Reach::Special),
+            ("224.0.0.1", Reach::Special),
+            ("255.255.255.255", Reach::Special),
+            ("192.0.2.1", Reach::Special),
+            ("198.18.0.1", Reach::Special),
+            ("::", Reach::Special),
+            ("::127.0.0.1", Reach::Special),
+            ("fe80::1", Reach::Special),
+            ("ff02::1", Reach::Special),
+            ("2001::1", Reach::Special),
+            ("2002:7f00:1::", Reach::Special),
+        ];
+        for (address, reach) in table {
+            assert_eq!(Reach::of(address.parse().unwrap()), reach, "{address}");
+        }
+    }
+
+    #[test]
+    fn urls_are_checked_before_anything_is_sent() {
+        let table = [
+            ("https://issuer.example", Ok(())),
+            ("https://issuer.example:8443/tenant?x=1", Ok(())),
+            ("http://issuer.example", Err(UrlError::NotHttps)),
+            ("http://localhost:1", Err(UrlError::NotHttps)),
+            ("file:///etc/passwd", Err(UrlError::NotAUrl)),
+            ("ftp://issuer.example", Err(UrlError::NotHttps)),
+            ("issuer.example", Err(UrlError::NotAUrl)),
+            ("https://user@issuer.example", Err(UrlError::UnexpectedPart)),
+            ("https://issuer.example#x", Err(UrlError::UnexpectedPart)),
+            ("https://169.254.169.254/latest", Err(UrlError::Address)),
+            ("https://[fd00:ec2::254]/", Err(UrlError::Address)),
+            ("https://[::ffff:10.0.0.1]/", Err(UrlError::Address)),
+            ("https://127.0.0.1/", Err(UrlError::Address)),
+            ("https://0x7f.1/", Err(UrlError::Address)),
+            ("https://2130706433/", Err(UrlError::Address)),
+        ];
+        for (url, expected) in table {
+            assert_eq!(strict().check(url).map(drop), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn loopback_http_is_for_loopback_hosts_only() {
+        let policy = FetchPolicy::new(LoopbackHttp::Allowed);
+        for url in [
+            "http://localhost:1",
+            "http://a.localhost",
+            "http://127.0.0.1:1",
+            "http://[::1]:1",
+        ] {
+            policy.check(url).unwrap();
+        }
+        for url in [
+            "http://issuer.example",
+            "http://localhost.example",
+            "http://10.0.0.1",
+            "http://0.0.0.0",
+        ] {
+            assert_eq!(policy.check(url).unwrap_err(), UrlError::NotHttps, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_held_to_the_address_it_resolves_to() {
+        let answer = |addresses: &[&str]| -> Vec<SocketAddr> {
+            addresses
+                .iter()
+                .map(|address| SocketAddr::new(address.parse().unwrap(), 0))
+                .collect()
+        };
+        let permitted = |policy: &FetchPolicy, addresses: &[&str]| {
+            policy
+                .permitted("issuer.corp", answer(addresses).into_iter())
+                .ok()
+        };
+        assert_eq!(
+            permitted(&strict(), &["10.0.0.1", "8.8.8.8"]),
+            Some(answer(&["8.8.8.8"]))
+        );
+        assert_eq!(permitted(&strict(), &["10.0.0.1", "127.0.0.1", "fe80::1"]), None);
+
+        let private = strict().with_private_hosts(["issuer.corp".to_owned()]);
+        assert_eq!(
+            permitted(&private, &["10.0.0.1", "169.254.169.254"]),
+            Some(answer(&["10.0.0.1"]))
+        );
+        let other = strict().with_private_hosts(["other.corp".to_owned()]);
+        assert_eq!(permitted(&other, &["10.0.0.1"]), None);
+    }
+
+    #[test]
+    fn a_named_host_may_be_private_or_loopback_and_no_other() {
+        let named = ["localhost", "[fd00::1]", "10.0.0.7"].map(str::to_owned);
+        let policy = strict().with_private_hosts(named);
+        for url in ["http://localhost:1", "https://[fd00::1]/", "https://10.0.0.7/"] {
+            policy.check(url).unwrap();
+        }
+        for (url, expected) in [
+            ("http://127.0.0.1", UrlError::NotHttps),
+            ("https://127.0.0.1", UrlError::Address),
+            ("https://[fd00::2]/", UrlError::Address),
+            ("https://10.0.0.8/", UrlError::Address),
+            ("http://10.0.0.7/", UrlError::NotHttps),
+        ] {
+            assert_eq!(policy.check(url).unwrap_err(), expected, "{url}");
+        }
+        let loopback = || LOOPBACK.into_iter();
+        assert!(policy.permitted("localhost", loopback()).is_ok());
+        assert!(policy.permitted("rebound.example", loopback()).is_err());
+    }
+
+    #[tokio::test]
+    async fn localhost_is_never_looked_up() {
+        let resolve = async |loopback, name: &str| {
+            let resolver = CheckedResolver(Arc::new(FetchPolicy::new(loopback)));
+            resolver
+                .resolve(name.parse().unwrap())
+                .await
+                .ok()
+                .map(Iterator::collect::<Vec<_>>)
+        };
+        assert_eq!(resolve(LoopbackHttp::Refused, "localhost").await, None);
+        assert_eq!(
+            resolve(LoopbackHttp::Allowed, "localhost").await,
+            Some(LOOPBACK.to_vec())
+        );
+        assert_eq!(
+            resolve(LoopbackHttp::Allowed, "any.localhost").await,
+            Some(LOOPBACK.to_vec())
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! The cached keys of one issuer. Reading them is one atomic load; fetching them is one task at a time, at most one
+//! per [`COOL_DOWN`], that outlives the request which started it and touches no other issuer.
+
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use super::{
+    fetch::{FetchError, FetchedKeys, Fetcher, IssuerUrl},
+    keys::KeySet,
+};
+
+/// The least time between the starts of two fetches from one issuer, whatever tokens arrive.
+pub const COOL_DOWN: Duration = Duration::from_secs(10);
+
+/// How long keys are fresh when the issuer's `Cache-Control` does not say: short enough that a withdrawn key dies soon,
+/// long enough that fetching costs nothing.
+pub const DEFAULT_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// The bounds within which an issuer's own `max-age` is believed.
+pub const LIFETIME_BOUNDS: (Duration, Duration) =
+    (Duration::from_secs(60), Duration::from_secs(24 * 60 * 60));
+
+/// How long keys are still used after their lifetime while the issuer cannot be reached.
+pub const MAX_STALENESS: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// How many requests may wait for one issuer's keys: a quarter of the issuances that run at the same time, so that a
+/// slow issuer does not keep the tokens of the others out.
+pub const MAX_WAITING: usize = 256;
+
+/// How long the background refresh waits after a failure.
+const RETRY_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Keys as fetched at one moment; replaced whole, so that a withdrawn key is gone.
+#[derive(Debug)]
+pub(super) struct CachedKeys {
+    keys: KeySet,
+    fresh_until: Instant,
+    refresh_at: Instant,
+}
+
+impl CachedKeys {
+    fn new(fetched: FetchedKeys, now: Instant) -> Self {
+        let (least, most) = LIFETIME_BOUNDS;
+        let lifetime = fetched
+            .max_age
+            .map_or(DEFAULT_LIFETIME, |max_age| max_age.clamp(least, most));
+        Self {
+            keys: fetched.keys,
+            fresh_until: now + lifetime,
+            refresh_at: now + lifetime / 5 * 4,
+        }
+    }
+
+    pub(super) fn keys(&self) -> &KeySet {
+        &self.keys
+    }
+
+    fn is_fresh(&self, now: Instant) -> bool {
+        now < self.fresh_until
+    }
+
+    fn is_usable(&self, now: Instant) -> bool {
+        now < self.fresh_until + MAX_STALENESS
+    }
+}
+
+/// The keys of one issuer and the state of their fetching.
+#[derive(Debug)]
+pub(super) struct IssuerKeys {
+    issuer: IssuerUrl,
+    fetcher: Arc<Fetcher>,
+    cached: ArcSwapOption<CachedKeys>,
+    progress: watch::Sender<Progress>,
+    waiting: Semaphore,
+}
+
+/// How fetching stands.
+#[derive(Debug)]
+struct Progress {
+    last_start: Option<Instant>,
+    is_running: bool,
+    /// Of the last fetch that ended.
+    outcome: Result<(), Arc<FetchError>>,
+}
+
+/// What is known about an issuer's keys without asking it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// Fetched, and within their lifetime.
+    Fresh,
+    /// Past their lifetime, and used because the issuer cannot be reached just now.
+    Stale,
+    /// None: tokens of this issuer cannot be verified now.
+    Unavailable(Arc<FetchError>),
+    /// The issuer answers but publishes no key that could verify a token.
+    NoUsableKey,
+}
+
+impl IssuerKeys {
+    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>) -> Self {
+        let progress = Progress {
+            last_start: None,
+            is_running: false,
+            outcome: Err(Arc::new(FetchError::Interrupted)),
+        };
+        Self {
+            issuer,
+            fetcher,
+            cached: ArcSwapOption::empty(),
+            progress: watch::Sender::new(progress),
+            waiting: Semaphore::new(MAX_WAITING),
+        }
+    }
+
+    /// Keys to verify with. While a fetch fails, keys past their lifetime serve on without any waiting.
+    ///
+    /// # Errors
+    /// There are no keys young enough, and fetching them fails, or failed within the cool-down.
+    pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<CachedKeys>, Arc<FetchError>> {
+        let now = Instant::now();
+        match self.cached.load_full() {
+            Some(cached) if cached.is_fresh(now) => return Ok(cached),
+            Some(cached) if cached.is_usable(now) && self.outcome().is_err() => {
+                self.start_refresh();
+                return Ok(cached);
+            }
+            _ => self.await_refresh().await?,
+        }
+        match self.cached.load_full() {
+            Some(cached) if cached.is_usable(Instant::now()) => Ok(cached),
+            _ => Err(self
+                .outcome()
+                .err()
+                .unwrap_or_else(|| Arc::new(FetchError::Interrupted))),
+        }
+    }
+
+    /// Newer keys than `known`, for a token that `known` says nothing about; `None` if there are none.
+    ///
+    /// # Errors
+    /// The fetch that would tell fails, or failed within the cool-down.
+    pub(super) async fn newer_than(
+        self: &Arc<Self>,
+        known: &Arc<CachedKeys>,
+    ) -> Result<Option<Arc<CachedKeys>>, Arc<FetchError>> {
+        self.await_refresh().await?;
+        match self.cached.load_full() {
+            Some(cached) if !Arc::ptr_eq(&cached, known) => Ok(Some(cached)),
+            _ => self.outcome().map(|()| None),
+        }
+    }
+
+    pub(super) fn state(&self) -> KeyState {
+        let now = Instant::now();
+        match &*self.cached.load() {
+            Some(cached) if cached.is_usable(now) && cached.keys.is_empty() => KeyState::NoUsableKey,
+            Some(cached) if cached.is_fresh(now) => KeyState::Fresh,
+            Some(cached) if cached.is_usable(now) => KeyState::Stale,
+            _ => KeyState::Unavailable(
+                self.outcome()
+                    .err()
+                    .unwrap_or_else(|| Arc::new(FetchError::Interrupted)),
+            ),
+        }
+    }
+
+    /// Fetches now and then ahead of every expiry, until the issuer is dropped.
+    pub(super) fn keep_fresh(self: &Arc<Self>) {
+        let issuer = Arc::downgrade(self);
+        tokio::spawn(async move {
+            while let Some(next) = refresh_once(&issuer).await {
+                tokio::time::sleep_until(next).await;
+            }
+        });
+    }
+
+    fn outcome(&self) -> Result<(), Arc<FetchError>> {
+        self.progress.borrow().outcome.clone()
+    }
+
+    /// As [`Self::refresh`], for a request.
+    async fn await_refresh(self: &Arc<Self>) -> Result<(), Arc<FetchError>> {
+        let _place = self
+            .waiting
+            .try_acquire()
+            .map_err(|_| Arc::new(FetchError::Crowded))?;
+        self.refresh().await;
+        Ok(())
+    }
+
+    /// Starts a fetch, unless one runs or the cool-down does, and waits until none runs.
+    async fn refresh(self: &Arc<Self>) {
+        self.start_refresh();
+        let mut progress = self.progress.subscribe();
+        // An error would mean that the sender is gone, and `self` holds it.
+        let _ = progress.wait_for(|progress| !progress.is_running).await;
+    }
+
+    fn start_refresh(self: &Arc<Self>) {
+        let now = Instant::now();
+        let started = self.progress.send_if_modified(|progress| {
+            let cooling = progress.last_start.is_some_and(|start| now < start + COOL_DOWN);
+            if progress.is_running || cooling {
+                return false;
+            }
+            progress.is_running = true;
+            progress.last_start = Some(now);
+            true
+        });
+        if started {
+            tokio::spawn(Arc::clone(self).fetch());
+        }
+    }
+
+    async fn fetch(self: Arc<Self>) {
+        let mut running = Running {
+            issuer: &self,
+            outcome: Err(Arc::new(FetchError::Interrupted)),
+        };
+        running.outcome = match self.fetcher.keys(&self.issuer).await {
+            Ok(fetched) => {
+                self.cached
+                    .store(Some(Arc::new(CachedKeys::new(fetched, Instant::now()))));
+                Ok(())
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error);
+                tracing::warn!(issuer = self.issuer.as_str(), %error, cause, "cannot fetch the issuer's keys");
+                Err(Arc::new(error))
+            }
+        };
+    }
+}
+
+async fn refresh_once(issuer: &Weak<IssuerKeys>) -> Option<Instant> {
+    let issuer = issuer.upgrade()?;
+    issuer.refresh().await;
+    let retry_at = Instant::now() + RETRY_INTERVAL;
+    Some(match (&*issuer.cached.load(), issuer.outcome()) {
+        (Some(cached), Ok(())) => cached.refresh_at.max(retry_at),
+        _ => retry_at,
+    })
+}
+
+/// Marks the end of a fetch however it ends, so that a lost task does not block the next.
+struct Running<'a> {
+    issuer: &'a IssuerKeys,
+    outcome: Result<(), Arc<FetchError>>,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        let outcome = std::mem::replace(&mut self.outcome, Ok(()));
+        self.issuer.progress.send_modify(|progress| {
+            progress.is_running = false;
+            progress.outcome = outcome;
+        });
+    }
+}

@@ -1,0 +1,117 @@
+//! The registered claims (RFC 7519 section 4.1), strictly typed.
+
+use std::collections::HashMap;
+
+use serde_json::{Map, Value};
+
+use super::error::{Quoted, TokenError};
+use crate::clock::Timestamp;
+
+/// How far `nbf` and `iat` may lie in the future, in seconds: RFC 7519 section 4.1.5 allows "some small leeway,
+/// usually no more than a few minutes". For `exp` there is none, as in the verifier that Fulcio uses (go-oidc):
+/// a token is refused from that second on (section 4.1.4).
+pub const CLOCK_SKEW_SECONDS: u64 = 60;
+
+type Claims = Map<String, Value>;
+
+/// `iss` before the signature is checked: good for finding the issuer whose keys check it, and for nothing else.
+#[derive(Debug)]
+pub(super) struct UnverifiedIssuer<'a>(&'a str);
+
+impl<'a> UnverifiedIssuer<'a> {
+    /// # Errors
+    /// `ClaimMissing` or `ClaimInvalid`.
+    pub(super) fn peek(payload: &'a Claims) -> Result<Self, TokenError> {
+        text(payload, "iss").map(Self)
+    }
+
+    /// The entry whose key equals `iss` byte for byte (OpenID Connect Core 1.0 section 3.1.3.7, step 2).
+    ///
+    /// # Errors
+    /// `IssuerNotTrusted`.
+    pub(super) fn find<'m, V>(&self, issuers: &'m HashMap<String, V>) -> Result<&'m V, TokenError> {
+        issuers.get(self.0).ok_or_else(|| TokenError::IssuerNotTrusted {
+            issuer: Quoted::new(self.0),
+        })
+    }
+}
+
+/// `sub`.
+///
+/// # Errors
+/// `ClaimMissing` or `ClaimInvalid`.
+pub(super) fn subject(claims: &Claims) -> Result<&str, TokenError> {
+    text(claims, "sub")
+}
+
+/// `aud`: one string, or a non-empty array of strings (RFC 7519 section 4.1.3).
+///
+/// # Errors
+/// `ClaimMissing` or `ClaimInvalid`.
+pub(super) fn audiences(claims: &Claims) -> Result<Vec<&str>, TokenError> {
+    let audiences = match claims.get("aud") {
+        None => return Err(TokenError::ClaimMissing("aud")),
+        Some(Value::String(audience)) => Some(vec![audience.as_str()]),
+        Some(Value::Array(audiences)) if !audiences.is_empty() => {
+            audiences.iter().map(Value::as_str).collect()
+        }
+        Some(_) => None,
+    };
+    audiences.ok_or(TokenError::ClaimInvalid {
+        claim: "aud",
+        requirement: "a string or a non-empty array of strings",
+    })
+}
+
+/// `exp`, `iat` and, where there is one, `nbf`.
+///
+/// # Errors
+/// `Expired`, `NotYetValid`, `ClaimMissing` or `ClaimInvalid`.
+pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+    let now = now.unix_seconds();
+    let expires = required_numeric_date(claims, "exp")?;
+    let issued = required_numeric_date(claims, "iat")?;
+    let not_before = numeric_date(claims, "nbf")?;
+    if now >= expires {
+        return Err(TokenError::Expired {
+            seconds_ago: now.saturating_sub(expires),
+        });
+    }
+    refuse_future("iat", issued, now)?;
+    not_before.map_or(Ok(()), |not_before| refuse_future("nbf", not_before, now))
+}
+
+fn refuse_future(claim: &'static str, instant: u64, now: u64) -> Result<(), TokenError> {
+    let seconds_ahead = instant.saturating_sub(now);
+    if seconds_ahead > CLOCK_SKEW_SECONDS {
+        return Err(TokenError::NotYetValid { claim, seconds_ahead });
+    }
+    Ok(())
+}
+
+fn required_numeric_date(claims: &Claims, claim: &'static str) -> Result<u64, TokenError> {
+    numeric_date(claims, claim)?.ok_or(TokenError::ClaimMissing(claim))
+}
+
+/// RFC 7519 section 2 lets a NumericDate have a fraction; no known issuer sends one, and a time that is only
+/// almost a number must never read as "absent" (CVE-2026-25537), so whole seconds are all that is taken.
+fn numeric_date(claims: &Claims, claim: &'static str) -> Result<Option<u64>, TokenError> {
+    match claims.get(claim) {
+        None => Ok(None),
+        Some(value) => value.as_u64().map(Some).ok_or(TokenError::ClaimInvalid {
+            claim,
+            requirement: "a whole number of seconds since 1970, not negative, not in quotes",
+        }),
+    }
+}
+
+fn text<'a>(claims: &'a Claims, claim: &'static str) -> Result<&'a str, TokenError> {
+    match claims.get(claim) {
+        None => Err(TokenError::ClaimMissing(claim)),
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        Some(_) => Err(TokenError::ClaimInvalid {
+            claim,
+            requirement: "a string that is not empty",
+        }),
+    }
+}

@@ -1,0 +1,190 @@
+//! Why a token is refused: one variant for each stable reason.
+
+use std::{fmt, sync::Arc};
+
+use super::fetch::FetchError;
+
+/// How many characters of a foreign value an error message repeats.
+const MAX_QUOTED_CHARS: usize = 100;
+
+/// Why a token is refused. The text is safe to show the caller and says what to do; `source` is for the operator.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// The request carries no token.
+    #[error(
+        "the request carries no identity token: send an OIDC ID token in credentials.oidcIdentityToken or as \"Authorization: Bearer\""
+    )]
+    Missing,
+    /// Not one compact JWS with JSON objects as header and payload (RFC 7515 section 3.1, RFC 7519 section 3).
+    #[error("the identity token is malformed: {0}; send the ID token exactly as its issuer gave it")]
+    Malformed(&'static str),
+    /// The header's `alg` is outside the allow-list, or is not the algorithm of the issuer's key.
+    #[error(
+        "the identity token is signed with algorithm {algorithm}, which is not allowed here: the issuer must sign with a key that it publishes, by one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
+    )]
+    AlgorithmNotAllowed {
+        /// The header's `alg`.
+        algorithm: Quoted,
+    },
+    /// No entry of the issuer file has this `iss`.
+    #[error(
+        "the identity token's issuer {issuer} is not trusted here: use a token of a configured issuer (GET /api/v2/configuration lists them), or have the operator add this one"
+    )]
+    IssuerNotTrusted {
+        /// The token's `iss`, unverified.
+        issuer: Quoted,
+    },
+    /// The issuer publishes no key that could have signed the token.
+    #[error(
+        "the identity token's key {key} is not among the keys that its issuer {issuer} publishes: ask the issuer for a new token"
+    )]
+    UnknownKey {
+        /// The configured issuer.
+        issuer: Quoted,
+        /// The header's `kid`, or its `alg` when it has no `kid`.
+        key: Quoted,
+    },
+    /// The signature is not by the issuer's key.
+    #[error(
+        "the identity token's signature is invalid: it was altered, or its issuer did not sign it; ask the issuer for a new token"
+    )]
+    SignatureInvalid,
+    /// `exp` has passed (RFC 7519 section 4.1.4).
+    #[error("the identity token expired {seconds_ago} s ago: ask the issuer for a new token")]
+    Expired {
+        /// Whole seconds since `exp`.
+        seconds_ago: u64,
+    },
+    /// `nbf` or `iat` is in the future by more than the permitted clock skew.
+    #[error(
+        "the identity token is not yet valid ({claim} is {seconds_ahead} s ahead of this server's clock): compare the issuer's clock with this server's"
+    )]
+    NotYetValid {
+        /// `nbf` or `iat`.
+        claim: &'static str,
+        /// Whole seconds until that instant.
+        seconds_ahead: u64,
+    },
+    /// `aud` names none of the audiences configured for the issuer.
+    #[error(
+        "the identity token is for audience {given}, but this server takes tokens for {expected} from its issuer: ask the issuer for a token with that audience"
+    )]
+    AudienceMismatch {
+        /// The configured audiences.
+        expected: Quoted,
+        /// The token's `aud`.
+        given: Quoted,
+    },
+    /// A claim that every token must carry is absent.
+    #[error(
+        "the identity token has no {0} claim: use an OIDC ID token, which must carry iss, sub, aud, exp and iat"
+    )]
+    ClaimMissing(&'static str),
+    /// A claim has the wrong type or an impossible value.
+    #[error("the identity token's {claim} claim is invalid: it must be {requirement}")]
+    ClaimInvalid {
+        /// The claim.
+        claim: &'static str,
+        /// What it must be.
+        requirement: &'static str,
+    },
+    /// The issuer's keys could not be fetched, so that nothing can be said about the token; trying again may help.
+    #[error(
+        "the keys of the identity token's issuer {issuer} cannot be fetched at the moment: try again in ten seconds; the cause is in this server's log"
+    )]
+    IssuerUnavailable {
+        /// The configured issuer.
+        issuer: Quoted,
+        /// What went wrong between us and the issuer.
+        source: Arc<FetchError>,
+    },
+}
+
+impl TokenError {
+    /// The stable, machine-readable reason.
+    #[must_use]
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "token_missing",
+            Self::Malformed(_) => "token_malformed",
+            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::IssuerNotTrusted { .. } => "issuer_not_trusted",
+            Self::UnknownKey { .. } => "unknown_key",
+            Self::SignatureInvalid => "token_signature_invalid",
+            Self::Expired { .. } => "token_expired",
+            Self::NotYetValid { .. } => "token_not_yet_valid",
+            Self::AudienceMismatch { .. } => "audience_mismatch",
+            Self::ClaimMissing(_) => "claim_missing",
+            Self::ClaimInvalid { .. } => "claim_invalid",
+            Self::IssuerUnavailable { .. } => "issuer_unavailable",
+        }
+    }
+
+    /// Whether the same token may be accepted later: the fault is not the caller's (a 503, not a 400).
+    #[must_use]
+    pub const fn is_temporary(&self) -> bool {
+        matches!(self, Self::IssuerUnavailable { .. })
+    }
+}
+
+/// A value from outside, made fit for a message: ASCII, without control characters, in quotes, cut to a bounded length.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quoted(String);
+
+impl Quoted {
+    pub(super) fn new(value: &str) -> Self {
+        let mut shown: String = value
+            .chars()
+            .take(MAX_QUOTED_CHARS)
+            .flat_map(char::escape_default)
+            .collect();
+        if value.chars().nth(MAX_QUOTED_CHARS).is_some() {
+            shown.push_str("...");
+        }
+        Self(format!("\"{shown}\""))
+    }
+
+    /// Several values; cut like one.
+    pub(super) fn list<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut values = values.into_iter();
+        let mut shown = String::new();
+        for value in values.by_ref().take(MAX_QUOTED_VALUES) {
+            if !shown.is_empty() {
+                shown.push_str(", ");
+            }
+            shown.push_str(&Self::new(value).0);
+        }
+        if values.next().is_some() {
+            shown.push_str(", ...");
+        }
+        Self(shown)
+    }
+}
+
+/// How many elements of a list an error message repeats.
+const MAX_QUOTED_VALUES: usize = 5;
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quoted_value_is_bounded_printable_ascii() {
+        let quoted = Quoted::new(&"\u{202e}\n".repeat(10_000)).to_string();
+        assert!(quoted.len() < 12 * MAX_QUOTED_CHARS, "{}", quoted.len());
+        assert!(quoted.chars().all(|c| c.is_ascii_graphic()), "{quoted}");
+        assert_eq!(Quoted::new("plain").to_string(), "\"plain\"");
+        assert_eq!(Quoted::list(["a", "b"]).to_string(), "\"a\", \"b\"");
+        assert_eq!(
+            Quoted::list(["a"; 9]).to_string().matches("\"a\"").count(),
+            MAX_QUOTED_VALUES
+        );
+    }
+}

@@ -1,0 +1,275 @@
+//! Discovery and JWKS over HTTPS (OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5): two requests, no
+//! redirect, bounded in size and time.
+//!
+//! The JWKS may be on another host than the issuer (Google's is); the issuer's own document names it, over TLS.
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, StatusCode, header::CACHE_CONTROL, redirect};
+use serde_json::{Map, Value};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use super::{
+    address::{CheckedResolver, FetchPolicy, UrlError},
+    error::Quoted,
+    json,
+    keys::{KeySet, MAX_KEYS},
+};
+
+/// Discovery and JWKS together must be done within this; a healthy issuer takes some tens of milliseconds.
+pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest document that is read, in bytes; the largest JWKS of a known issuer is about 20 KiB.
+pub(super) const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
+
+/// An issuer whose URL passed the policy: the only thing that starts a fetch.
+#[derive(Debug)]
+pub(super) struct IssuerUrl {
+    identifier: String,
+    discovery: Url,
+}
+
+impl IssuerUrl {
+    pub(super) fn as_str(&self) -> &str {
+        &self.identifier
+    }
+}
+
+/// Keys, and how long their issuer says that they may be cached.
+#[derive(Debug)]
+pub(super) struct FetchedKeys {
+    pub(super) keys: KeySet,
+    pub(super) max_age: Option<Duration>,
+}
+
+/// Fetches the keys of issuers.
+#[derive(Debug)]
+pub(super) struct Fetcher {
+    policy: Arc<FetchPolicy>,
+    /// Made on first use: it reads the system's root certificates.
+    https: OnceCell<Client>,
+    /// Never speaks TLS, so that development needs no root certificates.
+    loopback_http: Client,
+}
+
+impl Fetcher {
+    /// # Errors
+    /// The HTTP client cannot be made.
+    pub(super) fn new(policy: FetchPolicy) -> Result<Self, reqwest::Error> {
+        let policy = Arc::new(policy);
+        let loopback_http = client(&policy).tls_certs_only([]).build()?;
+        Ok(Self {
+            policy,
+            https: OnceCell::new(),
+            loopback_http,
+        })
+    }
+
+    /// Where an issuer's keys are found (OpenID Connect Discovery 1.0 section 4.1).
+    ///
+    /// # Errors
+    /// The URL is not one that this fetcher may use.
+    pub(super) fn issuer(&self, identifier: &str) -> Result<IssuerUrl, UrlError> {
+        if self.policy.check(identifier)?.query().is_some() {
+            return Err(UrlError::UnexpectedPart);
+        }
+        let discovery = format!(
+            "{}/.well-known/openid-configuration",
+            identifier.trim_end_matches('/')
+        );
+        Ok(IssuerUrl {
+            identifier: identifier.to_owned(),
+            discovery: self.policy.check(&discovery)?,
+        })
+    }
+
+    /// # Errors
+    /// Anything but two well-formed documents that agree on the issuer.
+    pub(super) async fn keys(&self, issuer: &IssuerUrl) -> Result<FetchedKeys, FetchError> {
+        tokio::time::timeout(FETCH_TIMEOUT, self.discover(issuer))
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
+    }
+
+    async fn discover(&self, issuer: &IssuerUrl) -> Result<FetchedKeys, FetchError> {
+        let configuration = self.get(issuer.discovery.clone()).await?;
+        let said = text(&configuration.object, "issuer")?;
+        if said != issuer.identifier {
+            return Err(FetchError::IssuerMismatch {
+                said: Quoted::new(said),
+            });
+        }
+        let document = self.get(self.jwks_url(issuer, &configuration.object)?).await?;
+        let Some(Value::Array(keys)) = document.object.get("keys") else {
+            return Err(FetchError::NotADocument("keys"));
+        };
+        if keys.len() > MAX_KEYS {
+            return Err(FetchError::TooManyKeys);
+        }
+        Ok(FetchedKeys {
+            keys: KeySet::from_jwks(keys),
+            max_age: document.max_age,
+        })
+    }
+
+    /// An issuer on HTTPS must not send us to plain HTTP, not even on loopback.
+    fn jwks_url(&self, issuer: &IssuerUrl, configuration: &Map<String, Value>) -> Result<Url, FetchError> {
+        let url = self
+            .policy
+            .check(text(configuration, "jwks_uri")?)
+            .map_err(FetchError::JwksUri)?;
+        if issuer.discovery.scheme() == "https" && url.scheme() != "https" {
+            return Err(FetchError::JwksUri(UrlError::NotHttps));
+        }
+        Ok(url)
+    }
+
+    async fn get(&self, url: Url) -> Result<Document, FetchError> {
+        let mut response = self
+            .client(&url)
+            .await?
+            .get(url)
+            .send()
+            .await
+            .map_err(FetchError::Transport)?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        let max_age = response
+            .headers()
+            .get(CACHE_CONTROL)
+            .and_then(|value| max_age(value.to_str().ok()?));
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(FetchError::Transport)? {
+            if body.len().saturating_add(chunk.len()) > MAX_DOCUMENT_BYTES {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let object = json::parse_object(&body).map_err(FetchError::NotJson)?;
+        Ok(Document { object, max_age })
+    }
+
+    async fn client(&self, url: &Url) -> Result<&Client, FetchError> {
+        if url.scheme() == "http" {
+            return Ok(&self.loopback_http);
+        }
+        self.https
+            .get_or_try_init(async || {
+                let builder = client(&self.policy).https_only(true);
+                tokio::task::spawn_blocking(|| builder.build())
+                    .await
+                    .map_err(|_| FetchError::Interrupted)?
+                    .map_err(FetchError::Transport)
+            })
+            .await
+    }
+}
+
+/// No proxy: it would resolve names itself, past [`CheckedResolver`].
+fn client(policy: &Arc<FetchPolicy>) -> reqwest::ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .timeout(FETCH_TIMEOUT)
+        .dns_resolver(CheckedResolver(Arc::clone(policy)))
+        .user_agent(concat!("mayfly/", env!("CARGO_PKG_VERSION")))
+}
+
+struct Document {
+    object: Map<String, Value>,
+    max_age: Option<Duration>,
+}
+
+fn text<'a>(document: &'a Map<String, Value>, key: &'static str) -> Result<&'a str, FetchError> {
+    document
+        .get(key)
+        .and_then(Value::as_str)
+        .ok_or(FetchError::NotADocument(key))
+}
+
+/// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1). `Age` is not subtracted: the lifetime is clamped anyway.
+fn max_age(cache_control: &str) -> Option<Duration> {
+    cache_control
+        .split(',')
+        .find_map(|directive| directive.trim().strip_prefix("max-age="))
+        .and_then(|seconds| seconds.trim_matches('"').parse().ok())
+        .map(Duration::from_secs)
+}
+
+/// Why an issuer's keys could not be fetched; for the operator, not for the caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// No connection, TLS refused, or the exchange broke off.
+    #[error("the request to the issuer failed")]
+    Transport(#[source] reqwest::Error),
+    /// Not done within five seconds.
+    #[error("the issuer did not answer within 5 s")]
+    Timeout,
+    /// Not 200; redirects are not followed.
+    #[error("the issuer answered with status {0} (redirects are not followed)")]
+    Status(u16),
+    /// More than 256 KiB.
+    #[error("the issuer's document is larger than 256 KiB")]
+    TooLarge,
+    /// Not one JSON object.
+    #[error("the issuer's document is not one strict JSON object")]
+    NotJson(#[source] serde_json::Error),
+    /// A JSON object that lacks what it must have.
+    #[error("the issuer's document has no valid {0:?}")]
+    NotADocument(&'static str),
+    /// The discovery document is of another issuer (OpenID Connect Discovery 1.0 section 4.3).
+    #[error("the discovery document says that it is of issuer {said}")]
+    IssuerMismatch {
+        /// Its `issuer`.
+        said: Quoted,
+    },
+    /// `jwks_uri` is not one that may be fetched.
+    #[error("the discovery document's jwks_uri is refused: {0}")]
+    JwksUri(UrlError),
+    /// More than a hundred keys.
+    #[error("the issuer publishes more than 100 keys")]
+    TooManyKeys,
+    /// More requests wait for the fetch under way than may.
+    #[error("too many requests wait for the keys already")]
+    Crowded,
+    /// The fetch has not happened or was broken off on our side.
+    #[error("the keys have not been fetched yet")]
+    Interrupted,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::address::LoopbackHttp, *};
+
+    #[test]
+    fn an_issuer_on_https_does_not_lead_to_plain_http() {
+        let fetcher = Fetcher::new(FetchPolicy::new(LoopbackHttp::Allowed)).unwrap();
+        let is_allowed = |issuer: &str, jwks_uri: &str| {
+            let configuration = json!({ "jwks_uri": jwks_uri });
+            let issuer = fetcher.issuer(issuer).unwrap();
+            fetcher
+                .jwks_url(&issuer, configuration.as_object().unwrap())
+                .is_ok()
+        };
+        assert!(!is_allowed("https://issuer.example", "http://localhost/jwks"));
+        assert!(is_allowed("https://issuer.example", "https://keys.example/jwks"));
+        assert!(is_allowed("http://localhost", "http://127.0.0.1/jwks"));
+    }
+
+    #[test]
+    fn max_age_is_read_from_cache_control() {
+        let seconds = |header| max_age(header).map(|age| age.as_secs());
+        assert_eq!(seconds("max-age=300"), Some(300));
+        assert_eq!(seconds("public, max-age=86400, must-revalidate"), Some(86_400));
+        assert_eq!(seconds("max-age=\"60\""), Some(60));
+        assert_eq!(seconds("s-maxage=60"), None);
+        assert_eq!(seconds("max-age=-1"), None);
+        assert_eq!(seconds("max-age=99999999999999999999"), None);
+        assert_eq!(seconds("no-store"), None);
+    }
+}
