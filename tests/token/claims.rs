@@ -1,0 +1,245 @@
+//! What the claims may not be.
+
+use mayfly::token::CLOCK_SKEW_SECONDS;
+
+use super::{
+    fake_issuer::{FakeIssuer, SigningKey},
+    *,
+};
+
+#[tokio::test]
+async fn times_are_typed_and_required() {
+    let fixture = Fixture::warm().await;
+    let mut rows = Vec::new();
+    for claim in ["exp", "iat", "nbf"] {
+        let values = [
+            json!((NOW + 300).to_string()),
+            json!(""),
+            json!(1_800_000_300.5),
+            json!(-1),
+            json!(1e30),
+            json!(null),
+            json!(true),
+            json!([NOW]),
+            json!({"exp": NOW}),
+        ];
+        for value in values {
+            rows.push(Row(
+                claim,
+                fixture.key.token(&fixture.claims_with(claim, value)),
+                "claim_invalid",
+            ));
+        }
+    }
+    for claim in ["exp", "iat", "sub", "aud"] {
+        rows.push(Row(
+            claim,
+            fixture.key.token(&fixture.claims_without(claim)),
+            "claim_missing",
+        ));
+    }
+    fixture.refuse_all(rows).await;
+}
+
+#[tokio::test]
+async fn a_token_is_valid_from_issuance_to_expiry() {
+    let fixture = Fixture::warm().await;
+    let skew = CLOCK_SKEW_SECONDS;
+    let table = [
+        ("exp", NOW, "token_expired"),
+        ("exp", NOW - 1, "token_expired"),
+        ("exp", 0, "token_expired"),
+        ("exp", NOW + 1, "accepted"),
+        ("exp", u64::MAX, "accepted"),
+        ("iat", 0, "accepted"),
+        ("iat", NOW + skew, "accepted"),
+        ("iat", NOW + skew + 1, "token_not_yet_valid"),
+        ("nbf", NOW, "accepted"),
+        ("nbf", NOW + skew, "accepted"),
+        ("nbf", NOW + skew + 1, "token_not_yet_valid"),
+        ("nbf", u64::MAX, "token_not_yet_valid"),
+    ];
+    for (claim, value, expected) in table {
+        let token = fixture.key.token(&fixture.claims_with(claim, value));
+        assert_eq!(
+            reason(&fixture.verifier, &token).await,
+            expected,
+            "{claim} {value}"
+        );
+    }
+    fixture.accept_good().await;
+    assert_eq!(fixture.issuer.requests(), ONE_FETCH);
+}
+
+#[tokio::test]
+async fn the_audience_must_be_the_configured_one() {
+    let fixture = Fixture::warm().await;
+    let mismatch = "audience_mismatch";
+    let table = [
+        (json!("sigstore"), "accepted"),
+        (json!(["sigstore"]), "accepted"),
+        (json!(["x", "sigstore"]), "accepted"),
+        (json!(["sigstore", "sigstore"]), "accepted"),
+        (json!("x"), mismatch),
+        (json!(""), mismatch),
+        (json!("Sigstore"), mismatch),
+        (json!("sigstore/"), mismatch),
+        (json!("sigstore\0"), mismatch),
+        (json!("sigstore,x"), mismatch),
+        (json!(["x"]), mismatch),
+        (json!([""]), mismatch),
+        (json!([]), "claim_invalid"),
+        (json!([["sigstore"]]), "claim_invalid"),
+        (json!(["sigstore", 1]), "claim_invalid"),
+        (json!(1), "claim_invalid"),
+        (json!(null), "claim_invalid"),
+        (json!({"sigstore": true}), "claim_invalid"),
+    ];
+    for (audience, expected) in table {
+        let token = fixture.key.token(&fixture.claims_with("aud", audience.clone()));
+        assert_eq!(reason(&fixture.verifier, &token).await, expected, "{audience}");
+    }
+    let token = fixture.key.token(&fixture.claims_with("aud", "other\n"));
+    let message = verify(&fixture.verifier, &token).await.unwrap_err().to_string();
+    assert!(
+        message.contains("\"sigstore\"") && message.contains("\"other\\n\""),
+        "{message}"
+    );
+    fixture.accept_good().await;
+}
+
+#[tokio::test]
+async fn issuer_and_audience_choose_the_entry() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let verifier = verifier(&[(issuer.url(), "people"), (issuer.url(), "machines")]);
+    let chosen = async |audience: Value| {
+        let claims =
+            json!({"iss": issuer.url(), "aud": audience, "sub": "alice", "iat": NOW, "exp": NOW + 1});
+        let verified = verify(&verifier, &key.token(&claims)).await;
+        verified
+            .map(|verified| verified.issuer().audience().to_owned())
+            .map_err(|error| error.reason())
+    };
+    assert_eq!(chosen(json!("people")).await.unwrap(), "people");
+    assert_eq!(chosen(json!("machines")).await.unwrap(), "machines");
+    assert_eq!(chosen(json!(["x", "machines"])).await.unwrap(), "machines");
+    assert_eq!(chosen(json!(["machines", "people"])).await.unwrap(), "people");
+    assert_eq!(chosen(json!("sigstore")).await.unwrap_err(), "audience_mismatch");
+    assert_eq!(issuer.requests(), ONE_FETCH);
+}
+
+#[tokio::test]
+async fn an_issuer_that_only_resembles_a_trusted_one_is_never_asked() {
+    let fixture = Fixture::warm().await;
+    let good = fixture.issuer.url();
+    let host = good.strip_prefix("http://").unwrap();
+    let evil = FakeIssuer::start(&[&fixture.key]).await;
+    let lookalikes = [
+        format!("{good}/"),
+        format!("{good}/x"),
+        format!("{good}.evil.example"),
+        format!("{good}@evil.example"),
+        format!("http://user@{host}"),
+        format!("https://{host}"),
+        format!("HTTP://{host}"),
+        format!("{good}?x"),
+        format!("{good}#x"),
+        format!("{good}%2e"),
+        format!("{good}\\"),
+        format!("{good}\t"),
+        format!("{good}\n"),
+        format!(" {good}"),
+        format!("{good}\0"),
+        format!("{}?{good}", evil.url()),
+        format!("{}/{good}", evil.url()),
+        evil.url().to_owned(),
+        good.replace("127.0.0.1", "localhost"),
+        good.replace("127.0.0.1", "127.1"),
+        "*".to_owned(),
+        "http://169.254.169.254".to_owned(),
+        "file:///etc/passwd".to_owned(),
+    ];
+    let mut rows: Vec<_> = lookalikes
+        .into_iter()
+        .map(|issuer| {
+            Row(
+                "iss",
+                fixture.key.token(&fixture.claims_with("iss", issuer)),
+                "issuer_not_trusted",
+            )
+        })
+        .collect();
+    for value in [
+        json!(""),
+        json!(1),
+        json!(null),
+        json!([good]),
+        json!({"iss": good}),
+    ] {
+        rows.push(Row(
+            "type of iss",
+            fixture.key.token(&fixture.claims_with("iss", value)),
+            "claim_invalid",
+        ));
+    }
+    rows.push(Row(
+        "no iss",
+        fixture.key.token(&fixture.claims_without("iss")),
+        "claim_missing",
+    ));
+    for value in [json!(""), json!(1), json!(null), json!(["alice"])] {
+        rows.push(Row(
+            "type of sub",
+            fixture.key.token(&fixture.claims_with("sub", value)),
+            "claim_invalid",
+        ));
+    }
+    fixture.refuse_all(rows).await;
+    assert_eq!(evil.requests(), 0);
+}
+
+#[tokio::test]
+async fn issuers_do_not_vouch_for_each_other() {
+    let (key_a, key_b) = (
+        SigningKey::generate("ES256", "same"),
+        SigningKey::generate("ES256", "same"),
+    );
+    let a = FakeIssuer::start(&[&key_a]).await;
+    let b = FakeIssuer::start(&[&key_b]).await;
+    let verifier = verifier(&[(a.url(), "sigstore"), (b.url(), "sigstore")]);
+    let token = |key: &SigningKey, issuer: &FakeIssuer| {
+        key.token(
+            &json!({"iss": issuer.url(), "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}),
+        )
+    };
+    assert_eq!(reason(&verifier, &token(&key_a, &a)).await, "accepted");
+    assert_eq!(reason(&verifier, &token(&key_b, &b)).await, "accepted");
+    assert_eq!(
+        reason(&verifier, &token(&key_a, &b)).await,
+        "token_signature_invalid"
+    );
+    assert_eq!(
+        reason(&verifier, &token(&key_b, &a)).await,
+        "token_signature_invalid"
+    );
+
+    // Publishing the other's key gives no power over the other's tokens.
+    b.publish(&[&key_b, &key_a]);
+    pass(Duration::from_secs(16 * 60)).await;
+    assert_eq!(
+        reason(&verifier, &token(&key_b, &a)).await,
+        "token_signature_invalid"
+    );
+    assert_eq!(reason(&verifier, &token(&key_a, &a)).await, "accepted");
+}
+
+#[tokio::test]
+async fn a_token_may_be_used_again() {
+    let fixture = Fixture::warm().await;
+    let token = fixture.good();
+    for _ in 0..1000 {
+        verify(&fixture.verifier, &token).await.unwrap();
+    }
+    assert_eq!(fixture.issuer.requests(), ONE_FETCH);
+}

@@ -1,0 +1,204 @@
+//! Which of an issuer's keys verify which tokens.
+
+use super::{
+    fake_issuer::{FakeIssuer, SigningKey},
+    *,
+};
+
+fn claims(issuer: &FakeIssuer) -> Value {
+    json!({"iss": issuer.url(), "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 300})
+}
+
+/// What becomes of a good token by `key` when the issuer publishes exactly `jwks`.
+async fn with_jwks(jwks: Vec<Value>, key: &SigningKey) -> &'static str {
+    let issuer = FakeIssuer::start(&[]).await;
+    issuer.publish_jwks(jwks);
+    reason(
+        &verifier(&[(issuer.url(), "sigstore")]),
+        &key.token(&claims(&issuer)),
+    )
+    .await
+}
+
+fn with(mut jwk: Value, parameter: &str, value: impl Into<Value>) -> Value {
+    jwk[parameter] = value.into();
+    jwk
+}
+
+fn without(mut jwk: Value, parameter: &str) -> Value {
+    jwk.as_object_mut().unwrap().remove(parameter);
+    jwk
+}
+
+#[tokio::test]
+async fn every_allowed_algorithm_verifies() {
+    for algorithm in [
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+    ] {
+        let key = SigningKey::generate(algorithm, "key-1");
+        assert_eq!(with_jwks(vec![key.jwk()], &key).await, "accepted", "{algorithm}");
+        assert_eq!(
+            with_jwks(vec![without(key.jwk(), "alg")], &key).await,
+            "accepted",
+            "{algorithm}"
+        );
+        let stranger = SigningKey::generate(algorithm, "key-1");
+        assert_eq!(
+            with_jwks(vec![stranger.jwk()], &key).await,
+            "token_signature_invalid",
+            "{algorithm}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_serves_only_the_algorithms_that_fit_it() {
+    let rsa = SigningKey::generate("RS256", "key-1");
+    let p256 = SigningKey::generate("ES256", "key-1");
+    let p384 = SigningKey::generate("ES384", "key-1");
+    let ed25519 = SigningKey::generate("EdDSA", "key-1");
+    let not_allowed = "algorithm_not_allowed";
+    assert_eq!(
+        with_jwks(vec![with(rsa.jwk(), "alg", "PS256")], &rsa).await,
+        not_allowed
+    );
+    assert_eq!(
+        with_jwks(vec![with(rsa.jwk(), "alg", "RS512")], &rsa).await,
+        not_allowed
+    );
+    for key in [&rsa, &p256, &p384, &ed25519] {
+        for other in [&rsa, &p256, &p384, &ed25519] {
+            let expected = if std::ptr::eq(key, other) {
+                "accepted"
+            } else {
+                not_allowed
+            };
+            assert_eq!(with_jwks(vec![other.jwk()], key).await, expected);
+        }
+    }
+    // A JWK whose alg contradicts its type is no key at all.
+    assert_eq!(
+        with_jwks(vec![with(p256.jwk(), "alg", "ES384")], &p256).await,
+        "unknown_key"
+    );
+    assert_eq!(
+        with_jwks(vec![with(p256.jwk(), "alg", "HS256")], &p256).await,
+        "unknown_key"
+    );
+    assert_eq!(
+        with_jwks(vec![with(p256.jwk(), "alg", "ES512")], &p256).await,
+        "unknown_key"
+    );
+}
+
+#[tokio::test]
+async fn unusable_keys_are_left_out_without_spoiling_the_rest() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let edward = SigningKey::generate("EdDSA", "key-1");
+    let zero = "A".repeat(43);
+    let identity = format!("AQ{}", "A".repeat(41));
+    let unusable = [
+        with(key.jwk(), "d", "AAAA"),
+        with(key.jwk(), "use", "enc"),
+        with(key.jwk(), "key_ops", json!(["sign"])),
+        with(key.jwk(), "kid", 1),
+        with(key.jwk(), "kid", "k".repeat(257)),
+        with(key.jwk(), "y", zero.as_str()),
+        with(key.jwk(), "x", "AAAA"),
+        with(key.jwk(), "crv", "P-521"),
+        with(key.jwk(), "crv", "secp256k1"),
+        with(edward.jwk(), "x", identity),
+        with(edward.jwk(), "x", zero.as_str()),
+        with(edward.jwk(), "x", "AAAA"),
+        json!({"kty": "oct", "kid": "key-1", "k": "c2VjcmV0"}),
+        json!({"kty": "RSA", "kid": "key-1", "n": "A".repeat(86), "e": "AQAB"}),
+        json!({"kty": "new"}),
+        json!({}),
+        json!("key"),
+        json!(null),
+        json!([]),
+    ];
+    for jwk in &unusable {
+        let by = if jwk["kty"] == "OKP" { &edward } else { &key };
+        assert_eq!(with_jwks(vec![jwk.clone()], by).await, "unknown_key", "{jwk}");
+    }
+    let all = unusable.into_iter().chain([key.jwk()]).collect();
+    assert_eq!(with_jwks(all, &key).await, "accepted");
+}
+
+#[tokio::test]
+async fn a_missing_key_id_is_legal() {
+    let unnamed = SigningKey::generate("ES256", None);
+    let named = SigningKey::generate("ES256", "key-1");
+    let rsa = SigningKey::generate("RS256", "key-2");
+    assert_eq!(with_jwks(vec![unnamed.jwk()], &unnamed).await, "accepted");
+    assert_eq!(
+        with_jwks(vec![named.jwk(), rsa.jwk(), unnamed.jwk()], &unnamed).await,
+        "accepted"
+    );
+    assert_eq!(
+        with_jwks(vec![with(unnamed.jwk(), "kid", "key-3")], &unnamed).await,
+        "accepted"
+    );
+    assert_eq!(
+        with_jwks(vec![named.jwk()], &unnamed).await,
+        "token_signature_invalid"
+    );
+    assert_eq!(with_jwks(vec![rsa.jwk()], &unnamed).await, "unknown_key");
+    // A token that names a key is not by a key without a name.
+    assert_eq!(
+        with_jwks(vec![without(named.jwk(), "kid")], &named).await,
+        "unknown_key"
+    );
+}
+
+#[tokio::test]
+async fn keys_may_share_an_id() {
+    let right = SigningKey::generate("ES256", "key-1");
+    let others: Vec<_> = (0..15)
+        .map(|_| SigningKey::generate("ES256", "key-1").jwk())
+        .collect();
+    let last = |jwks: &[Value]| jwks.iter().cloned().chain([right.jwk()]).collect();
+    assert_eq!(with_jwks(last(&others), &right).await, "accepted");
+    // The seventeenth signature check is not made.
+    let more: Vec<_> = others.iter().cloned().chain([others[0].clone()]).collect();
+    assert_eq!(with_jwks(last(&more), &right).await, "token_signature_invalid");
+}
+
+#[tokio::test]
+async fn a_key_id_is_only_compared() {
+    let fixture = Fixture::warm().await;
+    let rows = [
+        "../../etc/passwd",
+        "http://169.254.169.254/",
+        "' OR 1=1--",
+        "\0",
+        "",
+        "KEY-1",
+        "key-1\0",
+        "key-1 ",
+    ]
+    .into_iter()
+    .map(|kid| {
+        let header = fixture.header_with("kid", kid);
+        Row(
+            "kid",
+            fixture.key.token_with_header(&header, &fixture.claims()),
+            "unknown_key",
+        )
+    });
+    fixture.refuse_all(rows.collect()).await;
+}
+
+#[tokio::test]
+async fn at_most_a_hundred_keys_are_read() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let jwks = |count: usize| {
+        (1..count)
+            .map(|_| json!({"kty": "new"}))
+            .chain([key.jwk()])
+            .collect()
+    };
+    assert_eq!(with_jwks(jwks(100), &key).await, "accepted");
+    assert_eq!(with_jwks(jwks(101), &key).await, "issuer_unavailable");
+}

@@ -1,0 +1,264 @@
+//! What a bad issuer, or a bad address, can do: nothing to anybody else.
+
+use std::{net::TcpListener, sync::Arc};
+
+use mayfly::token::{KeyState, TokenVerifierError};
+
+use super::{
+    fake_issuer::{Answer, Document, FakeIssuer, SigningKey},
+    *,
+};
+
+/// Longer than a fetch may take.
+const FETCH_PATIENCE: Duration = Duration::from_secs(6);
+
+#[tokio::test]
+async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
+    let elsewhere = FakeIssuer::start(&[]).await;
+    let elsewhere_document =
+        json!({"issuer": elsewhere.url(), "jwks_uri": format!("{}/jwks", elsewhere.url())});
+    let huge = vec![b' '; 256 * 1024 + 1];
+    let jwks_at = |issuer: &str, url: &str| Answer::json(&json!({"issuer": issuer, "jwks_uri": url}));
+    type Misbehaviour<'a> = (&'a str, Document, Box<dyn Fn(&str) -> Answer + 'a>);
+    let plain = |answer: Answer| Box::new(move |_: &str| answer.clone());
+    let at = |url: &'static str| Box::new(move |issuer: &str| jwks_at(issuer, url));
+    let table: Vec<Misbehaviour> = vec![
+        ("status 500", Document::Discovery, plain(Answer::Status(500))),
+        ("status 500", Document::Jwks, plain(Answer::Status(500))),
+        ("status 404", Document::Discovery, plain(Answer::Status(404))),
+        ("status 203", Document::Jwks, plain(Answer::Status(203))),
+        (
+            "redirect to another host",
+            Document::Discovery,
+            plain(Answer::RedirectTo(elsewhere.url().to_owned())),
+        ),
+        (
+            "redirect to another host",
+            Document::Jwks,
+            plain(Answer::RedirectTo(elsewhere.url().to_owned())),
+        ),
+        (
+            "redirect to itself",
+            Document::Jwks,
+            plain(Answer::RedirectTo("/jwks".to_owned())),
+        ),
+        (
+            "redirect to metadata",
+            Document::Jwks,
+            plain(Answer::RedirectTo("http://169.254.169.254/".to_owned())),
+        ),
+        (
+            "redirect to a file",
+            Document::Jwks,
+            plain(Answer::RedirectTo("file:///etc/passwd".to_owned())),
+        ),
+        (
+            "HTML",
+            Document::Discovery,
+            plain(Answer::Body(b"<html></html>".to_vec())),
+        ),
+        ("nothing", Document::Jwks, plain(Answer::Body(Vec::new()))),
+        (
+            "gzip",
+            Document::Jwks,
+            plain(Answer::Body(b"\x1f\x8b\x08\x00".to_vec())),
+        ),
+        (
+            "too large",
+            Document::Discovery,
+            plain(Answer::Body(huge.clone())),
+        ),
+        ("too large", Document::Jwks, plain(Answer::Body(huge.clone()))),
+        (
+            "a key twice",
+            Document::Jwks,
+            plain(Answer::Body(br#"{"keys":[],"keys":[]}"#.to_vec())),
+        ),
+        ("no keys", Document::Jwks, plain(Answer::json(&json!({})))),
+        (
+            "keys no array",
+            Document::Jwks,
+            plain(Answer::json(&json!({"keys": {}}))),
+        ),
+        (
+            "another issuer",
+            Document::Discovery,
+            plain(Answer::json(&elsewhere_document)),
+        ),
+        (
+            "no jwks_uri",
+            Document::Discovery,
+            Box::new(|issuer| Answer::json(&json!({"issuer": issuer}))),
+        ),
+        (
+            "JWKS at a metadata service",
+            Document::Discovery,
+            at("https://169.254.169.254/jwks"),
+        ),
+        (
+            "JWKS at a private address",
+            Document::Discovery,
+            at("https://10.0.0.1/jwks"),
+        ),
+        (
+            "JWKS at a unique local address",
+            Document::Discovery,
+            at("https://[fd00:ec2::254]/jwks"),
+        ),
+        (
+            "JWKS over plain HTTP",
+            Document::Discovery,
+            at("http://issuer.example/jwks"),
+        ),
+        ("JWKS in a file", Document::Discovery, at("file:///etc/passwd")),
+        ("JWKS nowhere", Document::Discovery, at("jwks")),
+    ];
+    for (name, document, answer) in table {
+        let fixture = Fixture::new().await;
+        fixture.issuer.answer(document, answer(fixture.issuer.url()));
+        let cause = assert_unavailable(&fixture.verifier, &fixture.good()).await;
+        assert!(fixture.issuer.requests() <= ONE_FETCH, "{name}: {cause}");
+        // Within the cool-down nobody asks again.
+        let requests = fixture.issuer.requests();
+        assert_unavailable(&fixture.verifier, &fixture.good()).await;
+        assert_eq!(fixture.issuer.requests(), requests, "{name}");
+        fixture.issuer.answer(document, Answer::Proper);
+        pass(COOL_DOWN).await;
+        fixture.accept_good().await;
+    }
+    assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn documents_are_read_up_to_the_limit() {
+    let fixture = Fixture::new().await;
+    let mut body = json!({"keys": [fixture.key.jwk()]}).to_string().into_bytes();
+    body.resize(256 * 1024 + 1, b' ');
+    fixture.issuer.answer(Document::Jwks, Answer::Body(body.clone()));
+    assert_unavailable(&fixture.verifier, &fixture.good()).await;
+    body.pop();
+    fixture.issuer.answer(Document::Jwks, Answer::Body(body));
+    pass(COOL_DOWN).await;
+    fixture.accept_good().await;
+}
+
+#[tokio::test]
+async fn an_issuer_may_end_in_a_slash() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let url = format!("{}/", issuer.url());
+    let document = json!({"issuer": url, "jwks_uri": format!("{url}jwks")});
+    issuer.answer(Document::Discovery, Answer::json(&document));
+    let token = |iss: &str| {
+        key.token(&json!({"iss": iss, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}))
+    };
+    let verifier = verifier(&[(&url, "sigstore")]);
+    assert_eq!(reason(&verifier, &token(&url)).await, "accepted");
+    assert_eq!(
+        reason(&verifier, &token(issuer.url())).await,
+        "issuer_not_trusted"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_that_hangs_delays_only_its_own_tokens_and_those_not_for_long() {
+    let fixture = Fixture::warm().await;
+    let slow_key = SigningKey::generate("ES256", "key-1");
+    for document in [Document::Discovery, Document::Jwks] {
+        let slow = FakeIssuer::start(&[&slow_key]).await;
+        slow.answer(document, Answer::Hang);
+        let both = Arc::new(verifier(&[
+            (slow.url(), "sigstore"),
+            (fixture.issuer.url(), "sigstore"),
+        ]));
+        let token = slow_key.token(&json!({
+            "iss": slow.url(), "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1
+        }));
+        let waiting = tokio::spawn({
+            let (verifier, token) = (Arc::clone(&both), token.clone());
+            async move { reason(&verifier, &token).await }
+        });
+        slow.wait_for_requests(match document {
+            Document::Discovery => 1,
+            Document::Jwks => 2,
+        })
+        .await;
+        assert_eq!(reason(&both, &fixture.good()).await, "accepted");
+        assert!(!waiting.is_finished());
+        pass(FETCH_PATIENCE).await;
+        assert_eq!(waiting.await.unwrap(), "issuer_unavailable");
+
+        slow.answer(document, Answer::Proper);
+        pass(COOL_DOWN).await;
+        assert_eq!(reason(&both, &token).await, "accepted");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_may_be_down_at_the_start() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = format!("http://127.0.0.1:{port}");
+    let verifier = verifier(&[(&url, "sigstore")]);
+    verifier.warm_up();
+    let key = SigningKey::generate("ES256", "key-1");
+    let token =
+        key.token(&json!({"iss": url, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}));
+    assert_unavailable(&verifier, &token).await;
+    let (_, state) = verifier.readiness().next().unwrap();
+    assert!(matches!(state, KeyState::Unavailable(_)));
+}
+
+#[tokio::test]
+async fn loopback_and_private_issuers_are_refused_unless_allowed() {
+    let make = |url: &str, policy: FetchPolicy| {
+        TokenVerifier::new(&TrustedIssuers::new(vec![trusted(url, "sigstore")]), policy)
+    };
+    let strict = || FetchPolicy::new(LoopbackHttp::Refused);
+    for url in [
+        "http://localhost:8080",
+        "http://127.0.0.1",
+        "https://127.0.0.1",
+        "http://issuer.example",
+        "https://10.0.0.1",
+        "https://169.254.169.254",
+        "https://[::1]",
+        "https://issuer.example/?x",
+        "https://issuer.example/#x",
+        "https://user:password@issuer.example",
+        "issuer.example",
+        "",
+    ] {
+        let refused = make(url, strict());
+        assert!(matches!(refused, Err(TokenVerifierError::Issuer { .. })), "{url}");
+    }
+    make("https://issuer.example/tenant/", strict()).unwrap();
+    make(
+        "https://10.0.0.1",
+        strict().with_private_hosts(["10.0.0.1".to_owned()]),
+    )
+    .unwrap();
+    make("http://localhost:8080", FetchPolicy::new(LoopbackHttp::Allowed)).unwrap();
+    make("http://issuer.example", FetchPolicy::new(LoopbackHttp::Allowed)).unwrap_err();
+}
+
+/// The address is checked where the connection is made, so a name that leads to loopback is refused, too.
+#[tokio::test]
+async fn a_name_that_leads_to_loopback_is_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let issuers = TrustedIssuers::new(vec![trusted(&url, "sigstore")]);
+    let verifier = TokenVerifier::new(&issuers, FetchPolicy::new(LoopbackHttp::Refused)).unwrap();
+    let key = SigningKey::generate("ES256", "key-1");
+    let token =
+        key.token(&json!({"iss": url, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}));
+    assert_unavailable(&verifier, &token).await;
+    assert_eq!(
+        listener.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+}
