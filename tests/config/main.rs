@@ -1,0 +1,20 @@
+//! Configuration files: the examples load; whatever is wrong is reported at once, with line, key and suggestion.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod issuers;
+mod settings;
+
+use std::path::Path;
+
+use mayfly::config::ConfigErrors;
+
+/// The lines of a report without the name of the file.
+fn lines(errors: &ConfigErrors, file: &Path) -> Vec<String> {
+    let prefix = format!("{}:", file.display());
+    let report = errors.to_string();
+    report
+        .lines()
+        .map(|line| line.strip_prefix(&prefix).unwrap().to_owned())
+        .collect()
+}

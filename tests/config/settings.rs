@@ -1,0 +1,270 @@
+//! `mayfly.yaml`.
+
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+};
+
+use mayfly::config::{ConfigErrors, Settings, issuers};
+use tempfile::TempDir;
+
+use crate::lines;
+
+/// A folder with a `mayfly.yaml` and the files that the example names.
+struct Installation(TempDir);
+
+impl Installation {
+    fn new(text: &str) -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        for name in ["tls.pem", "ca.pem", "issuers.yaml"] {
+            fs::write(folder.path(name), "").unwrap();
+        }
+        for name in ["tls-key.pem", "ca-key.pem", "log-key.pem"] {
+            fs::write(folder.path(name), "").unwrap();
+            folder.chmod(name, 0o600);
+        }
+        fs::write(folder.path("mayfly.yaml"), text).unwrap();
+        folder
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn chmod(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn load(&self) -> Result<Settings, ConfigErrors> {
+        Settings::load(&self.path("mayfly.yaml"))
+    }
+
+    /// The report, without the folder's name.
+    fn problems(&self) -> Vec<String> {
+        let folder = format!("{}/", self.0.path().display());
+        let lines = lines(&self.load().unwrap_err(), &self.path("mayfly.yaml"));
+        lines.into_iter().map(|line| line.replace(&folder, "")).collect()
+    }
+}
+
+const MINIMAL: &str = "ca: {chain: ca.pem, key: ca-key.pem}
+log: {directory: log, origin: ca.example.com/log, key: log-key.pem}
+issuers: issuers.yaml
+audit: audit.jsonl
+";
+
+#[test]
+fn the_example_settings_load() {
+    let installation = Installation::new(&fs::read_to_string("config/mayfly.yaml").unwrap());
+    let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(settings.listen().to_string(), "0.0.0.0:5555");
+    assert_eq!(settings.metrics_listen().unwrap().to_string(), "127.0.0.1:2112");
+    let tls = settings.tls().unwrap();
+    assert_eq!(
+        (&*tls.certificate, &*tls.key),
+        (&*installation.path("tls.pem"), &*installation.path("tls-key.pem"))
+    );
+    let ca = settings.ca();
+    assert_eq!(
+        (ca.chain(), ca.key()),
+        (&*installation.path("ca.pem"), &*installation.path("ca-key.pem"))
+    );
+    let log = settings.log();
+    assert_eq!(
+        (log.directory(), log.key()),
+        (&*installation.path("log"), &*installation.path("log-key.pem"))
+    );
+    assert_eq!(log.origin(), "ca.example.com/log");
+    assert_eq!(settings.issuers(), installation.path("issuers.yaml"));
+    assert_eq!(
+        settings.private_identity_providers(),
+        ["dex.corp.example", "10.0.0.7"]
+    );
+    assert_eq!(settings.audit(), installation.path("audit.jsonl"));
+}
+
+#[test]
+fn what_is_left_out_has_safe_defaults() {
+    let settings = Installation::new(MINIMAL).load().unwrap();
+    assert_eq!(settings.listen().to_string(), "127.0.0.1:5555");
+    assert_eq!(settings.metrics_listen().unwrap().to_string(), "127.0.0.1:2112");
+    assert!(settings.tls().is_none());
+    assert!(settings.private_identity_providers().is_empty());
+    let off = Installation::new(&format!("{MINIMAL}metrics-listen: off\n"));
+    assert!(off.load().unwrap().metrics_listen().is_none());
+}
+
+#[test]
+fn every_problem_of_the_settings_is_reported_at_once() {
+    let installation = Installation::new(
+        "lisen: 127.0.0.1:1
+listen: localhost:5555
+metrics-listen: 5555
+tls: {certificate: none.pem}
+ca:
+  chain: ca.pem
+  key: ca-key.pem
+  key: log-key.pem
+log:
+  directory: ca.pem
+  origin: https://ca.example.com/
+  key: /
+audit: missing/audit.jsonl
+private-identity-providers: [https://dex.corp.example, 10.0.0.7, Dex]
+",
+    );
+    installation.chmod("ca-key.pem", 0o640);
+    let advice = "Write 127.0.0.1:5555 for this machine, 0.0.0.0:5555 or [::]:5555 for all addresses";
+    let host = "Write the host alone, in lower case, such as dex.corp.example";
+    assert_eq!(
+        installation.problems(),
+        [
+            " `issuers` is missing. Name the issuer file, such as issuers.yaml".to_owned(),
+            "1: lisen: is not a known key. Did you mean `listen`?".to_owned(),
+            format!("2: listen: `localhost:5555` is not an IP address and a port. {advice}"),
+            format!("3: metrics-listen: `5555` is not an IP address and a port. {advice}"),
+            "4: tls.certificate: none.pem cannot be read: No such file or directory (os error 2)".to_owned(),
+            "4: tls: `key` is missing. Name a PEM file".to_owned(),
+            "7: ca.key: ca-key.pem holds a private key and is open to others than its owner. \
+             Run: chmod 600 ca-key.pem"
+                .to_owned(),
+            "8: ca.key: is given twice (first on line 7). Keep one of them".to_owned(),
+            "10: log.directory: ca.pem is not a folder".to_owned(),
+            "11: log.origin: must be a URL without its scheme, in normal form, its path made of letters, digits and \
+             `-._~`. Write it as ca.example.com/log"
+                .to_owned(),
+            "12: log.key: / is not a file".to_owned(),
+            "13: audit: the folder of missing/audit.jsonl does not exist".to_owned(),
+            format!(
+                "14: private-identity-providers: `https://dex.corp.example` is not a host name or IP address. {host}"
+            ),
+            format!("14: private-identity-providers: `Dex` is not a host name or IP address. {host}"),
+        ]
+    );
+}
+
+#[test]
+fn a_key_without_a_value_is_not_taken_for_an_absent_one() {
+    let installation = Installation::new(&format!("{MINIMAL}tls:\n  # certificate: tls.pem\n"));
+    assert_eq!(
+        installation.problems(),
+        ["5: tls: has no value. Give it one, or remove the key"]
+    );
+}
+
+#[test]
+fn two_listeners_need_two_addresses() {
+    let same = Installation::new(&format!(
+        "{MINIMAL}listen: 127.0.0.1:80\nmetrics-listen: 127.0.0.1:80\n"
+    ));
+    assert_eq!(
+        same.problems(),
+        ["6: metrics-listen: is the same address as `listen`. Choose another port"]
+    );
+    let free = Installation::new(&format!(
+        "{MINIMAL}listen: 127.0.0.1:0\nmetrics-listen: 127.0.0.1:0\n"
+    ));
+    assert!(free.load().is_ok());
+}
+
+#[test]
+fn keys_are_refused_unless_only_their_owner_can_read_them() {
+    for (name, mode) in [
+        ("ca-key.pem", 0o604),
+        ("log-key.pem", 0o660),
+        ("ca-key.pem", 0o644),
+    ] {
+        let installation = Installation::new(MINIMAL);
+        installation.chmod(name, mode);
+        let [problem] = installation.problems().try_into().unwrap();
+        assert!(problem.ends_with(&format!("Run: chmod 600 {name}")), "{problem}");
+    }
+    let installation = Installation::new(MINIMAL);
+    installation.chmod("ca-key.pem", 0o400);
+    assert!(installation.load().is_ok());
+}
+
+#[test]
+fn a_log_is_named_by_a_plain_url() {
+    let with = |origin: &str| MINIMAL.replace("ca.example.com/log", &format!("\"{origin}\""));
+    for origin in [
+        "ca.example.com",
+        "ca.example.com:8443/a/b-1.2_3~",
+        "localhost/log",
+        "10.0.0.1/log",
+    ] {
+        assert!(Installation::new(&with(origin)).load().is_ok(), "{origin}");
+    }
+    for origin in [
+        "ca.example.com/{x}",
+        "ca.example.com/{*x}",
+        "ca.example.com/*",
+        "ca.example.com/:x",
+        "ca.example.com//log",
+        "ca.example.com/a/../b",
+        "ca.example.com/log/",
+        "ca.example.com/a+b",
+        "ca.example.com/a b",
+        "ca.example.com/log?x",
+        "ca.example.com?x",
+        "me@ca.example.com/log",
+        "CA.example.com/log",
+        "https://ca.example.com/log",
+        "/log",
+    ] {
+        let [problem] = Installation::new(&with(origin)).problems().try_into().unwrap();
+        assert!(problem.contains("log.origin"), "{problem}");
+    }
+}
+
+#[test]
+fn the_log_s_key_may_be_yet_to_be_made() {
+    let installation = Installation::new(MINIMAL);
+    fs::remove_file(installation.path("log-key.pem")).unwrap();
+    let settings = installation.load().unwrap();
+    assert_eq!(settings.log().key(), installation.path("log-key.pem"));
+
+    std::os::unix::fs::symlink("nowhere", installation.path("log-key.pem")).unwrap();
+    let [problem] = installation.problems().try_into().unwrap();
+    assert!(
+        problem.starts_with("2: log.key: log-key.pem cannot be read"),
+        "{problem}"
+    );
+    let elsewhere = Installation::new(&MINIMAL.replace("log-key.pem", "missing/log-key.pem"));
+    let [problem] = elsewhere.problems().try_into().unwrap();
+    assert!(
+        problem.ends_with("the folder of missing/log-key.pem does not exist"),
+        "{problem}"
+    );
+    fs::remove_file(elsewhere.path("ca-key.pem")).unwrap();
+    assert_eq!(elsewhere.problems().len(), 2, "the CA's key is never made");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_one_problem() {
+    let missing = Path::new("config/no-such-file.yaml");
+    let expected = "config/no-such-file.yaml: cannot be read: No such file or directory (os error 2)";
+    assert_eq!(Settings::load(missing).unwrap_err().to_string(), expected);
+    assert_eq!(issuers::load(missing).unwrap_err().to_string(), expected);
+
+    let huge = Installation::new(&"#".repeat(1024 * 1024 + 1));
+    assert_eq!(
+        huge.problems(),
+        [" is larger than 1024 KiB. Is it the right file?"]
+    );
+    let binary = Installation::new("");
+    fs::write(binary.path("mayfly.yaml"), [0xff, 0xfe, 0x00]).unwrap();
+    assert!(binary.load().is_err());
+}
+
+#[test]
+fn files_that_are_not_mappings_are_refused() {
+    for text in ["", "~", "a", "- a", "[]", "{"] {
+        assert!(Installation::new(text).load().is_err(), "{text:?}");
+        assert!(
+            issuers::parse(Path::new("issuers.yaml"), text).is_err(),
+            "{text:?}"
+        );
+    }
+}
