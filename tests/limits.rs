@@ -1,0 +1,469 @@
+//! What one caller can take, and what happens to the others: sizes, times, numbers, panics, shutdown.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "support/fake_issuer.rs"]
+mod fake_issuer;
+#[path = "support/instance.rs"]
+mod instance;
+mod running;
+
+use std::{future::pending, time::Duration};
+
+use axum::{Router, routing::get};
+use mayfly::server::proto::{
+    create_signing_certificate_request::Key, credentials::Credentials::OidcIdentityToken,
+};
+use mayfly::server::{
+    Limits, ServerSettings,
+    proto::{CreateSigningCertificateRequest, Credentials, GetTrustBundleRequest},
+};
+use running::{Reply, Running, builder, client, read_to_end, send, start, start_with};
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tonic::Code;
+use tonic_types::StatusExt;
+
+const V2: &str = "/api/v2/signingCert";
+const SHORT: Duration = Duration::from_millis(200);
+
+async fn start_limited(limits: Limits) -> Running {
+    start_with(
+        ServerSettings {
+            limits,
+            ..ServerSettings::default()
+        },
+        Router::new(),
+    )
+    .await
+}
+
+/// The head of a `POST` whose body the test sends itself.
+fn head(framing: &str) -> String {
+    format!(
+        "POST {V2} HTTP/1.1\r\nhost: ca.example\r\ncontent-type: application/json\r\nauthorization: Bearer a.b.c\r\n{framing}\r\n\r\n"
+    )
+}
+
+#[tokio::test]
+async fn a_json_body_may_have_64_kib_and_no_more() {
+    let server = start().await;
+    let padded = |size: usize| format!("{{}}{}", " ".repeat(size - 2));
+    assert_eq!(server.post(V2, padded(64 * 1024)).await.reason(), "key_missing");
+    for path in [V2, "/api/v1/signingCert"] {
+        let reply = server.post(path, padded(64 * 1024 + 1)).await;
+        assert_eq!((reply.status, reply.reason().as_str()), (413, "body_too_large"));
+    }
+    // Declared, but never sent: refused without waiting for it.
+    let mut stream = server.connect().await;
+    send(&mut stream, head("content-length: 4294967296")).await;
+    assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 413 "));
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_chunked_body_without_end_is_cut_off() {
+    let server = start().await;
+    let (mut reader, mut writer) = server.connect().await.into_split();
+    send(&mut writer, head("transfer-encoding: chunked")).await;
+    let chunk = format!("400\r\n{}\r\n", " ".repeat(1024));
+    let endless = tokio::spawn(async move {
+        // Ends when the server closes the connection.
+        while tokio::io::AsyncWriteExt::write_all(&mut writer, chunk.as_bytes())
+            .await
+            .is_ok()
+        {}
+    });
+    assert!(read_to_end(&mut reader).await.starts_with("HTTP/1.1 413 "));
+    endless.await.unwrap();
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_slow_or_broken_body_is_refused() {
+    let server = start_limited(Limits {
+        body: SHORT,
+        ..Limits::standard()
+    })
+    .await;
+    for framing in ["content-length: 100", "transfer-encoding: chunked"] {
+        let mut stream = server.connect().await;
+        send(&mut stream, head(framing)).await;
+        let answer = read_to_end(&mut stream).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("body_timeout"),
+            "{answer}"
+        );
+    }
+    let mut stream = server.connect().await;
+    send(&mut stream, head("transfer-encoding: chunked") + "zz\r\n").await;
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_slow_grpc_message_is_refused() {
+    let server = start_limited(Limits {
+        body: SHORT,
+        ..Limits::standard()
+    })
+    .await;
+    type Never = Result<hyper::body::Frame<axum::body::Bytes>, std::convert::Infallible>;
+    let stalled = reqwest::Body::wrap(http_body_util::StreamBody::new(futures_util::stream::pending::<
+        Never,
+    >()));
+    let request = builder()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap()
+        .post(server.url("/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate"))
+        .header("content-type", "application/grpc");
+    let response = request.body(stalled).send().await.unwrap();
+    let status = tonic::Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "body_timeout");
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_or_only_half_are_closed() {
+    let server = start_limited(Limits {
+        head: SHORT,
+        ..Limits::standard()
+    })
+    .await;
+    for said in [
+        "",
+        "P",
+        "PRI * HTTP/2.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ] {
+        let mut stream = server.connect().await;
+        send(&mut stream, said).await;
+        let answer = read_to_end(&mut stream).await;
+        assert!(!answer.contains("200 OK"), "{said:?}: {answer}");
+    }
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_in_order() {
+    let limits = Limits {
+        head: SHORT,
+        idle: SHORT,
+        ..Limits::standard()
+    };
+    let server = start_limited(limits).await;
+    let mut stream = server.connect().await;
+    send(&mut stream, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    let channel = server.channel().await;
+    let mut ca = mayfly::server::proto::ca_client::CaClient::new(channel);
+    ca.get_trust_bundle(GetTrustBundleRequest {}).await.unwrap();
+    // The scraper's own connection is the last one.
+    while server.metric("mayfly_connections").await.unwrap() > 1.0 {}
+    ca.get_trust_bundle(GetTrustBundleRequest {})
+        .await
+        .expect("the client was told and connects again");
+}
+
+#[tokio::test]
+async fn heads_that_are_too_large_or_ambiguous_are_refused() {
+    let server = start().await;
+    let long = "a".repeat(80 * 1024);
+    for (request, status) in [
+        (
+            format!("GET /healthz HTTP/1.1\r\nhost: a\r\nx-long: {long}\r\n\r\n"),
+            "431",
+        ),
+        (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), "431"),
+        (
+            format!(
+                "GET /healthz HTTP/1.1\r\nhost: a\r\n{}\r\n",
+                "a: b\r\n".repeat(1000)
+            ),
+            "431",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nx: a\0b\r\n\r\n".to_owned(),
+            "400",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nhost: a\r\nx: a\r\n folded\r\n\r\n".to_owned(),
+            "400",
+        ),
+        (
+            "POST /healthz HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx"
+                .to_owned(),
+            "400",
+        ),
+        (
+            "POST /healthz HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n".to_owned(),
+            "400",
+        ),
+        ("nonsense\r\n\r\n".to_owned(), "400"),
+    ] {
+        let mut stream = server.connect().await;
+        // The server may close before it has read everything.
+        drop(tokio::io::AsyncWriteExt::write_all(&mut stream, request.as_bytes()).await);
+        let answer = read_to_end(&mut stream).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request:.80}: {answer}"
+        );
+    }
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn a_length_beside_chunks_never_smuggles_a_request() {
+    let server = start().await;
+    let mut stream = server.connect().await;
+    let smuggled = "0\r\n\r\nGET /healthz HTTP/1.1\r\nhost: a\r\n\r\n";
+    send(
+        &mut stream,
+        head("content-length: 6\r\ntransfer-encoding: chunked") + smuggled,
+    )
+    .await;
+    let answer = read_to_end(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && !answer.contains("SERVING"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_token_of_32_kib_fits_into_the_header() {
+    let server = start().await;
+    for client in [builder().http1_only(), builder().http2_prior_knowledge()] {
+        let request = client
+            .build()
+            .unwrap()
+            .post(server.url(V2))
+            .bearer_auth("a".repeat(32 * 1024));
+        assert_eq!(
+            Reply::of(request.body("{}").send().await.unwrap()).await.reason(),
+            "key_missing"
+        );
+    }
+}
+
+#[tokio::test]
+async fn overload_is_refused_at_once_with_a_time_to_come_back() {
+    let server = start_limited(Limits {
+        issuances: 0,
+        ..Limits::standard()
+    })
+    .await;
+    let csr = r#"{"certificateSigningRequest":"cGxhY2Vob2xkZXI="}"#;
+    for path in [V2, "/api/v1/signingCert"] {
+        let reply = server.post(path, csr).await;
+        assert_eq!((reply.status, reply.header("retry-after")), (503, "1"));
+        assert_eq!(
+            (reply.reason().as_str(), &reply.json()["code"]),
+            ("overloaded", &14.into())
+        );
+    }
+    let request = CreateSigningCertificateRequest {
+        credentials: Some(Credentials {
+            credentials: Some(OidcIdentityToken("a.b.c".to_owned())),
+        }),
+        key: Some(Key::CertificateSigningRequest(b"never looked at".to_vec())),
+    };
+    let status = server
+        .ca()
+        .await
+        .create_signing_certificate(request)
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "overloaded");
+    assert_eq!(
+        status.get_details_retry_info().unwrap().retry_delay,
+        Some(Duration::from_secs(1))
+    );
+    assert_eq!(server.metric("fulcio_new_certs").await, Some(0.0));
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn bodies_together_take_no_more_memory_than_allowed() {
+    let server = start_limited(Limits {
+        buffered: 1024,
+        ..Limits::standard()
+    })
+    .await;
+    let mut held = server.connect().await;
+    send(&mut held, head("content-length: 1001") + &" ".repeat(1000)).await;
+    // Whether those bytes were read yet, only the answer to others tells.
+    while server
+        .post(V2, "{}                                ")
+        .await
+        .reason()
+        != "overloaded"
+    {}
+    assert_eq!(server.post(V2, " ".repeat(1000)).await.header("retry-after"), "1");
+    drop(held);
+    while server
+        .post(V2, "{}                                ")
+        .await
+        .reason()
+        != "key_missing"
+    {}
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_or_panics_harms_no_other() {
+    let extra = Router::new()
+        .route("/never", get(pending::<()>))
+        .route("/panic", get(async || -> () { panic!("SECRET") }));
+    let limits = Limits {
+        request: SHORT,
+        ..Limits::standard()
+    };
+    let server = start_with(
+        ServerSettings {
+            limits,
+            ..ServerSettings::default()
+        },
+        extra,
+    )
+    .await;
+    let reply = server.get("/never").await;
+    assert_eq!((reply.status, reply.reason().as_str()), (504, "request_timeout"));
+    let reply = server.get("/panic").await;
+    assert_eq!((reply.status, reply.reason().as_str()), (500, "internal"));
+    assert!(!reply.text.contains("SECRET"));
+    assert_eq!(server.metric("mayfly_panics_total").await, Some(1.0));
+    assert_eq!(server.metric("mayfly_requests_in_flight").await, Some(0.0));
+    server.assert_alive().await;
+}
+
+#[tokio::test]
+async fn connections_over_the_limit_are_closed_and_places_come_back() {
+    let server = start_limited(Limits {
+        connections: 1,
+        ..Limits::standard()
+    })
+    .await;
+    let mut first = server.connect().await;
+    send(&mut first, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert_eq!(read_to_end(&mut server.connect().await).await, "");
+    assert_eq!(server.metric("mayfly_connections_refused_total").await, Some(1.0));
+    drop(first);
+    while client().get(server.url("/healthz")).send().await.is_err() {}
+}
+
+#[tokio::test]
+async fn http_2_floods_end_the_connection_and_nobody_elses() {
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".as_slice();
+    // GET / in HPACK's static table, authority `a` as a literal (RFC 7541 6.1, 6.2.2).
+    let request = b"\x82\x86\x84\x01\x01a".as_slice();
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    let rapid_reset = || {
+        (0..20_000_u32).flat_map(|n| {
+            [
+                frame(1, 5, 2 * n + 1, request),
+                frame(3, 0, 2 * n + 1, &8_u32.to_be_bytes()),
+            ]
+            .concat()
+        })
+    };
+    let continuations = || {
+        let start = frame(1, 1, 1, request);
+        let more = frame(9, 0, 1, &[0x40, 1, b'x', 1, b'y'].repeat(2000));
+        start.into_iter().chain(more.repeat(200))
+    };
+    let server = start().await;
+    for flood in [rapid_reset().collect::<Vec<_>>(), continuations().collect()] {
+        let (mut reader, mut writer) = server.connect().await.into_split();
+        send(&mut writer, preface).await;
+        let flooding = tokio::spawn(async move {
+            drop(tokio::io::AsyncWriteExt::write_all(&mut writer, &flood).await);
+            writer
+        });
+        read_to_end(&mut reader).await;
+        drop(flooding.await.unwrap());
+        server.assert_alive().await;
+    }
+}
+
+/// A request of which the server has the head but not yet the whole body.
+async fn half_a_request(server: &Running) -> TcpStream {
+    let mut stream = server.connect().await;
+    send(&mut stream, head("expect: 100-continue\r\ncontent-length: 2")).await;
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(
+        &answer, b"HTTP/1.1 100 Continue\r\n\r\n",
+        "the handler reads the body"
+    );
+    stream
+}
+
+#[tokio::test]
+async fn shutdown_lets_requests_in_flight_finish_and_closes_idle_connections() {
+    let server = start().await;
+    let url = server.url("/healthz");
+    let mut idle = server.connect().await;
+    send(&mut idle, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    let mut ca = server.ca().await;
+    ca.get_trust_bundle(GetTrustBundleRequest {}).await.unwrap();
+    let mut in_flight = half_a_request(&server).await;
+
+    let ended = server.shut_down();
+    assert!(
+        read_to_end(&mut idle).await.contains("SERVING"),
+        "closed while another request is still running"
+    );
+    while client().get(&url).send().await.is_ok() {}
+    assert!(!ended.is_finished());
+    send(&mut in_flight, "{}").await;
+    let answer = read_to_end(&mut in_flight).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 400 ") && answer.contains("key_missing"),
+        "{answer}"
+    );
+    ended.await.unwrap();
+}
+
+#[tokio::test]
+async fn shutdown_waits_only_so_long() {
+    let server = start_limited(Limits {
+        drain: SHORT,
+        ..Limits::standard()
+    })
+    .await;
+    let mut stalled = half_a_request(&server).await;
+    server.shut_down().await.unwrap();
+    assert_eq!(read_to_end(&mut stalled).await, "");
+}
+
+#[tokio::test]
+async fn no_request_sent_before_shutdown_is_lost() {
+    let server = start().await;
+    let mut waiting = Vec::new();
+    for _ in 0..50 {
+        let mut stream = server.connect().await;
+        send(&mut stream, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        waiting.push(stream);
+    }
+    let ended = server.shut_down();
+    for mut stream in waiting {
+        assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
+    }
+    ended.await.unwrap();
+}

@@ -1,0 +1,99 @@
+//! What the log says about requests. Alone in its process: a subscriber sees only what no other thread has settled.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "support/fake_issuer.rs"]
+mod fake_issuer;
+#[path = "support/instance.rs"]
+mod instance;
+mod running;
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use axum::{Router, routing::get};
+use mayfly::server::ServerSettings;
+use reqwest::Method;
+use running::{client, start_with};
+
+/// A request whose token the authority under test refuses.
+const REFUSED: &str = r#"{"publicKeyRequest":{"publicKey":{"content":"PEM"},"proofOfPossession":"c2ln"}}"#;
+
+/// Where the log lines of this thread go.
+#[derive(Clone)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_one_log_line_without_anything_secret() {
+    let lines = Lines(Arc::default());
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let extra = Router::new().route("/panic", get(async || -> () { panic!("broken inside") }));
+    let server = start_with(ServerSettings::default(), extra).await;
+    let ask = async |method: Method, path: &str, id: &str| {
+        let request = client()
+            .request(method, server.url(path))
+            .header("x-request-id", id)
+            .header("x-other", "SECRET");
+        request
+            .bearer_auth("SECRET.SECRET.SECRET")
+            .body(REFUSED)
+            .send()
+            .await
+            .unwrap()
+    };
+    ask(Method::POST, "/api/v2/signingCert?SECRET=SECRET", "refused").await;
+    ask(Method::GET, "/SECRET", "unknown").await;
+    ask(Method::GET, "/panic", "broken").await;
+    let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let ours: Vec<_> = logged.lines().filter(|line| line.contains(" mayfly::")).collect();
+    let of = |id: &str| {
+        ours.iter()
+            .filter(|line| line.contains(&format!("request_id=\"{id}\"")))
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of("refused").len(), of("unknown").len(), of("broken").len()),
+        (1, 1, 2),
+        "{ours:#?}"
+    );
+    for part in [
+        "method=POST",
+        "path=\"/api/v2/signingCert\"",
+        "status=400",
+        "reason=\"token_malformed\"",
+        "micros=",
+    ] {
+        assert!(of("refused")[0].contains(part), "{part}: {ours:#?}");
+    }
+    assert!(
+        of("broken")
+            .iter()
+            .any(|line| line.contains("ERROR") && line.contains("broken inside")),
+        "{ours:#?}"
+    );
+    assert!(!ours.concat().contains("SECRET"), "{ours:#?}");
+}

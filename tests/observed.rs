@@ -1,0 +1,140 @@
+//! What the operator and the curious see: metrics, request ids, health, the OpenAPI document.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+#[path = "support/fake_issuer.rs"]
+mod fake_issuer;
+#[path = "support/instance.rs"]
+mod instance;
+mod running;
+
+use reqwest::Method;
+use running::{Reply, client, csr_base64, start};
+use serde_json::json;
+
+const V2: &str = "/api/v2/signingCert";
+const V1: &str = "/api/v1/signingCert";
+/// A request whose token the authority under test refuses.
+const REFUSED: &str = r#"{"publicKeyRequest":{"publicKey":{"content":"PEM"},"proofOfPossession":"c2ln"}}"#;
+
+#[tokio::test]
+async fn a_sane_request_id_is_kept_and_any_other_replaced() {
+    let server = start().await;
+    let ask = async |id: &str| {
+        let request = client().get(server.url("/nope")).header("x-request-id", id);
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!(reply.reason(), "not_found");
+        reply.header("x-request-id").to_owned()
+    };
+    assert_eq!(ask("trace-1.A_b").await, "trace-1.A_b");
+    let long = "a".repeat(65);
+    let made = [
+        ask("").await,
+        ask("a b").await,
+        ask("\"}{").await,
+        ask(&long).await,
+        ask("é").await,
+    ];
+    for (at, id) in made.iter().enumerate() {
+        assert!(id.len() < 32 && !made[..at].contains(id), "{made:?}");
+    }
+}
+
+#[tokio::test]
+async fn health_readiness_and_the_front_page() {
+    let server = start().await;
+    assert_eq!(server.get("/healthz").await.json(), json!({"status": "SERVING"}));
+    // The first certificate brings the issuer's keys.
+    let granted = json!({"certificateSigningRequest": csr_base64()});
+    assert_eq!(server.post_as_alice(V2, &granted).await.status, 200);
+    let ready = server.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    let ready = ready.json();
+    assert_eq!(
+        (&ready["ready"], &ready["key"], &ready["log"]),
+        (&json!(true), &json!({"usable": true}), &json!({"usable": true}))
+    );
+    assert_eq!(
+        ready["issuers"][0],
+        json!({"issuer": server.instance.issuer.url(), "usable": true})
+    );
+    let index = server.get("/").await;
+    assert_eq!(index.status, 200);
+    assert!(
+        index.header("content-type").starts_with("text/plain") && index.text.contains("/api/v2/openapi.json")
+    );
+}
+
+#[tokio::test]
+async fn the_openapi_document_has_every_route_and_every_route_is_served() {
+    let server = start().await;
+    let document = server.get("/api/v2/openapi.json").await;
+    assert_eq!(
+        (document.status, document.header("content-type")),
+        (200, "application/json")
+    );
+    let document = document.json();
+    let paths = document["paths"].as_object().unwrap();
+    let expected = [
+        "/",
+        "/api/v1/rootCert",
+        "/api/v1/signingCert",
+        "/api/v2/configuration",
+        "/api/v2/openapi.json",
+        "/api/v2/signingCert",
+        "/api/v2/trustBundle",
+        "/healthz",
+        "/readyz",
+    ];
+    let mut listed: Vec<_> = paths.keys().map(String::as_str).collect();
+    listed.sort_unstable();
+    assert_eq!(listed, expected);
+    for (path, operations) in paths {
+        for method in operations.as_object().unwrap().keys() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let reply = client().request(method, server.url(path)).send().await.unwrap();
+            assert!(![404, 405].contains(&reply.status().as_u16()), "{path}");
+        }
+    }
+    let schemas = &document["components"]["schemas"];
+    assert!(schemas["SigningRequest"]["properties"]["publicKeyRequest"].is_object());
+    assert!(schemas["SigningCertificate"]["properties"]["signedCertificateEmbeddedSct"].is_object());
+}
+
+#[tokio::test]
+async fn metrics_have_fulcios_names_beside_ours() {
+    let server = start().await;
+    let granted = json!({"certificateSigningRequest": csr_base64()});
+    assert_eq!(server.post_as_alice(V1, &granted).await.status, 201);
+    server.post(V2, REFUSED).await;
+    client()
+        .request(Method::from_bytes(b"INVENTED").unwrap(), server.url("/x"))
+        .send()
+        .await
+        .unwrap();
+    for (series, value) in [
+        ("fulcio_new_certs", 1.0),
+        ("mayfly_issued_total", 1.0),
+        (r#"fulcio_api_latency_count{code="201",method="post"}"#, 1.0),
+        (r#"http_requests_total{code="400",method="post"}"#, 1.0),
+        (r#"http_requests_total{code="404",method="other"}"#, 1.0),
+        (r#"mayfly_refused_total{reason="token_malformed"}"#, 1.0),
+        ("mayfly_panics_total", 0.0),
+        ("mayfly_requests_in_flight", 0.0),
+    ] {
+        assert_eq!(
+            server.metric(series).await,
+            Some(value),
+            "{series}: {}",
+            server.scrape().await
+        );
+    }
+    assert!(server.scrape().await.contains("mayfly_build_info{version="));
+    let elsewhere = client().get(format!("http://{}/api/v2/trustBundle", server.metrics));
+    assert_eq!(elsewhere.send().await.unwrap().status(), 404);
+    assert_eq!(server.get("/metrics").await.status, 404);
+}
