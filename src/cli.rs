@@ -1,0 +1,79 @@
+//! The command line: what was typed (`*Arguments`, by clap), then what it means (`*Settings`), then doing it.
+
+mod bench;
+mod deployment;
+mod dev;
+mod failure;
+mod guide;
+mod logging;
+mod place;
+mod serve;
+mod signal;
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use logging::LogFormat;
+
+const AFTER_HELP: &str = "\
+Examples:
+  mayfly dev                                         everything on this machine, to try it out
+  mayfly dev token --email you@example.com           a token, without a browser
+  mayfly serve --config mayfly.yaml                  in earnest
+  mayfly bench --connections 64                      how fast, and at what cost
+
+Environment:
+  MAYFLY_LOG     which log lines to write, as in RUST_LOG; \"info\" if unset
+
+Exit codes:
+  0  done; for a server: stopped by SIGINT or SIGTERM, after the requests in flight
+  1  failed; the reason and its causes are on standard error
+  2  the command line or the configuration is wrong
+  3  the certificate log could not be written, so the server stopped; the next start recovers";
+
+/// A keyless code-signing certificate authority.
+///
+/// Whoever proves who they are with an OpenID Connect token gets a certificate for a key of their
+/// own: valid for ten minutes, and in a log that everybody can read before it is handed out.
+/// cosign and the other Sigstore clients work with it unchanged.
+#[derive(Debug, Parser)]
+#[command(name = "mayfly", version, after_help = AFTER_HELP, arg_required_else_help = true, verbatim_doc_comment)]
+struct Arguments {
+    /// How log lines on standard error look
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "text",
+        display_order = 100
+    )]
+    log_format: LogFormat,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::DevArguments),
+    Serve(serve::ServeArguments),
+    Bench(bench::BenchArguments),
+}
+
+/// Runs what was typed; the exit code is documented under `--help`.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::start(arguments.log_format);
+    let outcome = match arguments.command {
+        Command::Dev(arguments) => dev::run(arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Bench(arguments) => bench::run(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

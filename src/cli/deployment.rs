@@ -1,0 +1,149 @@
+//! What `mayfly dev` and `mayfly serve` have in common: the authority, and serving it.
+
+use std::{path::Path, str::FromStr, sync::Arc};
+
+use axum::Router;
+use ct_log::{Log, LogKey, Origin, WriteFailure};
+use futures_util::FutureExt;
+use mayfly::{
+    audit::AuditLog,
+    clock::{Clock, SystemClock},
+    config::{Settings, issuers},
+    deployment::{self, Files, Parts},
+    dev::data_dir::{DataDir, write_public},
+    issue::Authority,
+    issuer::{
+        CertificateChain,
+        ceremony::{self, AuthorityNames, KeyKind, NewAuthority},
+        key::SoftwareKey,
+    },
+    key_file,
+    server::{Listeners, Server, ServerSettings, TlsFiles},
+    token::{FetchPolicy, LoopbackHttp},
+};
+use x509_cert::name::Name;
+
+use super::{failure::Failure, place::Place, signal::StopSignals};
+
+/// The name of the development log. It stays when the port changes, as a log's name must.
+const DEV_LOG_ORIGIN: &str = "localhost/log";
+
+/// Subjects of the development CA's certificates (RFC 4514).
+const DEV_ROOT: &str = "CN=Mayfly development root,O=Mayfly development";
+const DEV_INTERMEDIATE: &str = "CN=Mayfly development intermediate,O=Mayfly development";
+
+/// The first start: CA and log, with their keys, in a directory that has none of them yet.
+pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Failure> {
+    let new = generate(kind).await?;
+    let chain = CertificateChain::from_der(new.chain, SystemClock.now())?;
+    write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
+    write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
+    key_file::write_new(&data_dir.ca_key(), &new.key)?;
+    files(data_dir).open_log()?.shutdown().await;
+    Ok(())
+}
+
+/// Every start: the CA and the log that [`create`] made, or others in memory, trusting the place's issuer file.
+pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<Authority, Failure> {
+    let trusted = issuers::load(&place.data_dir().issuers())?;
+    let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
+    let parts = match place {
+        Place::Kept { data_dir, .. } => files(data_dir).load(trusted, fetch)?,
+        Place::Ephemeral { .. } => {
+            let new = generate(kind).await?;
+            Parts {
+                chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
+                key: Box::new(SoftwareKey::from_pkcs8_der(&new.key)?),
+                log: Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?,
+                audit: AuditLog::forgetful(),
+                issuers: trusted,
+                fetch,
+            }
+        }
+    };
+    Ok(parts.assemble(Arc::new(SystemClock)).await?)
+}
+
+async fn generate(kind: KeyKind) -> Result<NewAuthority, Failure> {
+    let names = AuthorityNames {
+        root: Name::from_str(DEV_ROOT)?,
+        intermediate: Name::from_str(DEV_INTERMEDIATE)?,
+    };
+    Ok(ceremony::generate(names, kind, SystemClock.now()).await?)
+}
+
+fn files(data_dir: &DataDir) -> Files {
+    Files {
+        ca_chain: data_dir.ca_chain(),
+        ca_key: data_dir.ca_key(),
+        log_directory: data_dir.log(),
+        log_origin: DEV_LOG_ORIGIN.to_owned(),
+        log_key: data_dir.log_key(),
+        audit: data_dir.audit(),
+    }
+}
+
+/// A server that is put together and listens.
+pub(crate) struct Running {
+    server: Server,
+    log: Log,
+    stop: StopSignals,
+}
+
+/// The certificate log failed.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate log could not be written, so the server stopped; the next start recovers")]
+pub(crate) struct LogFailed(#[source] WriteFailure);
+
+impl Running {
+    /// Serves the authority, its log, and `extra` beside them.
+    pub(crate) fn new(
+        authority: Authority,
+        (listeners, tls): (Listeners, Option<TlsFiles>),
+        extra: Router,
+    ) -> Result<Self, Failure> {
+        let log = authority.log().log().clone();
+        let routes = extra.merge(deployment::log_routes(&authority)?);
+        let counted = log.clone();
+        let settings = ServerSettings {
+            tls,
+            log_size: Some(Arc::new(move || counted.size())),
+            ..ServerSettings::default()
+        };
+        let server = Server::new(listeners, settings, Arc::new(authority), routes)?;
+        let stop = StopSignals::catch()?;
+        Ok(Self { server, log, stop })
+    }
+
+    /// Until the process is told to stop, or the log fails; then answers the requests in flight and closes the log.
+    pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
+        let Self { server, log, stop } = self;
+        let until = async {
+            tokio::select! {
+                () = stop.received() => {}
+                _ = log.failed() => {}
+            }
+        };
+        server.run_until(until).await;
+        log.shutdown().await;
+        // It may also have failed since the signal.
+        match log.failed().now_or_never() {
+            Some(failure) => Err(Failure::log(LogFailed(failure))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `mayfly serve`: the same, as a configuration file says.
+pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
+    let settings = Settings::load(config).map_err(Failure::configuration)?;
+    let trusted = issuers::load(settings.issuers()).map_err(Failure::configuration)?;
+    let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
+    let parts = Files::from(&settings).load(trusted, deployment::fetch_policy(&settings))?;
+    let authority = parts.assemble(Arc::new(SystemClock)).await?;
+    let tls = settings.tls().cloned();
+    let (api, metrics) = (listeners.api_address(), listeners.metrics_address());
+    let running = Running::new(authority, (listeners, tls), Router::new())?;
+    tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
+    running.until_stopped().await
+}

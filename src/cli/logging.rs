@@ -1,0 +1,33 @@
+//! Log lines, on standard error.
+
+use std::io::{self, IsTerminal};
+
+use clap::ValueEnum;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+
+const FILTER_VARIABLE: &str = "MAYFLY_LOG";
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people
+    Text,
+    /// For machines: one JSON object a line
+    Json,
+}
+
+/// Starts logging for the whole process.
+pub(crate) fn start(format: LogFormat) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .with_env_var(FILTER_VARIABLE)
+        .from_env_lossy();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal());
+    match format {
+        LogFormat::Text => lines.with_target(false).compact().init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
+    }
+}

@@ -1,0 +1,24 @@
+//! `mayfly serve`: the operator's command.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{deployment, failure::Failure};
+
+/// Serve as the configuration file says
+///
+/// The file names the listen addresses, the CA's chain and key, the log's directory, the issuer file
+/// and, if the server terminates TLS itself, its certificate. SIGTERM lets the requests in flight
+/// finish.
+#[derive(Args, Debug)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct ServeArguments {
+    /// The configuration, YAML
+    #[arg(long, value_name = "FILE", env = "MAYFLY_CONFIG")]
+    config: PathBuf,
+}
+
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    tokio::runtime::Runtime::new()?.block_on(deployment::serve_configured(&arguments.config))
+}

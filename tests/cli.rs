@@ -1,0 +1,400 @@
+//! The program as a person or a script meets it: words, exit codes, files.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+};
+
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, jwk::JwkSet};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn mayfly(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mayfly"));
+    command
+        .args(arguments)
+        .env_remove("MAYFLY_LOG")
+        .env_remove("MAYFLY_CONFIG");
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    mayfly(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn path(directory: &TempDir, name: &str) -> String {
+    directory.path().join(name).to_str().unwrap().to_owned()
+}
+
+/// A running `mayfly dev`; ended with the test.
+struct Dev {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Dev {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_in(Path::new("."), arguments)
+    }
+
+    fn start_in(directory: &Path, arguments: &[&str]) -> Self {
+        let mut child = mayfly(&["dev", "--port", "0"])
+            .args(arguments)
+            .current_dir(directory)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
+    fn ready(&mut self) -> Value {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Sends SIGTERM; what was printed after the first line, and the exit code.
+    fn stop(mut self) -> (String, Option<i32>) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn help_teaches() {
+    for (arguments, words) in [
+        (
+            &["--help"][..],
+            &["mayfly dev", "mayfly serve --config", "Exit codes:", "MAYFLY_LOG"][..],
+        ),
+        (
+            &["dev", "--help"],
+            &["--ephemeral", "5555", "2112", "--json", "127.0.0.1 only"],
+        ),
+        (
+            &["dev", "token", "--help"],
+            &["--email", "--github", "sigstore", "> token.jwt"],
+        ),
+        (&["serve", "--help"], &["--config", "SIGTERM"]),
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        let text = stdout(&output);
+        for word in words {
+            assert!(text.contains(word), "{arguments:?} lacks {word}:\n{text}");
+        }
+        let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
+        assert!(widest <= 100, "{arguments:?} has a line of {widest} characters");
+    }
+    assert!(stdout(&run(&["--version"])).starts_with("mayfly "));
+}
+
+#[test]
+fn a_wrong_command_line_is_exit_code_2() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["dev", "--port", "x"],
+        &["dev", "token"],
+        &["serve"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(stdout(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_missing_configuration_is_exit_code_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&["serve", "--config", &path(&directory, "none.yaml")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("mayfly: "), "{}", stderr(&output));
+}
+
+#[test]
+fn the_first_start_makes_and_the_later_ones_keep() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = path(&directory, "data");
+    let mut dev = Dev::start(&["--json", "--data-dir", &data]);
+    let first = dev.ready();
+    for key in ["api", "metrics", "issuer", "github_issuer"] {
+        assert!(
+            first[key].as_str().unwrap().starts_with("http://127.0.0.1:"),
+            "{key}"
+        );
+    }
+    for key in ["trusted_root", "signing_config"] {
+        let file = fs::read(first[key].as_str().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&file).unwrap();
+    }
+    assert_eq!(dev.stop(), (String::new(), Some(0)));
+    for key in ["ca/key.pem", "log-key.pem", "oidc-key.pem"] {
+        let mode = fs::metadata(Path::new(&data).join(key))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+    let made_once = made_once(&data);
+
+    let mut dev = Dev::start(&["--json", "--data-dir", &data]);
+    let second = dev.ready();
+    assert_eq!(second["data_dir"], first["data_dir"]);
+    assert_eq!(self::made_once(&data), made_once);
+    let written: Value =
+        serde_json::from_slice(&fs::read(Path::new(&data).join("ready.json")).unwrap()).unwrap();
+    assert_eq!(written, second);
+    let config = fs::read_to_string(second["signing_config"].as_str().unwrap()).unwrap();
+    assert!(config.contains(second["issuer"].as_str().unwrap()), "{config}");
+    assert_eq!(dev.stop().1, Some(0));
+    assert_eq!(
+        fs::read_dir(&directory).unwrap().count(),
+        1,
+        "nothing is left beside the data directory"
+    );
+}
+
+#[test]
+fn serve_makes_the_log_and_its_key_at_the_first_start() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(&["--json", "--data-dir", &path(&directory, "dev")]);
+    dev.ready();
+    assert_eq!(dev.stop().1, Some(0));
+    let settings = "listen: 127.0.0.1:0\nmetrics-listen: off\naudit: audit.jsonl\nissuers: dev/issuers.yaml\n\
+        private-identity-providers: [127.0.0.1]\nca: {chain: dev/ca/chain.pem, key: dev/ca/key.pem}\n\
+        log: {directory: log, origin: ca.example.com/log, key: log-key.pem}\n";
+    fs::write(path(&directory, "mayfly.yaml"), settings).unwrap();
+    let made = || ["log-key.pem", "log/log.json"].map(|name| fs::read(path(&directory, name)).unwrap());
+    let serve = || {
+        let mut child = mayfly(&["serve", "--config", &path(&directory, "mayfly.yaml")])
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let serving = lines.find(|line| line.as_ref().unwrap().contains("serving"));
+        assert!(serving.is_some());
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        made()
+    };
+    let first = serve();
+    assert_eq!(serve(), first);
+}
+
+fn made_once(data: &str) -> Vec<Vec<u8>> {
+    [
+        "ca/root.pem",
+        "ca/chain.pem",
+        "ca/key.pem",
+        "log-key.pem",
+        "oidc-key.pem",
+    ]
+    .iter()
+    .map(|name| fs::read(Path::new(data).join(name)).unwrap())
+    .collect()
+}
+
+#[test]
+fn a_damaged_directory_is_never_mended_silently() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = path(&directory, "data");
+    let mut dev = Dev::start(&["--json", "--data-dir", &data]);
+    dev.ready();
+    dev.stop();
+    fs::remove_file(Path::new(&data).join("oidc-key.pem")).unwrap();
+    let output = run(&["dev", "--port", "0", "--data-dir", &data]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("without oidc-key.pem"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!Path::new(&data).join("oidc-key.pem").exists());
+
+    let foreign = path(&directory, "foreign");
+    fs::create_dir(&foreign).unwrap();
+    fs::write(Path::new(&foreign).join("thesis.txt"), "precious").unwrap();
+    let output = run(&["dev", "--port", "0", "--data-dir", &foreign]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("holds other files"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(fs::read_dir(&foreign).unwrap().count(), 1);
+}
+
+#[test]
+fn an_ephemeral_start_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start_in(directory.path(), &["--ephemeral", "--json"]);
+    let ready = dev.ready();
+    let kept = Path::new(ready["data_dir"].as_str().unwrap()).to_owned();
+    assert!(kept.join("trusted_root.json").exists());
+    let names = fs::read_dir(&kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name());
+    let mut keys = names.filter(|name| name.to_str().unwrap().contains("key"));
+    // The development identity provider's, for tools that make tokens; that of the CA and of the log stay in memory.
+    assert_eq!((keys.next(), keys.next()), (Some("oidc-key.pem".into()), None));
+    assert_eq!(dev.stop().1, Some(0));
+    assert!(!kept.exists());
+    assert_eq!(fs::read_dir(&directory).unwrap().count(), 0);
+}
+
+#[test]
+fn instructions_can_be_pasted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut dev = Dev::start(&["--data-dir", &path(&directory, "my data")]);
+    let mut text = String::new();
+    while !text.contains("Ctrl-C") {
+        assert!(dev.output.read_line(&mut text).unwrap() > 0, "{text}");
+    }
+    dev.stop();
+    for words in [
+        "NOT FOR PRODUCTION",
+        "cosign sign-blob --yes \\\n    --signing-config '",
+        "/my data/signing_config.json' \\\n",
+        "dev token --email you@example.com",
+        "--identity-token token.jwt",
+        "cosign verify-blob --insecure-ignore-tlog \\\n    --trusted-root '",
+        "--certificate-identity you@example.com",
+        "/dev/oidc \\\n    --bundle hello.sigstore.json hello.txt",
+    ] {
+        assert!(text.contains(words), "lacks {words}:\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_minted_token_is_the_running_provider_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = path(&directory, "data");
+    let mut dev = Dev::start(&["--json", "--data-dir", &data]);
+    let ready = dev.ready();
+    for (arguments, issuer) in [
+        (["--email", "you@example.com"], &ready["issuer"]),
+        (["--github", "octo-org/octo-repo"], &ready["github_issuer"]),
+    ] {
+        let output = mayfly(&["dev", "token", "--data-dir", &data])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let token = stdout(&output);
+        assert_eq!(token, token.trim(), "a file gets no line end");
+        let claims = verified(&token, issuer.as_str().unwrap()).await;
+        assert_eq!(claims["aud"], "sigstore");
+    }
+    let other = run(&[
+        "dev",
+        "token",
+        "--data-dir",
+        &data,
+        "--email",
+        "a@b",
+        "--audience",
+        "other",
+    ]);
+    let claims: Value = jsonwebtoken::dangerous::insecure_decode(stdout(&other))
+        .unwrap()
+        .claims;
+    assert_eq!(claims["aud"], "other");
+    dev.stop();
+}
+
+async fn verified(token: &str, issuer: &str) -> Value {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let keys: JwkSet = http
+        .get(format!("{issuer}/jwks"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let key = DecodingKey::from_jwk(keys.keys.first().unwrap()).unwrap();
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.set_issuer(&[issuer]);
+    validation.set_audience(&["sigstore"]);
+    decode(token, &key, &validation).unwrap().claims
+}
+
+#[test]
+fn a_token_needs_a_start_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = run(&[
+        "dev",
+        "token",
+        "--email",
+        "a@b",
+        "--data-dir",
+        &path(&directory, "none"),
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("run `mayfly dev` once"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stdout(&output).is_empty());
+}
+
+#[test]
+fn a_port_in_use_says_which_option_helps() {
+    let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for arguments in [
+        ["--port", &port, "--metrics-port", "0"],
+        ["--port", "0", "--metrics-port", &port],
+    ] {
+        let output = mayfly(&["dev", "--ephemeral"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let text = stderr(&output);
+        for words in [
+            "--port and --metrics-port",
+            "because: ",
+            &format!("127.0.0.1:{port}"),
+        ] {
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}
