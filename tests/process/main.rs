@@ -1,0 +1,29 @@
+//! The program in an operator's hands: killed, told to stop, started on files that do not fit, on disks that fail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod audit;
+mod certificate;
+mod client;
+mod crash;
+mod drain;
+mod ephemeral;
+#[path = "../support/fake_issuer.rs"]
+mod fake_issuer;
+mod first_start;
+mod installation;
+#[path = "../support/instance.rs"]
+mod instance;
+mod issuer_down;
+#[cfg(target_os = "linux")]
+mod mounts;
+mod program;
+mod published;
+mod refusals;
+#[cfg(target_os = "linux")]
+mod storage;
+mod tls;

@@ -1,0 +1,140 @@
+//! Writes that fail under a running server: nothing is issued that is not written, and the next start goes on.
+//!
+//! A limit on the size of files, set from outside, makes writes fail at a moment of our choice, for root as well.
+
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::Path,
+};
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+use crate::{
+    audit::AuditRecord,
+    certificate::Issued,
+    installation::{Installation, Serving},
+    program::mayfly_with_file_limit,
+};
+
+/// More than any file of the log has, so that a limit between the two stops the audit record alone.
+const LONG_RECORD: u64 = 16 * 1024 * 1024;
+
+/// From now on the process cannot write beyond `bytes` of any file.
+fn limit_files(serving: &Serving<'_>, bytes: u64) {
+    let limit = Rlimit {
+        current: Some(bytes),
+        maximum: getrlimit(Resource::Fsize).maximum,
+    };
+    prlimit(Some(serving.program.pid()), Resource::Fsize, limit).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_write_refuses_ends_the_process_and_recovers() {
+    let installation = Installation::new().await;
+    let mut serving = installation.serve_as(&mut mayfly_with_file_limit());
+    let before = serving.request().await.issued();
+
+    limit_files(&serving, 1);
+    assert_eq!(serving.request().await.reason(), (503, "log_unavailable"));
+    assert_eq!(serving.program.exit().code(), Some(3));
+    let stderr = serving.program.stderr();
+    assert!(
+        stderr.contains("the certificate log could not be written"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("because: File too large"), "{stderr}");
+
+    let serving = installation.serve();
+    let after = serving.request().await.issued();
+    assert_all_logged(&installation, &serving, &[before, after]).await;
+}
+
+/// As on a disk that has become read-only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_cannot_make_files_ends_the_process_and_recovers() {
+    let installation = Installation::new().await;
+    let mut serving = installation.serve();
+    let mut left = vec![serving.request().await.issued()];
+    let (files, aside) = (installation.path("log/tmp"), installation.path("log/aside"));
+    fs::rename(&files, &aside).unwrap();
+    // Entries go to a file that is open, until a checkpoint or the next file cannot be written.
+    while let Ok(answer) = serving.try_request().await {
+        match answer.status {
+            200 => left.push(answer.issued()),
+            _ => assert_eq!(answer.reason(), (503, "log_unavailable")),
+        }
+    }
+    assert_eq!(serving.program.exit().code(), Some(3));
+
+    fs::rename(&aside, &files).unwrap();
+    let serving = installation.serve();
+    left.push(serving.request().await.issued());
+    assert_all_logged(&installation, &serving, &left).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_its_audit_record_it_issues_nothing_but_is_read() {
+    let installation = Installation::new().await;
+    let audit = installation.path("audit.jsonl");
+    let mut long = File::create(&audit).unwrap();
+    long.set_len(LONG_RECORD - 1).unwrap();
+    std::io::Seek::seek(&mut long, std::io::SeekFrom::End(0)).unwrap();
+    long.write_all(b"\n").unwrap();
+    let mut serving = installation.serve_as(&mut mayfly_with_file_limit());
+    let before = serving.request().await.issued();
+
+    // Of the next two lines, the first can be written, and the second not to its end.
+    let [intent, certificate] = lines_after_the_long_one(&audit).try_into().unwrap();
+    let room = intent.len() + certificate.len() / 2;
+    limit_files(
+        &serving,
+        fs::metadata(&audit).unwrap().len() + u64::try_from(room).unwrap(),
+    );
+    for _ in 0..2 {
+        assert_eq!(serving.request().await.reason(), (503, "audit_unavailable"));
+    }
+    let ready = serving.client.get("/readyz").await;
+    assert_eq!(
+        (ready.status, &ready.body["audit"]["usable"]),
+        (503, &false.into())
+    );
+    assert_eq!(ready.body["log"]["usable"], true);
+    assert_eq!(serving.client.get("/api/v2/trustBundle").await.status, 200);
+    let published = serving.published(&installation.path("log"));
+    assert_eq!(
+        published.audited_entries_of(2).await.len(),
+        2,
+        "the second was logged, then held back"
+    );
+    serving.program.stop();
+
+    let serving = installation.serve();
+    let after = serving.request().await.issued();
+    let record = AuditRecord::parse(&lines_after_the_long_one(&audit).concat());
+    record.assert_holds(&before);
+    record.assert_holds(&after);
+    assert_eq!(record.torn, 1);
+}
+
+/// With their ends.
+fn lines_after_the_long_one(audit: &Path) -> Vec<String> {
+    let text = fs::read(audit)
+        .unwrap()
+        .split_off(usize::try_from(LONG_RECORD).unwrap());
+    let text = String::from_utf8(text).unwrap();
+    text.split_inclusive('\n').map(str::to_owned).collect()
+}
+
+async fn assert_all_logged(installation: &Installation, serving: &Serving<'_>, left: &[Issued]) {
+    let published = serving.published(&installation.path("log"));
+    let entries = published
+        .audited_entries_of(u64::try_from(left.len()).unwrap())
+        .await;
+    let record = AuditRecord::read(&installation.path("audit.jsonl"));
+    for issued in left {
+        let index = usize::try_from(issued.sct.leaf_index().get()).unwrap();
+        issued.assert_is_logged_as(&entries[index], &published.key);
+        record.assert_holds(issued);
+    }
+}
