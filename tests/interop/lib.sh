@@ -1,0 +1,150 @@
+# shellcheck shell=bash disable=SC2034  # sourced, never run; the tests use the variables
+#
+# What every test here shares: a running `mayfly dev`, a certificate by curl and openssl, and checks
+# that say what they wanted.
+set -euo pipefail
+
+HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+PROJECT="$(cd "$HERE/../.." && pwd)"
+CACHE="${MAYFLY_INTEROP_DIR:-$PROJECT/target/interop}"
+MAYFLY="${MAYFLY:-${CARGO_TARGET_DIR:-$PROJECT/target}/release/mayfly}"
+EMAIL=you@example.com
+export PATH="$CACHE/bin:$PATH" PYTHONDONTWRITEBYTECODE=1
+
+WORK="$(mktemp -d)"
+PIDS=()
+
+# Ends every server that this test started, each by its own pid, and keeps the test's verdict.
+finish() {
+  local status=$?
+  trap - EXIT
+  for pid in "${PIDS[@]}"; do kill -TERM "$pid" 2>/dev/null || true; done
+  for pid in "${PIDS[@]}"; do wait "$pid" 2>/dev/null || true; done
+  if ((status != 0)); then
+    for log in "$WORK"/*.log; do
+      [[ -s $log ]] || continue
+      echo "--- last lines of $(basename "$log")"
+      tail -n 25 "$log"
+    done
+  fi
+  rm -rf "$WORK"
+  exit "$status"
+}
+trap finish EXIT
+
+step() { echo "* $*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+# expect WANT GOT WHAT
+expect() { [[ $2 == "$1" ]] || fail "$3: wanted '$1', got '$2'"; }
+
+# refused PATTERN COMMAND...: the command must fail, and for the reason that PATTERN names.
+refused() {
+  local pattern=$1 output
+  shift
+  if output=$("$@" 2>&1); then fail "accepted, but must be refused: $*"; fi
+  grep -qiE -- "$pattern" <<<"$output" || fail "refused for another reason than '$pattern': $output"
+}
+
+# start_server NAME COMMAND...: runs it in the background and waits for its line of JSON, kept in READY.
+start_server() {
+  local name=$1 output
+  shift
+  exec {output}< <(exec "$@" 2>"$WORK/$name.log")
+  SERVER_PID=$!
+  PIDS+=("$SERVER_PID")
+  read -r -t 60 READY <&"$output" || fail "$name is not ready: it ended, or printed no line of JSON within 60 s"
+}
+
+# ready KEY: a value of that line of JSON; missing is an error.
+ready() { jq -er --arg key "$1" '.[$key]' <<<"$READY"; }
+
+# start_dev ARGUMENTS...: the newcomer's command.
+start_dev() {
+  start_server mayfly "$MAYFLY" dev --json --port 0 --data-dir "$WORK/data" "$@"
+  MAYFLY_PID=$SERVER_PID
+  API=$(ready api) METRICS=$(ready metrics) DATA=$(ready data_dir)
+  ISSUER=$(ready issuer) GITHUB_ISSUER=$(ready github_issuer)
+  TRUSTED_ROOT=$(ready trusted_root) SIGNING_CONFIG=$(ready signing_config)
+}
+
+# stop_mayfly: SIGTERM, and it must leave with exit code 0.
+stop_mayfly() {
+  local status=0
+  kill -TERM "$MAYFLY_PID"
+  wait "$MAYFLY_PID" || status=$?
+  expect 0 "$status" "exit code after SIGTERM"
+}
+
+# A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
+start_tsa() {
+  start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"
+  TSA_URL=$(ready url) TSA_TRUSTED_ROOT="$WORK/trusted_root.tsa.json" TSA_SIGNING_CONFIG="$WORK/signing_config.tsa.json"
+  jq --argjson tsa "$READY" '.timestampAuthorities = [{
+    subject: {organization: "interop test", commonName: "TSA"}, uri: $tsa.url,
+    certChain: {certificates: ($tsa.chain | map({rawBytes: .}))}, validFor: {start: "2026-01-01T00:00:00Z"}
+  }]' "$TRUSTED_ROOT" >"$TSA_TRUSTED_ROOT"
+  jq --argjson tsa "$READY" '.tsaConfig = {selector: "ANY"} | .tsaUrls = [{
+    url: $tsa.url, majorApiVersion: 1, validFor: {start: "2026-01-01T00:00:00Z"}, operator: "interop test"
+  }]' "$SIGNING_CONFIG" >"$TSA_SIGNING_CONFIG"
+}
+
+# A port that nobody listens on now, for a command that must be told one.
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
+# write_token FILE ARGS...: a token of the development provider, without a newline at its end
+# (cosign sends the file's bytes as they are).
+write_token() {
+  local file=$1
+  shift
+  printf %s "$("$MAYFLY" dev token --data-dir "$DATA" "$@")" >"$file"
+}
+
+# spoil_token FROM TO: the same token with another signature, still well-formed.
+spoil_token() { printf %sAAAAAAAAAAAAAAAA "$(head -c -16 "$1")" >"$2"; }
+
+# write_log_key FILE: the log's public key, PEM, from the trusted root.
+write_log_key() {
+  jq -r '.ctlogs[0].publicKey.rawBytes' "$TRUSTED_ROOT" | base64 -d | openssl pkey -pubin -inform DER -out "$1"
+}
+
+# claim TOKENFILE NAME: a claim, as the token says it.
+claim() { jq -Rer --arg name "$2" 'split(".")[1] | gsub("-"; "+") | gsub("_"; "/") | @base64d | fromjson | .[$name]' "$1"; }
+
+# uri_of CERTIFICATE: the URI in its subject alternative name.
+uri_of() { openssl x509 -in "$1" -noout -ext subjectAltName | sed -n 's/^ *URI:\(.*\)$/\1/p'; }
+
+# challenge_request TOKENFILE SUBJECT OUTFILE: a new P-256 key and the v2 request that proves it.
+challenge_request() {
+  openssl ecparam -name prime256v1 -genkey -noout -out "$WORK/key.pem"
+  openssl pkey -in "$WORK/key.pem" -pubout -out "$WORK/key.pub"
+  jq -n --rawfile token "$1" --rawfile key "$WORK/key.pub" --arg proof "$(sign_base64 "$2")" '{
+    credentials: {oidcIdentityToken: $token},
+    publicKeyRequest: {publicKey: {algorithm: "ECDSA", content: $key}, proofOfPossession: $proof}
+  }' >"$3"
+}
+
+# sign_base64 TEXT: ECDSA over SHA-256 with the key of challenge_request.
+sign_base64() { printf %s "$1" | openssl dgst -sha256 -sign "$WORK/key.pem" | base64 -w0; }
+
+# request_certificate TOKENFILE SUBJECT DIR: DIR/{leaf,intermediate,root}.pem and DIR/response.json.
+request_certificate() {
+  mkdir -p "$3"
+  challenge_request "$1" "$2" "$3/request.json"
+  local status
+  status=$(curl -sS -o "$3/response.json" -w '%{http_code}' -H 'Content-Type: application/json' \
+    --data-binary "@$3/request.json" "$API/api/v2/signingCert")
+  [[ $status == 200 ]] || fail "v2 answered $status: $(<"$3/response.json")"
+  expect 3 "$(certificates "$3" length)" "certificates in the chain"
+  certificates "$3" '.[0]' >"$3/leaf.pem"
+  certificates "$3" '.[1]' >"$3/intermediate.pem"
+  certificates "$3" '.[2]' >"$3/root.pem"
+}
+
+certificates() { jq -er ".signedCertificateEmbeddedSct.chain.certificates | $2" "$1/response.json"; }
+
+# grpc_serving GRPCURL-ARGUMENTS...: waits until the gRPC health service says SERVING (the stream tells of every
+# change; it may be two seconds behind /readyz).
+grpc_serving() {
+  grep -qm1 '"SERVING"' < <(timeout 20 grpcurl "$@" grpc.health.v1.Health/Watch) || fail "gRPC health is never SERVING"
+}

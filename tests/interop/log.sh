@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The log, audited by code that shares nothing with it: check_log.py over HTTP (tree, checkpoint, every entry,
+# every signature), and TesseraCT's fsck; then every certificate we were handed is in it, at its index.
+source "$(dirname "$0")/lib.sh"
+PYTHON="$CACHE/venv/bin/python"
+start_dev
+LOG=$(jq -er '.ctlogs[0].baseUrl' "$TRUSTED_ROOT")
+write_log_key "$WORK/log.pem"
+
+step "eight certificates, four at a time"
+write_token "$WORK/token" --email "$EMAIL"
+challenge_request "$WORK/token" "$EMAIL" "$WORK/request.json"
+for round in 1 2; do
+  pids=()
+  for n in 1 2 3 4; do
+    curl -sS --fail -o "$WORK/answer-$round$n.json" -H 'Content-Type: application/json' \
+      --data-binary "@$WORK/request.json" "$API/api/v2/signingCert" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do wait "$pid"; done
+done
+
+step "an independent checker"
+"$PYTHON" "$HERE/check_log.py" --key "$WORK/log.pem" "$LOG" | tee "$WORK/report"
+
+step "each certificate is in the log, at the index of its SCT"
+"$PYTHON" "$HERE/find_in_log.py" "$LOG" "$WORK"/answer-*.json
+
+step "TesseraCT's fsck"
+# Its exit code is 0 whatever it finds: only its words count.
+fsck --ui=false --monitoring_url "$LOG/" --public_key "$(grep -v '^-----' "$WORK/log.pem" | tr -d '\n')" \
+  --origin "$(curl -sS --fail "$LOG/checkpoint" | head -n1)" >"$WORK/fsck.log" 2>&1 || true
+grep -q "Successfully fsck'd log" "$WORK/fsck.log" || fail "no success: $(<"$WORK/fsck.log")"
+if grep -E 'level=(WARN|ERROR)' "$WORK/fsck.log"; then fail "fsck warns"; fi
+
+step "our own audit of the directory, after the end"
+stop_mayfly
+"$(dirname "$MAYFLY")/ct-log" verify --key "$WORK/log.pem" "$(dirname "$(find "$DATA" -name log.json)")"
