@@ -17,7 +17,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use der::{DateTime, Encode};
+use der::DateTime;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
@@ -184,7 +184,7 @@ fn write_batch(mut file: &File, batch: &[Line]) -> io::Result<()> {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 enum Record<'a> {
-    /// Written before the precertificate is signed.
+    /// Made before the precertificate is signed; durable before or with the `certificate` record.
     Precertificate {
         time: String,
         serial: String,
@@ -235,7 +235,7 @@ impl<'a> Record<'a> {
                 .iter()
                 .map(|(extension, value)| (extension.name(), value))
                 .collect(),
-            public_key: STANDARD.encode(key.spki().to_der()?),
+            public_key: STANDARD.encode(key.spki_der()),
             proof: match key.kind() {
                 ProofKind::Challenge => "challenge",
                 ProofKind::CertificateSigningRequest => "certificate-signing-request",
@@ -275,7 +275,7 @@ pub enum AuditError {
     /// A record could not be put into JSON.
     #[error("the audit record could not be encoded")]
     Encoding(#[from] serde_json::Error),
-    /// A time or key could not be encoded.
+    /// A time could not be encoded.
     #[error("the audit record could not be encoded")]
     Der(#[from] der::Error),
 }
