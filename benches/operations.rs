@@ -21,6 +21,7 @@ use aws_lc_rs::{
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mayfly::{
+    admission::{Admission, Admitted},
     clock::Timestamp,
     identity::{Identity, identify},
     issue::IssueRequest,
@@ -104,9 +105,12 @@ fn steps(criterion: &mut Criterion<CpuTime>) {
     group.bench_function("2-identify-github", |b| {
         b.iter_batched(|| path.verified().0, |token| identify(token).unwrap(), small);
     });
+    group.bench_function("3-admit", |b| {
+        b.iter_batched(|| path.identity().0, |identity| path.admit(identity), small);
+    });
     group.bench_function("3-prove-p256", |b| {
-        let step = |(identity, proof)| prove(identity, proof).unwrap();
-        b.iter_batched(|| path.identity(), step, small);
+        let step = |(admitted, proof)| prove(admitted, proof).unwrap();
+        b.iter_batched(|| path.admitted(), step, small);
     });
     group.bench_function("4-draft", |b| {
         let step = |applicant| path.profile.draft(applicant, now).unwrap();
@@ -130,6 +134,7 @@ fn steps(criterion: &mut Criterion<CpuTime>) {
 struct Path<'a> {
     runtime: &'a Runtime,
     verifier: TokenVerifier,
+    admission: Admission,
     profile: Profile,
     issuer: Issuer,
     log: CertificateLog,
@@ -143,6 +148,7 @@ impl<'a> Path<'a> {
         Self {
             runtime,
             verifier: provider.verifier(runtime),
+            admission: Admission::default(),
             profile: Profile::new(issuer.chain()).unwrap(),
             log: authority::log(&issuer, None),
             issuer,
@@ -166,9 +172,21 @@ impl<'a> Path<'a> {
         (identify(token).unwrap(), proof)
     }
 
-    fn applicant(&self) -> Applicant {
+    fn admit(&self, identity: Identity) -> Admitted {
+        self.admission
+            .admit(identity, self.now)
+            .map_err(|refused| refused.error)
+            .unwrap()
+    }
+
+    fn admitted(&self) -> (Admitted, KeyProof) {
         let (identity, proof) = self.identity();
-        prove(identity, proof).unwrap()
+        (self.admit(identity), proof)
+    }
+
+    fn applicant(&self) -> Applicant {
+        let (admitted, proof) = self.admitted();
+        prove(admitted, proof).unwrap()
     }
 
     fn draft(&self) -> Draft {

@@ -1,4 +1,5 @@
-//! The audit record: one line of JSON per CA signature, durable before the answer leaves.
+//! The audit record: one line of JSON per CA signature, durable before the answer leaves; and one for each valid token
+//! that the operator's rules refused.
 //!
 //! Of an issuance that the process did not live to finish, the line may be lost: nothing left the building then, and
 //! the log has its precertificate if the log took it.
@@ -9,21 +10,36 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
+    num::NonZeroU32,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use der::DateTime;
+use governor::{
+    Quota, RateLimiter,
+    clock::DefaultClock,
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    clock::Timestamp, durability::sync_folder_of, identity::SubjectName, issuer::IssuedCertificate,
-    profile::Draft, proof::ProofKind,
+    admission::Refused,
+    clock::Timestamp,
+    durability::sync_folder_of,
+    identity::{Identity, SubjectName},
+    issuer::IssuedCertificate,
+    profile::Draft,
+    proof::ProofKind,
 };
 
 /// Records that wait for the disk; beyond it the caller waits, and with it the request.
@@ -31,6 +47,13 @@ const QUEUE: usize = 4096;
 
 /// Most records in one write.
 const BATCH: usize = 1024;
+
+/// How many refusals are recorded in a second, of tokens that are valid and not admitted: whoever has one such token can
+/// send it without end. How many were left out stands in the next record.
+const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// How many refusals are recorded at once.
+const REFUSALS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 /// Owner and group may read identities; nobody else.
 const MODE: u32 = 0o640;
@@ -40,6 +63,24 @@ const MODE: u32 = 0o640;
 pub struct AuditLog {
     queue: mpsc::Sender<Line>,
     path: Option<Arc<PathBuf>>,
+    refusals: Arc<Refusals>,
+}
+
+/// Keeps refusals from filling the disk.
+#[derive(Debug)]
+struct Refusals {
+    limit: RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>,
+    left_out: AtomicU64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        let quota = Quota::per_second(REFUSALS_PER_SECOND).allow_burst(REFUSALS_BURST);
+        Self {
+            limit: RateLimiter::direct(quota),
+            left_out: AtomicU64::new(0),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +114,7 @@ impl AuditLog {
         Ok(Self {
             queue,
             path: Some(Arc::new(path.to_owned())),
+            refusals: Arc::default(),
         })
     }
 
@@ -85,7 +127,11 @@ impl AuditLog {
                 line.confirm();
             }
         });
-        Self { queue, path: None }
+        Self {
+            queue,
+            path: None,
+            refusals: Arc::default(),
+        }
     }
 
     /// Where the records are, if they are kept.
@@ -111,6 +157,20 @@ impl AuditLog {
         let (durable, confirmed) = oneshot::channel();
         self.append(&Record::issued(issued, now)?, Some(durable)).await?;
         confirmed.await.map_err(|_| AuditError::Stopped)
+    }
+
+    /// Records that a valid token was not admitted. It becomes durable before or together with any record that follows
+    /// it. Of very many, only some are recorded.
+    ///
+    /// # Errors
+    /// If an earlier write failed.
+    pub async fn refused(&self, refused: &Refused, now: Timestamp) -> Result<(), AuditError> {
+        if self.refusals.limit.check().is_err() {
+            self.refusals.left_out.fetch_add(1, Ordering::Relaxed);
+            return self.health();
+        }
+        let left_out = self.refusals.left_out.swap(0, Ordering::Relaxed);
+        self.append(&Record::refused(refused, left_out, now)?, None).await
     }
 
     /// Whether records can be written.
@@ -197,6 +257,24 @@ enum Record<'a> {
         public_key: String,
         proof: &'static str,
     },
+    /// A valid token that the operator's rules did not admit.
+    Refusal {
+        time: String,
+        /// As in the answer.
+        reason: &'static str,
+        /// The condition of the issuer file that does not hold.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        condition: Option<&'a str>,
+        /// What the caller was told.
+        message: String,
+        name: Name<'a>,
+        extensions: BTreeMap<&'static str, &'a str>,
+        /// SHA-256 of the token without its signature, hexadecimal: the same token gives the same value.
+        token: String,
+        /// How many refusals before this one are not on record.
+        #[serde(skip_serializing_if = "is_zero")]
+        left_out: u64,
+    },
     /// Written before the certificate is handed over.
     Certificate {
         time: String,
@@ -217,6 +295,28 @@ enum Name<'a> {
     Username(&'a str),
 }
 
+impl<'a> From<&'a SubjectName> for Name<'a> {
+    fn from(name: &'a SubjectName) -> Self {
+        match name {
+            SubjectName::Email(name) => Self::Email(name),
+            SubjectName::Uri(name) => Self::Uri(name),
+            SubjectName::Username(name) => Self::Username(name),
+        }
+    }
+}
+
+fn extensions(identity: &Identity) -> BTreeMap<&'static str, &str> {
+    let values = identity.extensions().iter();
+    values
+        .map(|(extension, value)| (extension.name(), value))
+        .collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 impl<'a> Record<'a> {
     fn intent(draft: &'a Draft, now: Timestamp) -> Result<Self, AuditError> {
         let (identity, key) = (draft.applicant().identity(), draft.applicant().key());
@@ -225,21 +325,27 @@ impl<'a> Record<'a> {
             serial: hex::encode(draft.serial().as_bytes()),
             not_before: draft.validity().not_before.to_string(),
             not_after: draft.validity().not_after.to_string(),
-            name: match identity.name() {
-                SubjectName::Email(name) => Name::Email(name),
-                SubjectName::Uri(name) => Name::Uri(name),
-                SubjectName::Username(name) => Name::Username(name),
-            },
-            extensions: identity
-                .extensions()
-                .iter()
-                .map(|(extension, value)| (extension.name(), value))
-                .collect(),
+            name: Name::from(identity.name()),
+            extensions: extensions(identity),
             public_key: STANDARD.encode(key.spki_der()),
             proof: match key.kind() {
                 ProofKind::Challenge => "challenge",
                 ProofKind::CertificateSigningRequest => "certificate-signing-request",
             },
+        })
+    }
+
+    fn refused(refused: &'a Refused, left_out: u64, now: Timestamp) -> Result<Self, AuditError> {
+        let Refused { identity, error } = refused;
+        Ok(Self::Refusal {
+            time: rfc3339(now)?,
+            reason: error.reason(),
+            condition: error.condition_name(),
+            message: error.to_string(),
+            name: Name::from(identity.name()),
+            extensions: extensions(identity),
+            token: format!("{:?}", identity.token().hash()),
+            left_out,
         })
     }
 

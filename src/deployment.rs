@@ -1,6 +1,8 @@
 //! From what is configured to an authority that issues: loads each part, checks it, and puts them together
 //! in the order of the request's path.
 
+mod reload;
+
 use std::{fs, io, path::PathBuf, sync::Arc};
 
 use axum::Router;
@@ -24,6 +26,8 @@ use crate::{
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
     trusted_issuer::TrustedIssuers,
 };
+
+pub use self::reload::IssuerFileFollower;
 
 /// What an authority is made of, loaded and each by itself in order.
 pub struct Parts {
@@ -55,16 +59,11 @@ impl Parts {
             issuers,
             fetch,
         } = self;
-        let tokens = TokenVerifier::new(&issuers, fetch)?;
+        let tokens = TokenVerifier::new(issuers, fetch)?;
         tokens.warm_up();
         let issuer = Issuer::new(key, chain).await?;
         let log = CertificateLog::new(log, issuer.chain())?;
-        Ok(Authority::new(
-            Arc::new(issuers),
-            tokens,
-            Signing { issuer, log, audit },
-            clock,
-        )?)
+        Ok(Authority::new(tokens, Signing { issuer, log, audit }, clock)?)
     }
 }
 

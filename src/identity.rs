@@ -4,38 +4,34 @@
 //! Fulcio an identity, they give the same bytes here; claims that could mislead a reader of the certificate
 //! (control characters, direction overrides, URIs with odd characters) are refused, never altered.
 
+mod chainguard;
 mod ci_provider;
 mod claims;
 mod email;
 mod error;
+mod kubernetes;
 mod rule;
+mod spiffe;
 mod subject_domain;
-mod template;
 mod uri;
 mod username;
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value};
 
-use crate::{
-    extension::ExtensionValues,
-    token::VerifiedToken,
-    trusted_issuer::{ChallengeClaim, TrustedIssuer},
-};
+use crate::{extension::ExtensionValues, token::VerifiedToken, trusted_issuer::ChallengeClaim};
 
-pub use ci_provider::CiProvider;
+pub use ci_provider::{CiProvider, LEGACY_TYPES, Template, TemplateError};
 pub use claims::ClaimPath;
 pub use email::{EmailRule, Verification};
 pub use error::IdentityError;
 pub use rule::{Names, Rule};
+pub use spiffe::{SpiffeRule, TrustDomainError};
 pub use subject_domain::SubjectDomainError;
-pub use template::{Template, TemplateError};
 pub use uri::UriRule;
 pub use username::UsernameRule;
 
 /// The one subject alternative name of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SubjectName {
     /// rfc822Name (RFC 5280 section 4.2.1.6), ASCII.
     Email(String),
@@ -48,16 +44,16 @@ pub enum SubjectName {
 /// Who a verified token says the caller is, as the certificate will name it. Only [`identify`] makes one.
 #[derive(Debug)]
 pub struct Identity {
-    issuer: Arc<TrustedIssuer>,
+    token: VerifiedToken,
     names: Names,
     challenges: Vec<String>,
 }
 
 impl Identity {
-    /// The trusted issuer that vouched.
+    /// The token that says so.
     #[must_use]
-    pub fn issuer(&self) -> &Arc<TrustedIssuer> {
-        &self.issuer
+    pub fn token(&self) -> &VerifiedToken {
+        &self.token
     }
 
     /// The one subject alternative name.
@@ -84,18 +80,12 @@ impl Identity {
 ///
 /// # Errors
 /// A claim that the rule needs is absent, of the wrong type, or not acceptable in a certificate.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "a verified token is used up by the one identity it gives"
-)]
 pub fn identify(token: VerifiedToken) -> Result<Identity, IdentityError> {
-    let issuer = Arc::clone(token.issuer());
-    let names = issuer
-        .rule()
-        .apply(issuer.url(), token.subject(), token.claims())?;
-    let challenges = challenges(issuer.challenge(), token.subject(), token.claims());
+    let entry = token.issuer();
+    let names = entry.rule().apply(token.iss(), token.subject(), token.claims())?;
+    let challenges = challenges(entry.challenge(), token.subject(), token.claims());
     Ok(Identity {
-        issuer,
+        token,
         names,
         challenges,
     })

@@ -5,16 +5,19 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::{
+    admission::{Admission, AdmissionError, Admitted},
     audit::{AuditError, AuditLog},
     clock::{Clock, Timestamp},
-    identity::{self, IdentityError},
+    identity::{self, Identity, IdentityError},
     issuer::{CertificateChain, IssuedCertificate, Issuer, IssuerError},
     log::{CertificateLog, LogError},
     profile::{Draft, Profile, ProfileError},
     proof::{self, KeyProof, ProofError},
-    token::{KeyState, RawToken, TokenError, TokenVerifier},
-    trusted_issuer::TrustedIssuers,
+    token::{IssuerStatus, KeyState, RawToken, TokenError, TokenVerifier, TokenVerifierError},
+    trusted_issuer::{Changes, TrustedIssuers},
 };
 
 /// What every way in is parsed into; nothing of it is verified.
@@ -28,8 +31,9 @@ pub struct IssueRequest {
 
 /// The certificate authority.
 pub struct Authority {
-    tokens: TokenVerifier,
-    issuers: Arc<TrustedIssuers>,
+    /// Whom to trust: replaced whole, so that a request sees one issuer file or the other.
+    tokens: ArcSwap<TokenVerifier>,
+    admission: Admission,
     profile: Profile,
     signing: Arc<Signing>,
     clock: Arc<dyn Clock>,
@@ -46,20 +50,15 @@ pub struct Signing {
 }
 
 impl Authority {
-    /// Puts the steps together. `tokens` verifies the tokens of `issuers`.
+    /// Puts the steps together.
     ///
     /// # Errors
     /// If the profile cannot be made for the issuer's chain.
-    pub fn new(
-        issuers: Arc<TrustedIssuers>,
-        tokens: TokenVerifier,
-        signing: Signing,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self, ProfileError> {
+    pub fn new(tokens: TokenVerifier, signing: Signing, clock: Arc<dyn Clock>) -> Result<Self, ProfileError> {
         let profile = Profile::new(signing.issuer.chain())?;
         Ok(Self {
-            tokens,
-            issuers,
+            tokens: ArcSwap::from_pointee(tokens),
+            admission: Admission::default(),
             profile,
             signing: Arc::new(signing),
             clock,
@@ -73,9 +72,10 @@ impl Authority {
     /// may have been, and then the audit record has its line unless the process dies at once.
     pub async fn issue(&self, request: IssueRequest) -> Result<IssuedCertificate, IssueError> {
         let now = self.clock.now();
-        let token = self.tokens.verify(request.token, now).await?;
+        let token = self.tokens.load_full().verify(request.token, now).await?;
         let identity = identity::identify(token)?;
-        let applicant = proof::prove(identity, request.proof)?;
+        let admitted = self.admit(identity, now).await?;
+        let applicant = proof::prove(admitted, request.proof)?;
         let draft = self.profile.draft(applicant, now)?;
         let signing = Arc::clone(&self.signing);
         tokio::spawn(async move { signing.sign(draft, now).await })
@@ -83,10 +83,35 @@ impl Authority {
             .map_err(|_| IssueError::Interrupted)?
     }
 
-    /// Whom this authority trusts.
+    /// A valid token that the operator's rules refuse is on record.
+    async fn admit(&self, identity: Identity, now: Timestamp) -> Result<Admitted, IssueError> {
+        match self.admission.admit(identity, now) {
+            Ok(admitted) => Ok(admitted),
+            Err(refused) => {
+                self.signing.audit.refused(&refused, now).await?;
+                Err(refused.error.into())
+            }
+        }
+    }
+
+    /// Trusts these issuers from now on instead of the present ones. Requests under way end by the rules that they
+    /// began with; what is the same in both keeps its keys and what its limits have counted.
+    ///
+    /// # Errors
+    /// An issuer that can never be used. Nothing changes then.
+    pub fn trust(&self, issuers: TrustedIssuers) -> Result<Changes, TokenVerifierError> {
+        let present = self.tokens.load_full();
+        let (issuers, changes) = issuers.succeed(present.issuers());
+        let tokens = present.with_issuers(issuers)?;
+        tokens.warm_up();
+        self.tokens.store(Arc::new(tokens));
+        Ok(changes)
+    }
+
+    /// Whom this authority trusts at this moment.
     #[must_use]
-    pub fn issuers(&self) -> &Arc<TrustedIssuers> {
-        &self.issuers
+    pub fn tokens(&self) -> Arc<TokenVerifier> {
+        self.tokens.load_full()
     }
 
     /// The CA's certificates.
@@ -109,11 +134,7 @@ impl Authority {
             key: self.profile.check_issuer(now).map_err(|error| error.to_string()),
             log: self.signing.log.log().health().map_err(|error| error.to_string()),
             audit: self.signing.audit.health().map_err(|error| error.to_string()),
-            issuers: self
-                .tokens
-                .readiness()
-                .map(|(url, keys)| (url.to_owned(), usable(&keys)))
-                .collect(),
+            issuers: self.tokens.load().status().map(usable).collect(),
         }
     }
 }
@@ -125,6 +146,13 @@ impl Signing {
         let logged = self.log.submit(precertificate).await?;
         let issued = self.issuer.sign_final(logged).await?;
         self.audit.issued(&issued, now).await?;
+        issued
+            .logged()
+            .precertificate()
+            .draft()
+            .applicant()
+            .admitted()
+            .complete();
         Ok(issued)
     }
 }
@@ -153,12 +181,13 @@ impl Readiness {
     }
 }
 
-fn usable(keys: &KeyState) -> Result<(), String> {
-    match keys {
-        KeyState::Fresh | KeyState::Stale => Ok(()),
+fn usable(issuer: IssuerStatus) -> (String, Result<(), String>) {
+    let usable = match issuer.keys {
+        KeyState::Fresh | KeyState::Stale | KeyState::OnDemand => Ok(()),
         KeyState::Unavailable(error) => Err(error.to_string()),
         KeyState::NoUsableKey => Err("the issuer publishes no key that could verify a token".to_owned()),
-    }
+    };
+    (issuer.name, usable)
 }
 
 /// Why no certificate was issued.
@@ -171,6 +200,9 @@ pub enum IssueError {
     /// The token verifies but gives no identity.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The token gives an identity that the operator's rules do not admit.
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
     /// Possession of the key is not proved, or the key is not acceptable.
     #[error(transparent)]
     Proof(#[from] ProofError),

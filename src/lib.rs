@@ -8,7 +8,8 @@
 //! | **the path, as one function** | [`issue`] |
 //! | token -> verified token | [`token`], by the [`trusted_issuer`]s |
 //! | verified token -> identity, by rules that are data | [`identity`], values for [`extension`]s |
-//! | identity + proof of key possession -> applicant | [`proof`] |
+//! | identity -> admitted: the operator's conditions and limits | [`admission`] |
+//! | admitted + proof of key possession -> applicant | [`proof`] |
 //! | applicant -> draft: all certificate policy | [`profile`] |
 //! | draft -> precertificate; logged -> certificate | [`issuer`], the only holder of the CA key |
 //! | precertificate -> logged | [`log`], over the crate `ct_log` |
@@ -29,6 +30,7 @@
 //! or unbounded memory; no secret in any output. The long form is `.github/SECURITY.md`.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod audit;
 pub mod clock;
 pub mod config;

@@ -1,4 +1,4 @@
-//! `Identity` + `KeyProof` -> `Applicant`: possession of the key is proved, and the key is one to certify.
+//! `Admitted` + `KeyProof` -> `Applicant`: possession of the key is proved, and the key is one to certify.
 
 mod armor;
 mod csr;
@@ -6,6 +6,7 @@ mod error;
 mod public_key;
 mod rsa;
 mod signature;
+mod thumbprint;
 
 use std::fmt;
 
@@ -14,7 +15,10 @@ use spki::SubjectPublicKeyInfoOwned;
 pub(crate) use self::signature::verification;
 pub use self::{error::ProofError, public_key::KeyAlgorithm};
 use self::{public_key::PublicKey, signature::Scheme};
-use crate::identity::Identity;
+use crate::{
+    admission::{Admitted, KeyThumbprint},
+    identity::Identity,
+};
 
 /// What the caller sent to prove that it holds the private key; nothing is checked yet.
 #[non_exhaustive]
@@ -75,6 +79,12 @@ impl ProvenKey {
         self.key.algorithm()
     }
 
+    /// The key's JWK thumbprint: SHA-256, base64url (RFC 7638).
+    #[must_use]
+    pub fn thumbprint(&self) -> Option<KeyThumbprint> {
+        thumbprint::of(&self.key)
+    }
+
     /// How it was proved.
     #[must_use]
     pub fn kind(&self) -> ProofKind {
@@ -82,10 +92,10 @@ impl ProvenKey {
     }
 }
 
-/// An identity and the key that its holder proved: what a certificate is about.
+/// An admitted identity and the key that its holder proved: what a certificate is about.
 #[derive(Debug)]
 pub struct Applicant {
-    identity: Identity,
+    admitted: Admitted,
     key: ProvenKey,
 }
 
@@ -93,7 +103,12 @@ impl Applicant {
     /// Who.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        self.admitted.identity()
+    }
+
+    /// By what the identity was admitted.
+    pub(crate) fn admitted(&self) -> &Admitted {
+        &self.admitted
     }
 
     /// With which key.
@@ -106,10 +121,13 @@ impl Applicant {
 /// Joins an identity with the key that its holder proves possession of.
 ///
 /// # Errors
-/// As [`prove_key`].
-pub fn prove(identity: Identity, proof: KeyProof) -> Result<Applicant, ProofError> {
-    let key = prove_key(identity.challenges(), proof)?;
-    Ok(Applicant { identity, key })
+/// As [`prove_key`]; or the token is for another key.
+pub fn prove(admitted: Admitted, proof: KeyProof) -> Result<Applicant, ProofError> {
+    let key = prove_key(admitted.identity().challenges(), proof)?;
+    match admitted.key() {
+        Some(named) if key.thumbprint().as_ref() != Some(named) => Err(ProofError::OtherKeyNamed),
+        _ => Ok(Applicant { admitted, key }),
+    }
 }
 
 /// Checks that the caller holds the private half of a key that policy allows. A challenge signature may be over the

@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     issue::Authority,
-    telemetry::{LogSize, Metrics},
+    telemetry::{LogSize, Metrics, Sources},
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -171,8 +171,12 @@ impl Server {
         extra: Router,
     ) -> Result<Self, ServeError> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
-        let meters =
-            Arc::new(Metrics::new(settings.log_size).map_err(|error| ServeError::Assembly(error.into()))?);
+        let watched = Arc::clone(&authority);
+        let sources = Sources {
+            log_size: settings.log_size,
+            issuers: Some(Arc::new(move || watched.tokens().status().collect())),
+        };
+        let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);
         let gate = Arc::new(Gate::new(authority, settings.limits, Arc::clone(&meters)));
         let reporter = HealthReporter::new();
         let app = Arc::new(App::new(Arc::clone(&gate), reporter.clone(), extra)?);
@@ -184,6 +188,12 @@ impl Server {
             reporter,
             tls,
         })
+    }
+
+    /// What this server counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.meters
     }
 
     /// Serves until `shutdown` resolves, then accepts nothing more and lets requests in flight finish

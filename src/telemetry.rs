@@ -1,12 +1,18 @@
 //! What the operator sees: Prometheus metrics, Fulcio's names beside our own. Every label has a bounded set of values.
 
+mod issuers;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use tonic::Code;
+
+use self::issuers::IssuerMetrics;
+pub use self::issuers::IssuerStatuses;
 
 /// Reads the number of durable log entries.
 pub type LogSize = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -27,6 +33,27 @@ pub struct Metrics {
     connections_refused: IntCounter,
     panics: IntCounter,
     log: Option<(IntGauge, LogSize)>,
+    issuers: Option<IssuerMetrics>,
+    reloads: IntCounterVec,
+    reload_refused: IntGauge,
+}
+
+/// What is read at each scrape.
+#[derive(Clone, Default)]
+pub struct Sources {
+    /// The embedded log's size.
+    pub log_size: Option<LogSize>,
+    /// How the issuers stand.
+    pub issuers: Option<IssuerStatuses>,
+}
+
+/// How a reading of the issuer file ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It is in force.
+    Applied,
+    /// It has mistakes, and the one before is in force.
+    Refused,
 }
 
 /// One gRPC call that was answered.
@@ -47,11 +74,11 @@ pub struct Served {
 pub struct Ongoing(IntGauge);
 
 impl Metrics {
-    /// Registers every metric. `log_size` is read at each scrape.
+    /// Registers every metric.
     ///
     /// # Errors
     /// A name that is registered twice.
-    pub fn new(log_size: Option<LogSize>) -> Result<Self, prometheus::Error> {
+    pub fn new(sources: Sources) -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         make.build_info()?;
         Ok(Self {
@@ -88,7 +115,20 @@ impl Metrics {
             connections_refused: make
                 .counter("mayfly_connections_refused_total", "Connections over the limit")?,
             panics: make.counter("mayfly_panics_total", "Panics caught; must stay 0")?,
-            log: match log_size {
+            issuers: sources
+                .issuers
+                .map(|read| IssuerMetrics::new(&make, read))
+                .transpose()?,
+            reloads: make.counters(
+                "mayfly_issuer_file_reloads_total",
+                "Readings of a changed issuer file",
+                &["outcome"],
+            )?,
+            reload_refused: make.gauge(
+                "mayfly_issuer_file_refused",
+                "1 while the issuer file on the disk has mistakes and an older one is in force",
+            )?,
+            log: match sources.log_size {
                 Some(size) => Some((
                     make.gauge("mayfly_log_entries", "Durable entries of the embedded log")?,
                     size,
@@ -107,6 +147,9 @@ impl Metrics {
         if let Some((gauge, size)) = &self.log {
             gauge.set(i64::try_from(size()).unwrap_or(i64::MAX));
         }
+        if let Some(issuers) = &self.issuers {
+            issuers.refresh();
+        }
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -121,6 +164,16 @@ impl Metrics {
     /// A request was refused for `reason`, of a bounded set.
     pub fn refused(&self, reason: &'static str) {
         self.refused.with_label_values(&[reason]).inc();
+    }
+
+    /// The issuer file was read again.
+    pub fn reloaded(&self, outcome: Reload) {
+        let label = match outcome {
+            Reload::Applied => "applied",
+            Reload::Refused => "refused",
+        };
+        self.reloads.with_label_values(&[label]).inc();
+        self.reload_refused.set((outcome == Reload::Refused).into());
     }
 
     /// A panic was caught.
@@ -212,6 +265,12 @@ impl Maker {
         let gauge = IntGauge::new(name, help)?;
         self.0.register(Box::new(gauge.clone()))?;
         Ok(gauge)
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+        let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
+        self.0.register(Box::new(gauges.clone()))?;
+        Ok(gauges)
     }
 
     fn histogram(&self, name: &str, help: &str, labels: &[&str]) -> Result<HistogramVec, prometheus::Error> {

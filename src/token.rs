@@ -12,14 +12,15 @@ mod error;
 mod fetch;
 mod json;
 mod keys;
+mod providers;
+mod service_account;
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 pub use self::{
     address::{FetchPolicy, LoopbackHttp, UrlError},
@@ -28,8 +29,16 @@ pub use self::{
     envelope::MAX_TOKEN_BYTES,
     error::{Quoted, TokenError},
     fetch::FetchError,
+    providers::{IssuerStatus, MAX_ISSUERS_PER_PATTERN, NEW_ISSUERS_PER_SECOND},
+    service_account::ServiceAccount,
 };
-use self::{cache::IssuerKeys, claims::UnverifiedIssuer, envelope::Jws, fetch::Fetcher, keys::Mismatch};
+use self::{
+    cache::NewerKeys,
+    claims::UnverifiedIssuer,
+    envelope::Jws,
+    keys::Mismatch,
+    providers::{Provider, Providers},
+};
 use crate::{
     clock::Timestamp,
     trusted_issuer::{TrustedIssuer, TrustedIssuers},
@@ -47,12 +56,38 @@ impl RawToken {
     }
 }
 
+/// SHA-256 of what a token's issuer signed: header, dot, payload. The same for a token whose signature was rewritten into
+/// another valid one, as anybody can do with ECDSA.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// The hash of a signing input (RFC 7515 section 5.1).
+    #[must_use]
+    pub fn of(signing_input: &[u8]) -> Self {
+        let mut hash = [0; 32];
+        for (byte, digested) in hash.iter_mut().zip(digest(&SHA256, signing_input).as_ref()) {
+            *byte = *digested;
+        }
+        Self(hash)
+    }
+}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 /// A token whose issuer, signature, audience and times hold. Only [`TokenVerifier::verify`] makes one.
 #[derive(Debug)]
 pub struct VerifiedToken {
     issuer: Arc<TrustedIssuer>,
+    iss: String,
     subject: String,
     claims: Map<String, Value>,
+    expires: u64,
+    hash: TokenHash,
 }
 
 impl VerifiedToken {
@@ -60,6 +95,24 @@ impl VerifiedToken {
     #[must_use]
     pub fn issuer(&self) -> &Arc<TrustedIssuer> {
         &self.issuer
+    }
+
+    /// `iss`, as signed: the entry's name, or a value that matches it.
+    #[must_use]
+    pub fn iss(&self) -> &str {
+        &self.iss
+    }
+
+    /// `exp`: the second, since 1970, from which on the token is refused.
+    #[must_use]
+    pub fn expires(&self) -> u64 {
+        self.expires
+    }
+
+    /// By which the token is known when it is sent again.
+    #[must_use]
+    pub fn hash(&self) -> TokenHash {
+        self.hash
     }
 
     /// `sub`, as signed.
@@ -78,15 +131,9 @@ impl VerifiedToken {
 /// Verifies tokens of the trusted issuers.
 #[derive(Debug)]
 pub struct TokenVerifier {
-    issuers: HashMap<String, IssuerEntries>,
-}
-
-/// All that is configured for one `iss`.
-#[derive(Debug)]
-struct IssuerEntries {
-    /// One for each audience, in the file's order.
-    entries: Vec<Arc<TrustedIssuer>>,
-    keys: Arc<IssuerKeys>,
+    issuers: TrustedIssuers,
+    providers: Providers,
+    policy: FetchPolicy,
 }
 
 impl TokenVerifier {
@@ -94,32 +141,45 @@ impl TokenVerifier {
     ///
     /// # Errors
     /// An issuer's URL is one that `policy` would never fetch from, or the HTTP client cannot be made.
-    pub fn new(issuers: &TrustedIssuers, policy: FetchPolicy) -> Result<Self, TokenVerifierError> {
-        let fetcher = Arc::new(Fetcher::new(policy).map_err(TokenVerifierError::HttpClient)?);
-        let mut by_url: HashMap<String, IssuerEntries> = HashMap::new();
-        for entry in issuers.iter() {
-            let issuer = match by_url.entry(entry.url().to_owned()) {
-                Entry::Occupied(occupied) => occupied.into_mut(),
-                Entry::Vacant(vacant) => vacant.insert(IssuerEntries::new(entry.url(), &fetcher)?),
-            };
-            issuer.entries.push(Arc::clone(entry));
-        }
-        Ok(Self { issuers: by_url })
+    pub fn new(issuers: TrustedIssuers, policy: FetchPolicy) -> Result<Self, TokenVerifierError> {
+        let providers = Providers::new(&issuers, &policy, None)?;
+        Ok(Self {
+            issuers,
+            providers,
+            policy,
+        })
     }
 
-    /// Starts fetching every issuer's keys, and from then on refreshes them before they expire, all in the background.
-    /// Call it once, inside the runtime that serves.
+    /// A verifier for other issuers, with the same policy. Keys of issuers that stay are not fetched again. Call
+    /// [`Self::warm_up`] on it as well.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_issuers(&self, issuers: TrustedIssuers) -> Result<Self, TokenVerifierError> {
+        let providers = Providers::new(&issuers, &self.policy, Some(&self.providers))?;
+        Ok(Self {
+            issuers,
+            providers,
+            policy: self.policy.clone(),
+        })
+    }
+
+    /// Starts fetching every new issuer's keys, and from then on refreshes them before they expire, all in the
+    /// background. Call it once, inside the runtime that serves.
     pub fn warm_up(&self) {
-        for issuer in self.issuers.values() {
-            issuer.keys.keep_fresh();
-        }
+        self.providers.warm_up();
     }
 
-    /// For each configured `iss`, whether its tokens can be verified now; asks nobody. In no particular order.
-    pub fn readiness(&self) -> impl Iterator<Item = (&str, KeyState)> {
-        self.issuers
-            .iter()
-            .map(|(url, issuer)| (url.as_str(), issuer.keys.state()))
+    /// Whose tokens these are.
+    #[must_use]
+    pub fn issuers(&self) -> &TrustedIssuers {
+        &self.issuers
+    }
+
+    /// For each configured issuer and pattern, whether its tokens can be verified now; asks nobody. In no particular
+    /// order.
+    pub fn status(&self) -> impl Iterator<Item = IssuerStatus> {
+        self.providers.status()
     }
 
     /// Verifies one token at the time `now`.
@@ -128,29 +188,18 @@ impl TokenVerifier {
     /// The first check that fails, in the order that the module describes.
     pub async fn verify(&self, token: RawToken, now: Timestamp) -> Result<VerifiedToken, TokenError> {
         let jws = Jws::parse(token.0.expose_secret())?;
-        let issuer = UnverifiedIssuer::peek(jws.payload())?.find(&self.issuers)?;
-        issuer.verify_signature(&jws).await?;
-        issuer.verify_claims(jws.into_payload(), now)
+        let issuer = UnverifiedIssuer::peek(jws.payload())?;
+        let provider = self.providers.find(&self.issuers, &issuer)?;
+        provider.verify_signature(&jws).await?;
+        provider.verify_claims(jws, now)
     }
 }
 
-impl IssuerEntries {
-    fn new(url: &str, fetcher: &Arc<Fetcher>) -> Result<Self, TokenVerifierError> {
-        let issuer = fetcher
-            .issuer(url)
-            .map_err(|problem| TokenVerifierError::Issuer {
-                url: url.to_owned(),
-                problem,
-            })?;
-        Ok(Self {
-            entries: Vec::new(),
-            keys: Arc::new(IssuerKeys::new(issuer, Arc::clone(fetcher))),
-        })
-    }
-
+impl Provider {
     /// A signature that the named key did not make costs nothing more. A key that is not known may be one that the
     /// issuer has just begun to use, so it is worth asking for newer keys, as often as the cool-down lets.
     async fn verify_signature(&self, jws: &Jws<'_>) -> Result<(), TokenError> {
+        let arrived = Instant::now();
         let cached = self
             .keys
             .current()
@@ -158,7 +207,9 @@ impl IssuerEntries {
             .map_err(|source| self.unavailable(source))?;
         let mismatch = match cached.keys().verify(jws) {
             Ok(()) => return Ok(()),
-            Err(mismatch) if !may_be_rotation(mismatch, jws) => return Err(self.refusal(mismatch, jws)),
+            Err(mismatch) if !may_be_rotation(mismatch, jws) || cached.are_newer_than(arrived) => {
+                return Err(self.refusal(mismatch, jws));
+            }
             Err(mismatch) => mismatch,
         };
         let newer = self
@@ -166,19 +217,29 @@ impl IssuerEntries {
             .newer_than(&cached)
             .await
             .map_err(|source| self.unavailable(source))?;
-        newer
-            .map_or(Err(mismatch), |newer| newer.keys().verify(jws))
-            .map_err(|mismatch| self.refusal(mismatch, jws))
+        match newer {
+            NewerKeys::Fetched(newer) => newer
+                .keys()
+                .verify(jws)
+                .map_err(|mismatch| self.refusal(mismatch, jws)),
+            NewerKeys::None => Err(self.refusal(mismatch, jws)),
+            NewerKeys::NotAsked(retry_after) => Err(TokenError::KeyNotYetKnown {
+                issuer: self.quoted_url(),
+                retry_after,
+            }),
+        }
     }
 
     /// Of several entries whose audience the token names, the first in the file counts.
-    fn verify_claims(&self, claims: Map<String, Value>, now: Timestamp) -> Result<VerifiedToken, TokenError> {
-        claims::check_times(&claims, now)?;
+    fn verify_claims(&self, jws: Jws<'_>, now: Timestamp) -> Result<VerifiedToken, TokenError> {
+        let hash = TokenHash::of(jws.signing_input());
+        let claims = jws.into_payload();
+        let expires = claims::check_times(&claims, now)?;
         let audiences = claims::audiences(&claims)?;
         let entry = self
             .entries
             .iter()
-            .find(|entry| audiences.contains(&entry.audience()));
+            .find(|entry| audiences.iter().any(|audience| entry.takes_audience(audience)));
         let Some(entry) = entry else {
             return Err(TokenError::AudienceMismatch {
                 expected: Quoted::list(self.entries.iter().map(|entry| entry.audience())),
@@ -188,8 +249,11 @@ impl IssuerEntries {
         let subject = claims::subject(&claims)?.to_owned();
         Ok(VerifiedToken {
             issuer: Arc::clone(entry),
+            iss: self.iss.clone(),
             subject,
             claims,
+            expires,
+            hash,
         })
     }
 
@@ -215,7 +279,7 @@ impl IssuerEntries {
     }
 
     fn quoted_url(&self) -> Quoted {
-        Quoted::new(self.entries.first().map_or("", |entry| entry.url()))
+        Quoted::new(&self.iss)
     }
 }
 

@@ -30,9 +30,13 @@ fn one_precertificate_cannot_lead_to_two_certificates() {
 
 #[test]
 fn a_verified_token_cannot_be_forged() {
-    let expected =
-        "error[E0451]: fields `issuer`, `subject` and `claims` of struct `VerifiedToken` are private";
+    let expected = "error[E0451]: fields `issuer`, `iss`, `subject`, `claims`, `expires` and `hash` of struct `VerifiedToken` are private";
     assert_eq!(errors("forged_token"), [expected]);
+}
+
+#[test]
+fn admission_cannot_be_skipped() {
+    assert_eq!(errors("skipped_admission"), ["error[E0308]: mismatched types"]);
 }
 
 #[test]

@@ -26,7 +26,7 @@ use mayfly::{
     clock::Timestamp,
     identity::Rule,
     token::{COOL_DOWN, FetchPolicy, LoopbackHttp, RawToken, TokenError, TokenVerifier, VerifiedToken},
-    trusted_issuer::{ChallengeClaim, TrustedIssuer, TrustedIssuers},
+    trusted_issuer::{ChallengeClaim, IssuerName, TrustedIssuer, TrustedIssuers},
 };
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn now() -> Timestamp {
 
 fn trusted(url: &str, audience: &str) -> TrustedIssuer {
     TrustedIssuer::new(
-        url.to_owned(),
+        IssuerName::exact(url).unwrap(),
         audience.to_owned(),
         ChallengeClaim::Subject,
         Rule::email(),
@@ -55,7 +55,7 @@ fn verifier(issuers: &[(&str, &str)]) -> TokenVerifier {
         .map(|(url, audience)| trusted(url, audience))
         .collect();
     TokenVerifier::new(
-        &TrustedIssuers::new(issuers),
+        TrustedIssuers::new(issuers),
         FetchPolicy::new(LoopbackHttp::Allowed),
     )
     .unwrap()
@@ -76,7 +76,7 @@ async fn reason(verifier: &TokenVerifier, token: &str) -> &'static str {
 async fn assert_unavailable(verifier: &TokenVerifier, token: &str) -> String {
     let error = verify(verifier, token).await.unwrap_err();
     assert_eq!(error.reason(), "issuer_unavailable");
-    assert!(error.is_temporary());
+    assert!(error.retry_after().is_some());
     error.source().unwrap().to_string()
 }
 
@@ -144,7 +144,7 @@ impl Fixture {
     async fn accept_good(&self) {
         let verified = verify(&self.verifier, &self.good()).await.unwrap();
         assert_eq!(verified.subject(), "alice");
-        assert_eq!(verified.issuer().url(), self.issuer.url());
+        assert_eq!(verified.iss(), self.issuer.url());
     }
 
     /// Every row is refused for its reason, without a request and without repeating any part of the token, and does
@@ -156,7 +156,7 @@ impl Fixture {
                 panic!("{name}: accepted");
             };
             assert_eq!(error.reason(), expected, "{name}: {error}");
-            assert!(!error.is_temporary(), "{name}");
+            assert_eq!(error.retry_after(), None, "{name}");
             assert_tells_nothing(&error, &token, name);
             assert_eq!(self.issuer.requests(), before, "{name}: sent requests");
             self.accept_good().await;

@@ -28,7 +28,7 @@ const APPLICANTS: usize = 4096;
 
 /// The identity provider, serving, with applicants who have tokens of it.
 pub(crate) struct Provider {
-    pub(crate) trusted: Arc<TrustedIssuers>,
+    issuer_file: String,
     /// When the tokens were made: they are valid for ten minutes, and a run takes longer.
     pub(crate) now: Timestamp,
     applicants: Vec<Applicant>,
@@ -48,16 +48,21 @@ impl Provider {
         let routes = IdentityProvider::new(minter, Arc::new(clock)).router();
         runtime.spawn(async move { axum::serve(listener, routes).await.unwrap() });
         Self {
-            trusted: Arc::new(issuers::parse(Path::new("issuers.yaml"), &text).unwrap()),
+            issuer_file: text,
             now,
             applicants,
         }
     }
 
+    pub(crate) fn trusted(&self) -> TrustedIssuers {
+        let file = issuers::parse(Path::new("issuers.yaml"), &self.issuer_file);
+        file.unwrap().issuers
+    }
+
     /// A verifier that has fetched the provider's keys.
     pub(crate) fn verifier(&self, runtime: &Runtime) -> TokenVerifier {
         let policy = FetchPolicy::new(LoopbackHttp::Allowed);
-        let verifier = TokenVerifier::new(&self.trusted, policy).unwrap();
+        let verifier = TokenVerifier::new(self.trusted(), policy).unwrap();
         let first = self.requests().next().unwrap();
         runtime.block_on(verifier.verify(first.token, self.now)).unwrap();
         verifier

@@ -1,6 +1,10 @@
 //! What `mayfly dev` and `mayfly serve` have in common: the authority, and serving it.
 
-use std::{path::Path, str::FromStr, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::Arc,
+};
 
 use axum::Router;
 use ct_log::{Log, LogKey, Origin, WriteFailure};
@@ -8,8 +12,11 @@ use futures_util::FutureExt;
 use mayfly::{
     audit::AuditLog,
     clock::{Clock, SystemClock},
-    config::{Settings, issuers},
-    deployment::{self, Files, Parts},
+    config::{
+        Settings,
+        issuers::{self, IssuerFile},
+    },
+    deployment::{self, Files, IssuerFileFollower, Parts},
     dev::data_dir::{DataDir, write_public},
     issue::Authority,
     issuer::{
@@ -23,7 +30,11 @@ use mayfly::{
 };
 use x509_cert::name::Name;
 
-use super::{failure::Failure, place::Place, signal::StopSignals};
+use super::{
+    failure::Failure,
+    place::Place,
+    signal::{self, StopSignals},
+};
 
 /// The name of the development log. It stays when the port changes, as a log's name must.
 const DEV_LOG_ORIGIN: &str = "localhost/log";
@@ -45,7 +56,7 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
 
 /// Every start: the CA and the log that [`create`] made, or others in memory, trusting the place's issuer file.
 pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<Authority, Failure> {
-    let trusted = issuers::load(&place.data_dir().issuers())?;
+    let trusted = issuers::load(&place.data_dir().issuers())?.issuers;
     let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
     let parts = match place {
         Place::Kept { data_dir, .. } => files(data_dir).load(trusted, fetch)?,
@@ -87,6 +98,7 @@ fn files(data_dir: &DataDir) -> Files {
 pub(crate) struct Running {
     server: Server,
     log: Log,
+    issuer_file: IssuerFileFollower,
     stop: StopSignals,
 }
 
@@ -96,12 +108,14 @@ pub(crate) struct Running {
 pub(crate) struct LogFailed(#[source] WriteFailure);
 
 impl Running {
-    /// Serves the authority, its log, and `extra` beside them.
+    /// Serves the authority, its log, and `extra` beside them; follows the issuer file by which it trusts.
     pub(crate) fn new(
         authority: Authority,
+        issuer_file: PathBuf,
         (listeners, tls): (Listeners, Option<TlsFiles>),
         extra: Router,
     ) -> Result<Self, Failure> {
+        let authority = Arc::new(authority);
         let log = authority.log().log().clone();
         let routes = extra.merge(deployment::log_routes(&authority)?);
         let counted = log.clone();
@@ -110,14 +124,25 @@ impl Running {
             log_size: Some(Arc::new(move || counted.size())),
             ..ServerSettings::default()
         };
-        let server = Server::new(listeners, settings, Arc::new(authority), routes)?;
-        let stop = StopSignals::catch()?;
-        Ok(Self { server, log, stop })
+        let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
+        let issuer_file = IssuerFileFollower::new(issuer_file, authority, Arc::clone(server.metrics()));
+        Ok(Self {
+            server,
+            log,
+            issuer_file,
+            stop: StopSignals::catch()?,
+        })
     }
 
     /// Until the process is told to stop, or the log fails; then answers the requests in flight and closes the log.
     pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
-        let Self { server, log, stop } = self;
+        let Self {
+            server,
+            log,
+            issuer_file,
+            stop,
+        } = self;
+        let following = tokio::spawn(issuer_file.follow(signal::reload_requests()?));
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
@@ -125,6 +150,7 @@ impl Running {
             }
         };
         server.run_until(until).await;
+        following.abort();
         log.shutdown().await;
         // It may also have failed since the signal.
         match log.failed().now_or_never() {
@@ -137,13 +163,18 @@ impl Running {
 /// `mayfly serve`: the same, as a configuration file says.
 pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let settings = Settings::load(config).map_err(Failure::configuration)?;
-    let trusted = issuers::load(settings.issuers()).map_err(Failure::configuration)?;
+    let IssuerFile { issuers, warnings } =
+        issuers::load(settings.issuers()).map_err(Failure::configuration)?;
+    for warning in &warnings {
+        tracing::warn!("{warning}");
+    }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
-    let parts = Files::from(&settings).load(trusted, deployment::fetch_policy(&settings))?;
+    let parts = Files::from(&settings).load(issuers, deployment::fetch_policy(&settings))?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
     let (api, metrics) = (listeners.api_address(), listeners.metrics_address());
-    let running = Running::new(authority, (listeners, tls), Router::new())?;
+    let issuer_file = settings.issuers().to_owned();
+    let running = Running::new(authority, issuer_file, (listeners, tls), Router::new())?;
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await
 }

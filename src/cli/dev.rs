@@ -173,7 +173,8 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     write_trust_files(&ready, &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
-    let running = Running::new(authority, (listeners, None), provider.router())?;
+    let issuer_file = place.data_dir().issuers();
+    let running = Running::new(authority, issuer_file, (listeners, None), provider.router())?;
     match settings.announcement {
         Announcement::Instructions => write!(io::stdout(), "{}", Guide::new(&ready, &place))?,
         Announcement::Json => writeln!(io::stdout(), "{}", ready.to_json()?)?,

@@ -1,8 +1,11 @@
-//! When to stop.
+//! When to stop, and when to read files again.
 
 use std::io;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::watch,
+};
 
 /// The signals that end a server: SIGTERM by a supervisor, SIGINT by Ctrl-C.
 pub(crate) struct StopSignals {
@@ -29,4 +32,21 @@ impl StopSignals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// SIGHUP, by which an operator asks for files to be read again. It does not end the process.
+///
+/// # Errors
+/// The handler cannot be installed.
+pub(crate) fn reload_requests() -> io::Result<watch::Receiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (ask, asked) = watch::channel(());
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            if ask.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(asked)
 }

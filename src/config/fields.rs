@@ -5,13 +5,23 @@ use super::{
     yaml::{Entry, Node, Value},
 };
 
-/// The keys that a mapping may have.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Keys {
-    /// Keys with a meaning here.
-    pub(crate) known: &'static [&'static str],
-    /// Keys that Fulcio knows and this release does not: refused by name rather than called misspelt.
-    pub(crate) unsupported: &'static [&'static str],
+/// The keys that a mapping may have. Each may also be spelt as in Fulcio's JSON files ([`json_spelling`]).
+pub(crate) type Keys = &'static [&'static str];
+
+/// Words that Fulcio's JSON spells in capitals.
+const ACRONYMS: [&str; 8] = ["ca", "ci", "id", "oidc", "sha", "spiffe", "uri", "url"];
+
+/// How a key is spelt in Fulcio's JSON files: `issuer-url` is `IssuerURL`.
+pub(crate) fn json_spelling(key: &str) -> String {
+    let capitalised = |word: &str| {
+        if ACRONYMS.contains(&word) {
+            return word.to_ascii_uppercase();
+        }
+        let mut characters = word.chars();
+        let first = characters.next().map(|first| first.to_ascii_uppercase());
+        first.into_iter().chain(characters).collect()
+    };
+    key.split('-').map(capitalised).collect()
 }
 
 /// A text value and where it stands.
@@ -26,25 +36,37 @@ pub(crate) struct Text<'a> {
 pub(crate) struct Fields<'a> {
     place: Place,
     entries: &'a [Entry],
+    /// Where keys stand that this mapping may leave out.
+    defaults: Option<&'a Fields<'a>>,
 }
 
 impl<'a> Fields<'a> {
-    /// Reports every key that is unknown, not supported yet, given twice, or without a value; nothing if the value is
-    /// not a mapping at all.
+    /// Reports every key that is unknown, given twice, or without a value; nothing if the value is not a mapping at
+    /// all.
     pub(crate) fn open(place: Place, node: &'a Node, keys: Keys, problems: &mut Problems) -> Option<Self> {
         let entries = node.entries(&place, problems)?;
         for entry in entries {
             let (key, place) = (entry.key.as_str(), entry.place(&place));
-            if keys.unsupported.contains(&key) {
-                let what = "is valid for Fulcio but not supported by this release of Mayfly";
-                problems.report(&place, what, "Remove it, or wait for a release that has it");
-            } else if !keys.known.contains(&key) {
-                problems.report(&place, "is not a known key", did_you_mean(key, keys.known));
+            if !keys.iter().any(|known| entry.is_named(known)) {
+                problems.report(&place, "is not a known key", did_you_mean(key, keys));
             } else if entry.is_null() {
                 problems.report(&place, "has no value", "Give it one, or remove the key");
             }
         }
-        Some(Self { place, entries })
+        report_both_spellings(&place, entries, keys, problems);
+        Some(Self {
+            place,
+            entries,
+            defaults: None,
+        })
+    }
+
+    /// The same mapping, with `defaults` for the keys that it leaves out.
+    pub(crate) fn with_defaults(self, defaults: &'a Fields<'a>) -> Self {
+        Self {
+            defaults: Some(defaults),
+            ..self
+        }
     }
 
     /// Where the mapping stands.
@@ -54,12 +76,40 @@ impl<'a> Fields<'a> {
 
     /// The value under `key` unless it is absent or null.
     pub(crate) fn get(&self, key: &str) -> Option<(Place, &'a Node)> {
+        match self.find(key) {
+            Some(entry) if entry.is_null() => None,
+            Some(entry) => Some((entry.place(&self.place), &entry.node)),
+            None => self.defaults?.get(key),
+        }
+    }
+
+    /// As [`Self::get`], without the defaults.
+    pub(crate) fn get_own(&self, key: &str) -> Option<(Place, &'a Node)> {
         let entry = self.find(key).filter(|entry| !entry.is_null())?;
         Some((entry.place(&self.place), &entry.node))
     }
 
     fn find(&self, key: &str) -> Option<&'a Entry> {
-        self.entries.iter().find(|entry| entry.key == key)
+        self.entries.iter().find(|entry| entry.is_named(key))
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.find(key).is_some() || self.defaults.is_some_and(|defaults| defaults.has(key))
+    }
+
+    /// Whether the text under `key` is true; false if it is absent.
+    pub(crate) fn flag(&self, key: &str, problems: &mut Problems) -> bool {
+        let Some(text) = self.text(key, problems) else {
+            return false;
+        };
+        match text.value {
+            "true" | "True" | "TRUE" => true,
+            "false" | "False" | "FALSE" => false,
+            _ => {
+                problems.report(&text.place, "must be true or false", "");
+                false
+            }
+        }
     }
 
     /// The text under `key`, if there is one.
@@ -75,7 +125,7 @@ impl<'a> Fields<'a> {
         suggestion: &str,
         problems: &mut Problems,
     ) -> Option<(Place, &'a Node)> {
-        if self.find(key).is_none() {
+        if !self.has(key) {
             problems.report(&self.place, format!("`{key}` is missing"), suggestion);
         }
         self.get(key)
@@ -99,6 +149,11 @@ impl<'a> Fields<'a> {
 }
 
 impl Node {
+    /// Whether it has keys.
+    pub(crate) fn is_mapping(&self) -> bool {
+        matches!(self.value, Value::Map(_))
+    }
+
     /// The entries of a mapping, none for null; reports another kind of value and keys given twice.
     pub(crate) fn entries(&self, place: &Place, problems: &mut Problems) -> Option<&[Entry]> {
         match &self.value {
@@ -150,7 +205,27 @@ fn report_duplicates(place: &Place, entries: &[Entry], problems: &mut Problems) 
     }
 }
 
+/// [`report_duplicates`] sees keys as they are written.
+fn report_both_spellings(place: &Place, entries: &[Entry], keys: Keys, problems: &mut Problems) {
+    for key in keys {
+        let spelt_for_json = json_spelling(key);
+        let first = entries.iter().find(|entry| entry.key == **key);
+        let second = entries.iter().find(|entry| entry.key == spelt_for_json);
+        if let (Some(first), Some(second)) = (first, second) {
+            let what = format!("is given twice (as `{key}` on line {})", first.line);
+            problems.report(&second.place(place), what, "Keep one of them");
+        }
+    }
+}
+
 impl Entry {
+    /// Whether this is the entry for `key`, in either spelling.
+    pub(crate) fn is_named(&self, key: &str) -> bool {
+        self.key == key
+            || (self.key.starts_with(|first: char| first.is_ascii_uppercase())
+                && self.key == json_spelling(key))
+    }
+
     /// The key as written.
     pub(crate) fn key(&self) -> &str {
         &self.key

@@ -1,48 +1,73 @@
-//! The issuer file: who is trusted to say who somebody is, in the format of Fulcio's configuration.
+//! The issuer file: who is trusted to say who somebody is, in the format of Fulcio's configuration, YAML or JSON.
 //!
-//! Every problem is reported at once. What Fulcio knows and this release does not is refused by name; nothing is
-//! silently ignored but `description`, `contact` and `environment`, which describe.
+//! Every problem is reported at once. Nothing is silently ignored but `description`, `contact` and `environment`, which
+//! describe; what works and may not be meant is a warning.
 
+mod admission;
 mod ci_metadata;
 mod entry;
+mod openness;
+mod rule;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use super::{
-    ConfigErrors,
+    ConfigErrors, Problem,
     fields::{Fields, Keys},
     problem::{Place, Problems},
-    yaml::{self, Entry, Node},
+    yaml::{self, Node},
 };
-use crate::{identity::CiProvider, trusted_issuer::TrustedIssuers};
+use crate::{
+    identity::CiProvider,
+    trusted_issuer::{IssuerName, TrustedIssuer, TrustedIssuers},
+};
 
-const ROOT: Keys = Keys {
-    // `define` only holds anchors.
-    known: &["oidc-issuers", "ci-issuer-metadata", "define"],
-    unsupported: &["meta-issuers", "OIDCIssuers", "MetaIssuers", "CIIssuerMetadata"],
-};
+// `define` only holds anchors.
+const ROOT: Keys = &["oidc-issuers", "meta-issuers", "ci-issuer-metadata", "define"];
+
+/// A checked issuer file.
+#[derive(Debug)]
+pub struct IssuerFile {
+    /// Who is trusted.
+    pub issuers: TrustedIssuers,
+    /// What the operator may not have meant, in the order of the file's lines.
+    pub warnings: Vec<Problem>,
+}
 
 /// Compiled `ci-issuer-metadata`; an entry that has problems of its own is there, but empty.
-type CiProviders = BTreeMap<String, Option<Arc<CiProvider>>>;
+type CiProviders = BTreeMap<String, Provider>;
+
+/// One entry of `ci-issuer-metadata`.
+#[derive(Debug)]
+struct Provider {
+    compiled: Option<Arc<CiProvider>>,
+    definition: serde_json::Value,
+}
 
 /// Reads, checks and compiles the issuer file at `path`.
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn load(path: &Path) -> Result<TrustedIssuers, ConfigErrors> {
+pub fn load(path: &Path) -> Result<IssuerFile, ConfigErrors> {
     let mut problems = Problems::new(path);
     let issuers = yaml::read(path, &mut problems).and_then(|text| issuers(&text, &mut problems));
-    problems.into_result(issuers)
+    finish(issuers, problems)
 }
 
 /// Checks and compiles the text of an issuer file; `path` is what the problems name.
 ///
 /// # Errors
 /// Everything that is wrong with the text.
-pub fn parse(path: &Path, text: &str) -> Result<TrustedIssuers, ConfigErrors> {
+pub fn parse(path: &Path, text: &str) -> Result<IssuerFile, ConfigErrors> {
     let mut problems = Problems::new(path);
     let issuers = issuers(text, &mut problems);
-    problems.into_result(issuers)
+    finish(issuers, problems)
+}
+
+fn finish(issuers: Option<TrustedIssuers>, mut problems: Problems) -> Result<IssuerFile, ConfigErrors> {
+    let warnings = problems.take_warnings();
+    let issuers = problems.into_result(issuers)?;
+    Ok(IssuerFile { issuers, warnings })
 }
 
 fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
@@ -52,21 +77,56 @@ fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
         .get("ci-issuer-metadata")
         .map(|(place, node)| providers(&place, node, problems))
         .unwrap_or_default();
-    let suggestion = "Name at least one issuer below it; config/issuers.yaml is a starting point";
-    let (place, node) = fields.required("oidc-issuers", suggestion, problems)?;
-    let entries = node.entries(&place, problems)?;
-    if entries.is_empty() {
-        problems.report(&place, "names no issuer", suggestion);
+    let mut issuers = section(&fields, "oidc-issuers", IssuerName::exact, &providers, problems);
+    issuers.extend(section(
+        &fields,
+        "meta-issuers",
+        IssuerName::pattern,
+        &providers,
+        problems,
+    ));
+    if issuers.is_empty() && !problems.is_empty() {
+        return None;
     }
-    let compile = |entry: &Entry| entry::compile(&entry.place(&place), entry, &providers, problems);
-    Some(TrustedIssuers::new(entries.iter().filter_map(compile).collect()))
+    if issuers.is_empty() {
+        let suggestion = "Name at least one below `oidc-issuers`; config/issuers.yaml is a starting point";
+        problems.report(fields.place(), "names no issuer", suggestion);
+    }
+    Some(TrustedIssuers::new(issuers))
+}
+
+/// How a section reads the keys of its entries.
+type ReadName = fn(&str) -> Result<IssuerName, crate::trusted_issuer::IssuerNameError>;
+
+fn section(
+    fields: &Fields<'_>,
+    key: &str,
+    read_name: ReadName,
+    providers: &CiProviders,
+    problems: &mut Problems,
+) -> Vec<TrustedIssuer> {
+    let Some((place, node)) = fields.get(key) else {
+        return Vec::new();
+    };
+    let mut issuers = Vec::new();
+    for entry in node.entries(&place, problems).unwrap_or_default() {
+        let place = entry.place(&place);
+        let name = read_name(entry.key())
+            .map_err(|error| problems.report(&place, error.to_string(), error.suggestion()))
+            .ok();
+        issuers.extend(entry::compile(place, name, entry, providers, problems));
+    }
+    issuers
 }
 
 fn providers(place: &Place, node: &Node, problems: &mut Problems) -> CiProviders {
     let mut providers = CiProviders::new();
     for entry in node.entries(place, problems).unwrap_or_default() {
-        let provider = ci_metadata::compile(&entry.place(place), entry.node(), problems);
-        providers.insert(entry.key().to_owned(), provider.map(Arc::new));
+        let provider = Provider {
+            compiled: ci_metadata::compile(&entry.place(place), entry.node(), problems).map(Arc::new),
+            definition: entry.node().canonical(),
+        };
+        providers.insert(entry.key().to_owned(), provider);
     }
     providers
 }

@@ -137,6 +137,7 @@ impl Place {
 pub(crate) struct Problems {
     file: PathBuf,
     found: Vec<Problem>,
+    warnings: Vec<Problem>,
 }
 
 impl Problems {
@@ -144,17 +145,42 @@ impl Problems {
         Self {
             file: file.to_owned(),
             found: Vec::new(),
+            warnings: Vec::new(),
         }
     }
 
+    /// Something for which the file is refused.
     pub(crate) fn report(&mut self, place: &Place, what: impl Into<String>, suggestion: impl Into<String>) {
-        self.found.push(Problem {
+        let problem = self.problem(place, what.into(), suggestion.into());
+        self.found.push(problem);
+    }
+
+    /// Something that works and that the operator may not have meant.
+    pub(crate) fn warn(&mut self, place: &Place, what: impl Into<String>, suggestion: impl Into<String>) {
+        let problem = self.problem(place, what.into(), suggestion.into());
+        self.warnings.push(problem);
+    }
+
+    fn problem(&self, place: &Place, what: String, suggestion: String) -> Problem {
+        Problem {
             file: self.file.clone(),
             line: place.line,
             key: place.key.clone(),
-            what: what.into(),
-            suggestion: suggestion.into(),
-        });
+            what,
+            suggestion,
+        }
+    }
+
+    /// Whether nothing was reported so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
+    /// The warnings so far, in the order of their lines.
+    pub(crate) fn take_warnings(&mut self) -> Vec<Problem> {
+        let mut warnings = std::mem::take(&mut self.warnings);
+        warnings.sort_by_key(|problem| problem.line);
+        warnings
     }
 
     /// `value` if nothing was reported; otherwise everything that was.

@@ -37,6 +37,21 @@ pub(crate) struct Entry {
     pub(super) node: Node,
 }
 
+impl Node {
+    /// The value without lines, keys in order: equal for two nodes that mean the same.
+    pub(crate) fn canonical(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Scalar(text) => text.as_str().into(),
+            Value::List(items) => items.iter().map(Self::canonical).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.node.canonical()))
+                .collect(),
+        }
+    }
+}
+
 /// Reads `path`; what cannot be read is a problem.
 pub(crate) fn read(path: &Path, problems: &mut Problems) -> Option<String> {
     let whole_file = Place::whole_file();

@@ -1,12 +1,19 @@
-//! `type: ci-provider`: a URI and extensions made of claims by templates.
+//! `type: ci-provider`, and the types that Fulcio had before it: a URI and extensions made of claims by templates.
 
-use std::{collections::BTreeMap, sync::Arc};
+mod legacy;
+mod template;
 
-use gotmpl::{TemplateError, Value as Data};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
+
+use gotmpl::{TemplateError as RenderError, Value as Data};
 use serde_json::{Map, Value};
 
+pub use self::{
+    legacy::LEGACY_TYPES,
+    template::{Template, TemplateError},
+};
 use super::{
-    IdentityError, Names, SubjectName, Template,
+    IdentityError, Names, SubjectName,
     claims::{claim_text, text_problem},
     uri,
 };
@@ -15,10 +22,44 @@ use crate::extension::{ExtensionValues, FulcioExtension};
 /// One entry of `ci-issuer-metadata`, compiled.
 #[derive(Debug)]
 pub struct CiProvider {
-    subject: Template,
-    extensions: Vec<(FulcioExtension, Template)>,
-    /// Every name that a template reads, with the value to use where the token has no such claim.
-    names: Vec<(Arc<str>, Option<Data>)>,
+    issuer_type: &'static str,
+    subject: Rendering,
+    extensions: Vec<(FulcioExtension, Rendering)>,
+    /// Every claim that is read, in the order of their names.
+    claims: Vec<(Arc<str>, Need)>,
+}
+
+/// A template and what becomes of its result.
+#[derive(Debug)]
+struct Rendering {
+    template: Template,
+    form: Form,
+}
+
+/// What a rendered value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Text, as it is.
+    Text,
+    /// A URI, printed as Go prints it.
+    Uri,
+    /// A URI, put together of path elements as Go does it.
+    JoinedUri,
+}
+
+/// What is asked of a claim.
+#[derive(Clone, Debug)]
+enum Need {
+    /// Any single value; this one if the token has no such claim.
+    Value { default: Option<Data> },
+    /// A string that is not empty.
+    Text,
+    /// A string; empty if the token has no such claim.
+    OptionalText,
+    /// One of these strings.
+    OneOf(&'static [&'static str]),
+    /// A whole number other than zero.
+    Number,
 }
 
 impl CiProvider {
@@ -30,17 +71,34 @@ impl CiProvider {
         extensions: Vec<(FulcioExtension, Template)>,
         defaults: &BTreeMap<String, String>,
     ) -> Self {
-        let mut names = BTreeMap::new();
+        let mut claims = BTreeMap::new();
         let templates = extensions.iter().map(|(_, template)| template);
         for name in templates.chain([&subject]).flat_map(Template::names) {
             let default = defaults.get(name).map(|text| Data::String(text.as_str().into()));
-            names.insert(Arc::from(name), default);
+            claims.insert(Arc::from(name), Need::Value { default });
         }
+        let text = |(extension, template)| {
+            (
+                extension,
+                Rendering {
+                    template,
+                    form: Form::Text,
+                },
+            )
+        };
         Self {
-            subject,
-            extensions,
-            names: names.into_iter().collect(),
+            issuer_type: "ci-provider",
+            subject: Rendering {
+                template: subject,
+                form: Form::Uri,
+            },
+            extensions: extensions.into_iter().map(text).collect(),
+            claims: claims.into_iter().collect(),
         }
+    }
+
+    pub(super) fn issuer_type(&self) -> &'static str {
+        self.issuer_type
     }
 
     pub(super) fn apply(
@@ -50,64 +108,108 @@ impl CiProvider {
         claims: &Map<String, Value>,
     ) -> Result<Names, IdentityError> {
         let data = self.data(claims)?;
-        let uri = self.uri(&data)?;
+        let uri = self.uri(claims, &data)?;
         let mut values = ExtensionValues::new(issuer, subject);
-        for (extension, template) in &self.extensions {
-            values.set(*extension, extension_value(*extension, template, &data)?);
+        for (extension, rendering) in &self.extensions {
+            values.set(*extension, extension_value(*extension, rendering, &data)?);
         }
         Ok(Names::new(SubjectName::Uri(uri), values))
     }
 
-    /// What the templates read: claims over defaults, all as text. A claim that is unusable (`null`, nested) is an
-    /// error even where a default exists, because the issuer did say something.
+    /// What the templates read: claims over defaults, all as text. A claim that is unusable (nested) is an error even
+    /// where a default exists, because the issuer did say something.
     fn data(&self, claims: &Map<String, Value>) -> Result<Data, IdentityError> {
         let mut data = BTreeMap::new();
-        for (name, default) in &self.names {
-            if let Some(value) = claims.get(name.as_ref()) {
-                let text = claim_text(name, value)?;
-                data.insert(Arc::clone(name), Data::String(text.as_ref().into()));
-            } else if let Some(default) = default {
-                data.insert(Arc::clone(name), default.clone());
+        for (name, need) in &self.claims {
+            if let Some(value) = need.value(name, claims.get(name.as_ref()))? {
+                data.insert(Arc::clone(name), value);
             }
         }
         Ok(Data::Map(Arc::new(data)))
     }
 
     /// The URI. A part that it always prints must not be empty: `https://ci.example/` would name every project.
-    fn uri(&self, data: &Data) -> Result<String, IdentityError> {
-        for name in self.subject.printed() {
+    fn uri(&self, claims: &Map<String, Value>, data: &Data) -> Result<String, IdentityError> {
+        let template = &self.subject.template;
+        if let Some(name) = template
+            .names()
+            .find(|name| claims.get(*name).is_some_and(Value::is_null))
+        {
+            return Err(IdentityError::claim_invalid(name, "is null"));
+        }
+        for name in template.printed() {
             match data.field(name) {
                 Some(Data::String(text)) if !text.is_empty() => {}
                 Some(_) => return Err(IdentityError::claim_invalid(name, "is empty")),
                 None => return Err(IdentityError::claim_missing(name)),
             }
         }
-        let uri = self
-            .subject
+        let uri = template
             .render(data)
             .map_err(|error| template_failed("the certificate's name", error))?;
+        let uri = self.subject.form.of(&uri).map_err(IdentityError::SanInvalid)?;
         uri::parse(&uri).map_err(IdentityError::SanInvalid)?;
-        Ok(uri)
+        Ok(uri.into_owned())
+    }
+}
+
+impl Need {
+    fn value(&self, name: &str, claim: Option<&Value>) -> Result<Option<Data>, IdentityError> {
+        let invalid = |problem| IdentityError::claim_invalid(name, problem);
+        let text = |value: &Value| Ok(Data::String(claim_text(name, value)?.as_ref().into()));
+        match (self, claim) {
+            (Self::Value { default }, None) => Ok(default.clone()),
+            (Self::Value { .. }, Some(value)) => text(value).map(Some),
+            (Self::OptionalText, None | Some(Value::Null)) => Ok(Some(Data::String("".into()))),
+            (_, None | Some(Value::Null)) => Err(IdentityError::claim_missing(name)),
+            (Self::Text, Some(Value::String(value))) if value.is_empty() => {
+                Err(IdentityError::claim_missing(name))
+            }
+            (Self::OneOf(known), Some(Value::String(value))) if !known.contains(&value.as_str()) => {
+                Err(invalid("is not one of the values that are known"))
+            }
+            (Self::Text | Self::OptionalText | Self::OneOf(_), Some(value @ Value::String(_))) => {
+                text(value).map(Some)
+            }
+            (Self::Text | Self::OptionalText | Self::OneOf(_), Some(_)) => Err(invalid("is not a string")),
+            (Self::Number, Some(value)) => match value.as_i64() {
+                None | Some(0) => Err(invalid("is not a whole number other than zero")),
+                Some(_) => text(value).map(Some),
+            },
+        }
+    }
+}
+
+impl Form {
+    fn of(self, value: &str) -> Result<Cow<'_, str>, &'static str> {
+        match self {
+            Self::Text => Ok(Cow::Borrowed(value)),
+            Self::Uri => uri::printed(value).map(Cow::Owned),
+            Self::JoinedUri => uri::joined(value).map(Cow::Owned),
+        }
     }
 }
 
 fn extension_value(
     extension: FulcioExtension,
-    template: &Template,
+    rendering: &Rendering,
     data: &Data,
 ) -> Result<String, IdentityError> {
-    let value = template
+    let value = rendering
+        .template
         .render(data)
         .map_err(|error| template_failed(extension.name(), error))?;
+    let value = rendering.form.of(&value);
+    let value = value.map_err(|problem| IdentityError::extension_invalid(extension, problem))?;
     match text_problem(&value) {
-        None => Ok(value),
+        None => Ok(value.into_owned()),
         Some(problem) => Err(IdentityError::extension_invalid(extension, problem)),
     }
 }
 
-fn template_failed(target: &'static str, error: TemplateError) -> IdentityError {
+fn template_failed(target: &'static str, error: RenderError) -> IdentityError {
     match error {
-        TemplateError::MissingKey { key } => IdentityError::claim_missing(&key),
+        RenderError::MissingKey { key } => IdentityError::claim_missing(&key),
         error => IdentityError::TemplateFailed {
             target,
             source: Box::new(error),

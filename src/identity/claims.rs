@@ -13,6 +13,9 @@ pub(super) const MAX_VALUE_BYTES: usize = 2048;
 /// Integers up to 2^53 are exact as a double, which is what Fulcio makes of every JSON number.
 const MAX_EXACT_INTEGER: u64 = 1 << 53;
 
+/// What Go prints for JSON's `null`.
+const NULL: &str = "<nil>";
+
 /// What is wrong with a text that would stand in a certificate, if anything. Texts are refused, never altered:
 /// control characters and direction overrides can make a name look like another one.
 pub(super) fn text_problem(text: &str) -> Option<&'static str> {
@@ -43,8 +46,9 @@ fn overrides_direction(character: char) -> bool {
 /// A claim's value as the text that Fulcio makes of it: strings as they are, `true` and `false`, numbers without a
 /// fraction as integers and others in the shortest decimal form, never with an exponent.
 ///
-/// Fulcio prints `null`, arrays and objects in Go's notation (`<nil>`, `map[…]`), and rounds integers beyond 2^53.
-/// Such text names nobody, so those claims are refused where a template uses them.
+/// `null` becomes Go's `<nil>`, because that is what stands in Fulcio's certificates for GitLab jobs whose configuration
+/// is in another place; it names nobody, so a certificate's name is never made of it. Fulcio prints arrays and objects
+/// in Go's notation (`map[…]`) and rounds integers beyond 2^53: such claims are refused where a template uses them.
 pub(super) fn claim_text<'a>(claim: &str, value: &'a Value) -> Result<Cow<'a, str>, IdentityError> {
     let invalid = |problem| IdentityError::claim_invalid(claim, problem);
     match value {
@@ -57,7 +61,7 @@ pub(super) fn claim_text<'a>(claim: &str, value: &'a Value) -> Result<Cow<'a, st
         Value::Number(number) => number_text(number)
             .map(Cow::Owned)
             .ok_or_else(|| invalid("is a number too large to be exact")),
-        Value::Null => Err(invalid("is null")),
+        Value::Null => Ok(Cow::Borrowed(NULL)),
         Value::Array(_) => Err(invalid("is a list, not a single value")),
         Value::Object(_) => Err(invalid("is an object, not a single value")),
     }
@@ -71,7 +75,7 @@ fn number_text(number: &Number) -> Option<String> {
     }
 }
 
-/// Where in the token a value stands: a JSON path of names, `$.a.b`.
+/// Where in the token a value stands: a JSON path of names (RFC 9535), `$.a['b.c']`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimPath {
     written: String,
@@ -79,14 +83,33 @@ pub struct ClaimPath {
 }
 
 impl ClaimPath {
-    /// Reads `$.a.b`; nothing for any other kind of JSON path.
+    /// Reads `$.a.b` and `$['a']["b"]`; nothing for a JSON path that may lead to more than one place, or into a list.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let names: Vec<String> = path.strip_prefix("$.")?.split('.').map(str::to_owned).collect();
-        names.iter().all(|name| is_name(name)).then(|| Self {
+        let mut rest = path.strip_prefix('$')?;
+        let mut names = Vec::new();
+        while !rest.is_empty() {
+            let (name, after) = first_name(rest)?;
+            names.push(name.to_owned());
+            rest = after;
+        }
+        (!names.is_empty()).then(|| Self {
             written: path.to_owned(),
             names,
         })
+    }
+
+    /// The path of these names.
+    pub(super) fn of_names(names: &[&str]) -> Self {
+        Self {
+            written: names.join(" > "),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        }
+    }
+
+    /// The path as it was written.
+    pub(super) fn as_str(&self) -> &str {
+        &self.written
     }
 
     /// The non-empty string at this path.
@@ -109,9 +132,30 @@ impl ClaimPath {
     }
 }
 
-fn is_name(name: &str) -> bool {
+/// The name at the head of a path, and what follows it.
+fn first_name(path: &str) -> Option<(&str, &str)> {
+    let (name, after) = if let Some(rest) = path.strip_prefix('.') {
+        rest.split_at_checked(rest.find(['.', '[']).unwrap_or(rest.len()))
+            .filter(|(name, _)| is_shorthand(name))
+    } else if let Some(rest) = path.strip_prefix("['") {
+        rest.split_once("']").filter(|(name, _)| is_quotable(name))
+    } else {
+        path.strip_prefix("[\"")?
+            .split_once("\"]")
+            .filter(|(name, _)| is_quotable(name))
+    }?;
+    Some((name, after))
+}
+
+/// RFC 9535 section 2.5.1.1, in ASCII, and with the hyphen that Fulcio's library takes.
+fn is_shorthand(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     !name.is_empty() && name.bytes().all(allowed)
+}
+
+/// Names that need no escapes between quotes.
+fn is_quotable(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['\'', '"', '\\']) && !name.contains(char::is_control)
 }
 
 #[cfg(test)]
@@ -125,6 +169,7 @@ mod tests {
         for (value, text) in [
             (json!("a b"), "a b"),
             (json!(""), ""),
+            (json!(null), "<nil>"),
             (json!(true), "true"),
             (json!(false), "false"),
             (json!(0), "0"),
@@ -143,7 +188,6 @@ mod tests {
     #[test]
     fn values_that_name_nobody_are_refused() {
         for value in [
-            json!(null),
             json!([]),
             json!(["a"]),
             json!({}),
@@ -166,8 +210,18 @@ mod tests {
 
     #[test]
     fn a_path_is_names_and_dots() {
-        for path in ["$.a", "$.a.b", "$.federated_claims.connector_id", "$.a-b.C_1"] {
-            assert!(ClaimPath::parse(path).is_some(), "{path}");
+        for (path, names) in [
+            ("$.a", vec!["a"]),
+            (
+                "$.federated_claims.connector_id",
+                vec!["federated_claims", "connector_id"],
+            ),
+            ("$.a-b.C_1", vec!["a-b", "C_1"]),
+            ("$['a']", vec!["a"]),
+            ("$['https://example.com/a']", vec!["https://example.com/a"]),
+            ("$.a[\"b.c\"]['d'].e", vec!["a", "b.c", "d", "e"]),
+        ] {
+            assert_eq!(ClaimPath::parse(path).unwrap().names, names, "{path}");
         }
         for path in [
             "",
@@ -178,7 +232,12 @@ mod tests {
             "$..a",
             "$.a[0]",
             "$.*",
-            "$['a']",
+            "$[*]",
+            "$['']",
+            "$['a'",
+            "$['a\\'b']",
+            "$['a','b']",
+            "$['a\"]",
             "$.a b",
             "$.a.b[?(@.c)]",
         ] {

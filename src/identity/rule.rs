@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{CiProvider, EmailRule, IdentityError, SubjectName, UriRule, UsernameRule, claims::text_problem};
+use super::{
+    CiProvider, EmailRule, IdentityError, SpiffeRule, SubjectName, UriRule, UsernameRule, chainguard,
+    claims::text_problem, kubernetes,
+};
 use crate::{extension::ExtensionValues, trusted_issuer::ChallengeClaim};
 
 /// A compiled rule of the issuer file: how claims become a name and extension values.
@@ -17,7 +20,13 @@ pub enum Rule {
     Uri(UriRule),
     /// `type: username`: `sub` and the subject domain.
     Username(UsernameRule),
-    /// `type: ci-provider`: a URI and extensions by templates.
+    /// `type: spiffe`: the SPIFFE ID in `sub`.
+    Spiffe(SpiffeRule),
+    /// `type: kubernetes`: a URI of the service account.
+    Kubernetes,
+    /// `type: chainguard-identity`: the issuer's URL and `sub`.
+    Chainguard,
+    /// `type: ci-provider` and the older types of single providers: a URI and extensions by templates.
     CiProvider(Arc<CiProvider>),
 }
 
@@ -61,8 +70,17 @@ impl Rule {
             Self::Email(_) => "email",
             Self::Uri(_) => "uri",
             Self::Username(_) => "username",
-            Self::CiProvider(_) => "ci-provider",
+            Self::Spiffe(_) => "spiffe",
+            Self::Kubernetes => "kubernetes",
+            Self::Chainguard => "chainguard-identity",
+            Self::CiProvider(provider) => provider.issuer_type(),
         }
+    }
+
+    /// Whether it names pipelines or workloads rather than people.
+    #[must_use]
+    pub fn names_workloads(&self) -> bool {
+        matches!(self, Self::CiProvider(_) | Self::Kubernetes | Self::Spiffe(_))
     }
 
     /// The `subject-domain` in the issuer file, for the types that have one.
@@ -71,7 +89,16 @@ impl Rule {
         match self {
             Self::Uri(rule) => Some(rule.subject_domain()),
             Self::Username(rule) => Some(rule.subject_domain()),
-            Self::Email(_) | Self::CiProvider(_) => None,
+            _ => None,
+        }
+    }
+
+    /// The `spiffe-trust-domain` in the issuer file, for the type that has one.
+    #[must_use]
+    pub fn spiffe_trust_domain(&self) -> Option<&str> {
+        match self {
+            Self::Spiffe(rule) => Some(rule.trust_domain()),
+            _ => None,
         }
     }
 
@@ -86,7 +113,7 @@ impl Rule {
     pub fn default_challenge(&self) -> ChallengeClaim {
         match self {
             Self::Email(_) => ChallengeClaim::Email,
-            Self::Uri(_) | Self::Username(_) | Self::CiProvider(_) => ChallengeClaim::Subject,
+            _ => ChallengeClaim::Subject,
         }
     }
 
@@ -110,6 +137,9 @@ impl Rule {
             Self::Email(rule) => rule.apply(issuer, subject, claims),
             Self::Uri(rule) => rule.apply(issuer, subject),
             Self::Username(rule) => rule.apply(issuer, subject),
+            Self::Spiffe(rule) => rule.apply(issuer, subject),
+            Self::Kubernetes => kubernetes::apply(issuer, subject, claims),
+            Self::Chainguard => chainguard::apply(issuer, subject),
             Self::CiProvider(provider) => provider.apply(issuer, subject, claims),
         }
     }

@@ -1,7 +1,11 @@
 //! Which URIs a certificate may carry, and `type: uri`, which takes them from `sub`.
 
+mod escape;
+
 use url::Url;
 
+use self::escape::is_percent_encoded;
+pub(super) use self::escape::{joined, printed};
 use super::{
     IdentityError, Names, SubjectName,
     claims::MAX_VALUE_BYTES,
@@ -48,13 +52,14 @@ impl UriRule {
     }
 
     pub(super) fn apply(&self, issuer: &str, subject: &str) -> Result<Names, IdentityError> {
-        let url = parse(subject).map_err(IdentityError::SubjectInvalid)?;
-        if !self.names(&url, subject) {
+        let uri = printed(subject).map_err(IdentityError::SubjectInvalid)?;
+        let url = parse(&uri).map_err(IdentityError::SubjectInvalid)?;
+        if !self.names(&url, &uri) {
             return Err(IdentityError::SubjectInvalid(
                 "is a URI of another scheme or host than this issuer vouches for",
             ));
         }
-        let name = SubjectName::Uri(subject.to_owned());
+        let name = SubjectName::Uri(uri);
         Ok(Names::new(name, ExtensionValues::new(issuer, subject)))
     }
 
@@ -75,7 +80,7 @@ impl UriRule {
 
 /// Checks that `text` is an absolute URI with an authority (RFC 3986), written so that no two readers can disagree
 /// about its parts: only the characters of RFC 3986, no `.` or `..` segments. The text itself is what a certificate
-/// carries; Fulcio percent-encodes other characters, here they are refused.
+/// carries; other characters have been percent-encoded before ([`printed`]).
 ///
 /// # Errors
 /// What is wrong with it.
@@ -109,15 +114,6 @@ fn has_authority(text: &str, scheme: &str) -> bool {
 /// `unreserved`, `reserved` and `%` (RFC 3986 section 2).
 fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
-}
-
-fn is_percent_encoded(text: &str) -> bool {
-    let encoded = |part: &str| {
-        let mut bytes = part.bytes();
-        let mut is_hex = || bytes.next().is_some_and(|byte| byte.is_ascii_hexdigit());
-        is_hex() && is_hex()
-    };
-    text.split('%').skip(1).all(encoded)
 }
 
 fn is_dot_segment(segment: &str) -> bool {

@@ -41,6 +41,12 @@ pub enum ProofError {
         /// The signature scheme that goes with the key.
         expected: &'static str,
     },
+    /// The token is bound to another key.
+    #[error(
+        "The signature supplied in the request could not be verified: the token names the one key that it is for, and \
+         the key supplied is another. Request a token for this key"
+    )]
+    OtherKeyNamed,
     /// A request that its own key did not sign.
     #[error(
         "The signature supplied in the request could not be verified: the certificate signing request is not signed \
@@ -70,6 +76,7 @@ impl ProofError {
             Self::KeyUnsupported(_) => "key_unsupported",
             Self::ProofMissing => "proof_missing",
             Self::ChallengeSignatureInvalid { .. } | Self::CsrSignatureInvalid => "proof_signature_invalid",
+            Self::OtherKeyNamed => "key_not_the_tokens",
             Self::CsrSignatureUnsupported { .. } => "csr_signature_unsupported",
         }
     }

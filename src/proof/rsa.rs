@@ -61,6 +61,14 @@ pub(super) struct RsaPublicKey<'a> {
 }
 
 impl RsaPublicKey<'_> {
+    /// Modulus and exponent, big-endian without leading zeros.
+    pub(super) fn numbers(&self) -> (Vec<u8>, Vec<u8>) {
+        (
+            self.modulus.as_bytes().to_vec(),
+            self.public_exponent.as_bytes().to_vec(),
+        )
+    }
+
     /// Refuses sizes and exponents that policy does not allow, and moduli that are easy to factor.
     pub(super) fn check(&self) -> Result<(), ProofError> {
         let modulus = BigUint::from_bytes_be(self.modulus.as_bytes());

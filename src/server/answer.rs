@@ -1,7 +1,7 @@
 //! Writes an [`ApiError`] in the caller's dialect: `google.rpc.Status` as JSON, or gRPC trailers.
 //! Both carry the same `google.rpc.ErrorInfo`.
 
-use std::{collections::HashMap, error::Error, sync::Arc};
+use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -117,9 +117,17 @@ pub(super) fn write_refusal(
     if let Some(after) = error.retry_after() {
         parts
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+            .insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
     }
     (Response::from_parts(parts, body), Some(error))
+}
+
+/// Rounded up: whoever comes back then is not refused for having come too early.
+fn whole_seconds(after: Duration) -> u64 {
+    after
+        .as_secs()
+        .saturating_add(u64::from(after.subsec_nanos() > 0))
+        .max(1)
 }
 
 fn refusal(parts: &mut Parts) -> Option<Arc<ApiError>> {

@@ -108,7 +108,7 @@ pub(super) async fn trust_bundle(State(gate): State<Arc<Gate>>) -> Json<TrustBun
 #[utoipa::path(get, path = route::CONFIGURATION, responses((status = 200, body = Configuration)))]
 pub(super) async fn configuration(State(gate): State<Arc<Gate>>) -> Json<Configuration> {
     Json(Configuration {
-        issuers: gate.issuers().collect(),
+        issuers: gate.issuers(),
     })
 }
 

@@ -10,7 +10,10 @@ use tonic::{Code, Status};
 
 use ct_log::SubmitError;
 
-use crate::{issue::IssueError, issuer::IssuerError, log::LogError, profile::ProfileError, token::COOL_DOWN};
+use crate::{
+    admission::AdmissionError, issue::IssueError, issuer::IssuerError, log::LogError, profile::ProfileError,
+    token::TokenError,
+};
 
 /// Fulcio's sentence for everything that is wrong with a token.
 const IDENTITY_TOKEN: &str = "There was an error processing the identity token";
@@ -32,8 +35,10 @@ const OVERLOAD_RETRY: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     InvalidRequest,
+    Refused,
     NotFound,
     MethodNotAllowed,
+    LimitReached,
     BodyTimeout,
     TooLarge,
     UnsupportedMediaType,
@@ -47,6 +52,8 @@ impl Kind {
     const fn codes(self) -> (StatusCode, Code) {
         match self {
             Self::InvalidRequest => (StatusCode::BAD_REQUEST, Code::InvalidArgument),
+            Self::Refused => (StatusCode::FORBIDDEN, Code::PermissionDenied),
+            Self::LimitReached => (StatusCode::TOO_MANY_REQUESTS, Code::ResourceExhausted),
             Self::NotFound => (StatusCode::NOT_FOUND, Code::NotFound),
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
@@ -235,6 +242,33 @@ impl ApiError {
         }
     }
 
+    fn from_token(error: &TokenError) -> Self {
+        let retry_after = error.retry_after();
+        let kind = match retry_after {
+            None => Kind::InvalidRequest,
+            Some(_) => Kind::Unavailable,
+        };
+        let is_ours = matches!(error, TokenError::IssuerUnavailable { .. });
+        Self {
+            retry_after,
+            cause: is_ours.then(|| error.to_string().into()),
+            ..Self::new(kind, error.reason(), format!("{IDENTITY_TOKEN}: {error}"))
+        }
+    }
+
+    fn from_admission(error: &AdmissionError) -> Self {
+        let (kind, retry_after) = match error {
+            AdmissionError::ConditionNotMet { .. } => (Kind::Refused, None),
+            AdmissionError::RateLimited(reached) => (Kind::LimitReached, Some(reached.retry_after)),
+            AdmissionError::TooManyTokens => (Kind::Unavailable, Some(REPAIR_RETRY)),
+            AdmissionError::KeyNotNamed(_) | AdmissionError::TokenUsed => (Kind::InvalidRequest, None),
+        };
+        Self {
+            retry_after,
+            ..Self::new(kind, error.reason(), format!("{IDENTITY_TOKEN}: {error}"))
+        }
+    }
+
     fn from_encoding(cause: der::Error) -> Self {
         Self {
             cause: Some(cause.into()),
@@ -299,25 +333,13 @@ impl ApiError {
 impl From<IssueError> for ApiError {
     fn from(error: IssueError) -> Self {
         match error {
-            IssueError::Token(error) if error.is_temporary() => Self {
-                retry_after: Some(COOL_DOWN),
-                cause: Some(error.to_string().into()),
-                ..Self::new(
-                    Kind::Unavailable,
-                    error.reason(),
-                    format!("{IDENTITY_TOKEN}: {error}"),
-                )
-            },
-            IssueError::Token(error) => Self::new(
-                Kind::InvalidRequest,
-                error.reason(),
-                format!("{IDENTITY_TOKEN}: {error}"),
-            ),
+            IssueError::Token(error) => Self::from_token(&error),
             IssueError::Identity(error) => Self::new(
                 Kind::InvalidRequest,
                 error.reason(),
                 format!("{IDENTITY_TOKEN}: {error}"),
             ),
+            IssueError::Admission(error) => Self::from_admission(&error),
             IssueError::Proof(error) => Self::new(Kind::InvalidRequest, error.reason(), error.to_string()),
             IssueError::Profile(ProfileError::Encoding(error)) => Self::from_encoding(error),
             IssueError::Profile(error) => Self::unavailable("ca_unavailable", CA, error),

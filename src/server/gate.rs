@@ -13,7 +13,7 @@ use super::{
 use crate::{
     issue::{Authority, IssueRequest},
     telemetry::Metrics,
-    trusted_issuer::TrustedIssuer,
+    trusted_issuer::{IssuerName, TrustedIssuer},
 };
 
 /// What handlers share.
@@ -29,7 +29,11 @@ pub(super) struct Gate {
 #[serde(rename_all = "camelCase")]
 pub(super) struct IssuerInfo {
     /// Tokens with exactly this `iss`.
-    pub(super) issuer_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer_url: Option<String>,
+    /// Tokens whose `iss` matches this, `*` standing for one part of a host name or path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) wildcard_issuer_url: Option<String>,
     /// The `aud` that its tokens must carry.
     pub(super) audience: String,
     /// The claim whose value the caller signs as proof of possession.
@@ -88,17 +92,27 @@ impl Gate {
         self.capacity.read(body, framed, self.limits.body).await
     }
 
-    pub(super) fn issuers(&self) -> impl Iterator<Item = IssuerInfo> {
-        self.authority.issuers().iter().map(|issuer| describe(issuer))
+    pub(super) fn issuers(&self) -> Vec<IssuerInfo> {
+        self.authority
+            .tokens()
+            .issuers()
+            .iter()
+            .map(|issuer| describe(issuer))
+            .collect()
     }
 }
 
 fn describe(issuer: &TrustedIssuer) -> IssuerInfo {
+    let (issuer_url, wildcard_issuer_url) = match issuer.name() {
+        IssuerName::Exact(url) => (Some(url.clone()), None),
+        IssuerName::Pattern(pattern) => (None, Some(pattern.as_str().to_owned())),
+    };
     IssuerInfo {
-        issuer_url: issuer.url().to_owned(),
+        issuer_url,
+        wildcard_issuer_url,
         audience: issuer.audience().to_owned(),
         challenge_claim: issuer.challenge().name(),
-        spiffe_trust_domain: String::new(),
+        spiffe_trust_domain: issuer.rule().spiffe_trust_domain().unwrap_or_default().to_owned(),
         issuer_type: issuer.issuer_type().to_owned(),
         subject_domain: issuer.subject_domain().unwrap_or_default().to_owned(),
         skip_email_verification: issuer.rule().skips_email_verification(),

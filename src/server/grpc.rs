@@ -103,7 +103,7 @@ impl ca_server::Ca for Ca {
         &self,
         _: tonic::Request<proto::GetConfigurationRequest>,
     ) -> Result<tonic::Response<proto::Configuration>, Status> {
-        let issuers = self.0.issuers().map(to_proto).collect();
+        let issuers = self.0.issuers().into_iter().map(to_proto).collect();
         Ok(tonic::Response::new(proto::Configuration { issuers }))
     }
 }
@@ -111,7 +111,10 @@ impl ca_server::Ca for Ca {
 fn to_proto(info: IssuerInfo) -> proto::OidcIssuer {
     use proto::oidc_issuer::Issuer;
     proto::OidcIssuer {
-        issuer: Some(Issuer::IssuerUrl(info.issuer_url)),
+        issuer: info
+            .issuer_url
+            .map(Issuer::IssuerUrl)
+            .or(info.wildcard_issuer_url.map(Issuer::WildcardIssuerUrl)),
         audience: info.audience,
         challenge_claim: info.challenge_claim.to_owned(),
         spiffe_trust_domain: info.spiffe_trust_domain,

@@ -11,6 +11,9 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
+use super::ServiceAccount;
+use crate::trusted_issuer::IssuerName;
+
 /// Whether issuers on this machine's loopback interface may be used, and without TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LoopbackHttp {
@@ -25,6 +28,7 @@ pub enum LoopbackHttp {
 pub struct FetchPolicy {
     loopback: LoopbackHttp,
     private_hosts: HashSet<String>,
+    service_account: ServiceAccount,
 }
 
 impl FetchPolicy {
@@ -34,7 +38,36 @@ impl FetchPolicy {
         Self {
             loopback,
             private_hosts: HashSet::new(),
+            service_account: ServiceAccount::default(),
         }
+    }
+
+    /// Takes what the cluster's own issuer needs from another place.
+    #[must_use]
+    pub fn with_service_account(mut self, service_account: ServiceAccount) -> Self {
+        self.service_account = service_account;
+        self
+    }
+
+    /// Lets the hosts of configured issuers have private addresses where the operator wrote the address itself, or the
+    /// name of the API server inside a cluster. No name of a pattern is one of these.
+    pub(super) fn with_configured_hosts<'a>(self, names: impl Iterator<Item = &'a IssuerName>) -> Self {
+        let exact = names.filter(|name| !name.is_pattern());
+        let urls = exact.filter_map(|name| Url::parse(name.as_str()).ok());
+        let hosts: Vec<String> = urls
+            .filter(|url| url.scheme() == "https")
+            .filter_map(|url| {
+                let host = url.host()?;
+                let is_meant = literal(&host).is_some() || self.service_account.is_for(&host.to_string());
+                is_meant.then(|| host.to_string())
+            })
+            .collect();
+        self.with_private_hosts(hosts)
+    }
+
+    /// What the API server at this host wants, if it is one.
+    pub(super) fn service_account(&self, host: &str) -> Option<&ServiceAccount> {
+        Some(&self.service_account).filter(|account| account.is_for(host))
     }
 
     /// Lets these hosts (names or literals, in lower case, as in the URL) have private addresses (RFC 1918, RFC 6598,
@@ -289,6 +322,29 @@ mod tests {
         for (url, expected) in table {
             assert_eq!(strict().check(url).map(drop), expected, "{url}");
         }
+    }
+
+    #[test]
+    fn an_address_that_the_operator_wrote_is_meant() {
+        let names = [
+            IssuerName::exact("https://10.0.0.7:8443/realm").unwrap(),
+            IssuerName::exact("https://kubernetes.default.svc").unwrap(),
+            IssuerName::exact("https://dex.corp.example").unwrap(),
+            IssuerName::exact("http://127.0.0.1:8080").unwrap(),
+            IssuerName::exact("https://169.254.169.254").unwrap(),
+        ];
+        let policy = strict().with_configured_hosts(names.iter());
+        policy.check("https://10.0.0.7:8443/realm").unwrap();
+        for (url, expected) in [
+            ("https://10.0.0.8/", UrlError::Address),
+            ("http://127.0.0.1:8080", UrlError::NotHttps),
+            ("https://169.254.169.254", UrlError::Address),
+        ] {
+            assert_eq!(policy.check(url).unwrap_err(), expected, "{url}");
+        }
+        let cluster_ip = || std::iter::once(SocketAddr::from(([10, 96, 0, 1], 0)));
+        assert!(policy.permitted("kubernetes.default.svc", cluster_ip()).is_ok());
+        assert!(policy.permitted("dex.corp.example", cluster_ip()).is_err());
     }
 
     #[test]

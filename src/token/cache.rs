@@ -2,7 +2,10 @@
 //! per [`COOL_DOWN`], that outlives the request which started it and touches no other issuer.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -42,18 +45,20 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct CachedKeys {
     keys: KeySet,
+    asked_at: Instant,
     fresh_until: Instant,
     refresh_at: Instant,
 }
 
 impl CachedKeys {
-    fn new(fetched: FetchedKeys, now: Instant) -> Self {
+    fn new(fetched: FetchedKeys, asked_at: Instant, now: Instant) -> Self {
         let (least, most) = LIFETIME_BOUNDS;
         let lifetime = fetched
             .max_age
             .map_or(DEFAULT_LIFETIME, |max_age| max_age.clamp(least, most));
         Self {
             keys: fetched.keys,
+            asked_at,
             fresh_until: now + lifetime,
             refresh_at: now + lifetime / 5 * 4,
         }
@@ -63,8 +68,17 @@ impl CachedKeys {
         &self.keys
     }
 
+    /// Whether the issuer was asked for these after `moment`.
+    pub(super) fn are_newer_than(&self, moment: Instant) -> bool {
+        moment <= self.asked_at
+    }
+
     fn is_fresh(&self, now: Instant) -> bool {
         now < self.fresh_until
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.refresh_at <= now
     }
 
     fn is_usable(&self, now: Instant) -> bool {
@@ -77,9 +91,18 @@ impl CachedKeys {
 pub(super) struct IssuerKeys {
     issuer: IssuerUrl,
     fetcher: Arc<Fetcher>,
+    counts: Arc<FetchCounts>,
     cached: ArcSwapOption<CachedKeys>,
     progress: watch::Sender<Progress>,
     waiting: Semaphore,
+    is_kept_fresh: AtomicBool,
+}
+
+/// How often keys were fetched, for one entry of the issuer file.
+#[derive(Debug, Default)]
+pub(super) struct FetchCounts {
+    pub(super) succeeded: AtomicU64,
+    pub(super) failed: AtomicU64,
 }
 
 /// How fetching stands.
@@ -89,6 +112,17 @@ struct Progress {
     is_running: bool,
     /// Of the last fetch that ended.
     outcome: Result<(), Arc<FetchError>>,
+}
+
+/// What a search for newer keys found.
+#[derive(Debug)]
+pub(super) enum NewerKeys {
+    /// These.
+    Fetched(Arc<CachedKeys>),
+    /// The issuer was asked, and has no others.
+    None,
+    /// The issuer was asked a moment ago and is not asked again before this has passed.
+    NotAsked(Duration),
 }
 
 /// What is known about an issuer's keys without asking it.
@@ -103,10 +137,12 @@ pub enum KeyState {
     Unavailable(Arc<FetchError>),
     /// The issuer answers but publishes no key that could verify a token.
     NoUsableKey,
+    /// Of a pattern: each issuer's keys are fetched when its first token arrives.
+    OnDemand,
 }
 
 impl IssuerKeys {
-    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>) -> Self {
+    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, counts: Arc<FetchCounts>) -> Self {
         let progress = Progress {
             last_start: None,
             is_running: false,
@@ -115,9 +151,11 @@ impl IssuerKeys {
         Self {
             issuer,
             fetcher,
+            counts,
             cached: ArcSwapOption::empty(),
             progress: watch::Sender::new(progress),
             waiting: Semaphore::new(MAX_WAITING),
+            is_kept_fresh: AtomicBool::new(false),
         }
     }
 
@@ -128,12 +166,20 @@ impl IssuerKeys {
     pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<CachedKeys>, Arc<FetchError>> {
         let now = Instant::now();
         match self.cached.load_full() {
-            Some(cached) if cached.is_fresh(now) => return Ok(cached),
+            Some(cached) if cached.is_fresh(now) => {
+                // Where nobody keeps the keys fresh, whoever uses them does.
+                if cached.is_due(now) && self.outcome().is_ok() {
+                    self.start_refresh();
+                }
+                return Ok(cached);
+            }
             Some(cached) if cached.is_usable(now) && self.outcome().is_err() => {
                 self.start_refresh();
                 return Ok(cached);
             }
-            _ => self.await_refresh().await?,
+            _ => {
+                self.await_refresh().await?;
+            }
         }
         match self.cached.load_full() {
             Some(cached) if cached.is_usable(Instant::now()) => Ok(cached),
@@ -144,18 +190,19 @@ impl IssuerKeys {
         }
     }
 
-    /// Newer keys than `known`, for a token that `known` says nothing about; `None` if there are none.
+    /// Newer keys than `known`, for a token that `known` says nothing about.
     ///
     /// # Errors
     /// The fetch that would tell fails, or failed within the cool-down.
     pub(super) async fn newer_than(
         self: &Arc<Self>,
         known: &Arc<CachedKeys>,
-    ) -> Result<Option<Arc<CachedKeys>>, Arc<FetchError>> {
-        self.await_refresh().await?;
-        match self.cached.load_full() {
-            Some(cached) if !Arc::ptr_eq(&cached, known) => Ok(Some(cached)),
-            _ => self.outcome().map(|()| None),
+    ) -> Result<NewerKeys, Arc<FetchError>> {
+        let cooling = self.await_refresh().await?;
+        match (self.cached.load_full(), cooling) {
+            (Some(cached), _) if !Arc::ptr_eq(&cached, known) => Ok(NewerKeys::Fetched(cached)),
+            (_, None) => self.outcome().map(|()| NewerKeys::None),
+            (_, Some(rest)) => self.outcome().map(|()| NewerKeys::NotAsked(rest)),
         }
     }
 
@@ -173,8 +220,16 @@ impl IssuerKeys {
         }
     }
 
+    /// Whether keys have been fetched at least once.
+    pub(super) fn has_keys(&self) -> bool {
+        self.cached.load().is_some()
+    }
+
     /// Fetches now and then ahead of every expiry, until the issuer is dropped.
     pub(super) fn keep_fresh(self: &Arc<Self>) {
+        if self.is_kept_fresh.swap(true, Ordering::Relaxed) {
+            return;
+        }
         let issuer = Arc::downgrade(self);
         tokio::spawn(async move {
             while let Some(next) = refresh_once(&issuer).await {
@@ -188,28 +243,36 @@ impl IssuerKeys {
     }
 
     /// As [`Self::refresh`], for a request.
-    async fn await_refresh(self: &Arc<Self>) -> Result<(), Arc<FetchError>> {
+    async fn await_refresh(self: &Arc<Self>) -> Result<Option<Duration>, Arc<FetchError>> {
         let _place = self
             .waiting
             .try_acquire()
             .map_err(|_| Arc::new(FetchError::Crowded))?;
-        self.refresh().await;
-        Ok(())
+        Ok(self.refresh().await)
     }
 
     /// Starts a fetch, unless one runs or the cool-down does, and waits until none runs.
-    async fn refresh(self: &Arc<Self>) {
-        self.start_refresh();
+    async fn refresh(self: &Arc<Self>) -> Option<Duration> {
+        let cooling = self.start_refresh();
         let mut progress = self.progress.subscribe();
         // An error would mean that the sender is gone, and `self` holds it.
         let _ = progress.wait_for(|progress| !progress.is_running).await;
+        cooling
     }
 
-    fn start_refresh(self: &Arc<Self>) {
+    /// Starts a fetch unless one runs; during the cool-down it does not, and gives the rest of that.
+    fn start_refresh(self: &Arc<Self>) -> Option<Duration> {
         let now = Instant::now();
+        let mut cooling = None;
         let started = self.progress.send_if_modified(|progress| {
-            let cooling = progress.last_start.is_some_and(|start| now < start + COOL_DOWN);
-            if progress.is_running || cooling {
+            if progress.is_running {
+                return false;
+            }
+            cooling = progress
+                .last_start
+                .map(|start| (start + COOL_DOWN).saturating_duration_since(now))
+                .filter(|rest| !rest.is_zero());
+            if cooling.is_some() {
                 return false;
             }
             progress.is_running = true;
@@ -219,6 +282,7 @@ impl IssuerKeys {
         if started {
             tokio::spawn(Arc::clone(self).fetch());
         }
+        cooling
     }
 
     async fn fetch(self: Arc<Self>) {
@@ -226,13 +290,16 @@ impl IssuerKeys {
             issuer: &self,
             outcome: Err(Arc::new(FetchError::Interrupted)),
         };
+        let asked_at = Instant::now();
         running.outcome = match self.fetcher.keys(&self.issuer).await {
             Ok(fetched) => {
+                self.counts.succeeded.fetch_add(1, Ordering::Relaxed);
                 self.cached
-                    .store(Some(Arc::new(CachedKeys::new(fetched, Instant::now()))));
+                    .store(Some(Arc::new(CachedKeys::new(fetched, asked_at, Instant::now()))));
                 Ok(())
             }
             Err(error) => {
+                self.counts.failed.fetch_add(1, Ordering::Relaxed);
                 let cause = std::error::Error::source(&error);
                 tracing::warn!(issuer = self.issuer.as_str(), %error, cause, "cannot fetch the issuer's keys");
                 Err(Arc::new(error))

@@ -1,7 +1,5 @@
 //! The registered claims (RFC 7519 section 4.1), strictly typed.
 
-use std::collections::HashMap;
-
 use serde_json::{Map, Value};
 
 use super::error::{Quoted, TokenError};
@@ -25,14 +23,16 @@ impl<'a> UnverifiedIssuer<'a> {
         text(payload, "iss").map(Self)
     }
 
-    /// The entry whose key equals `iss` byte for byte (OpenID Connect Core 1.0 section 3.1.3.7, step 2).
-    ///
-    /// # Errors
-    /// `IssuerNotTrusted`.
-    pub(super) fn find<'m, V>(&self, issuers: &'m HashMap<String, V>) -> Result<&'m V, TokenError> {
-        issuers.get(self.0).ok_or_else(|| TokenError::IssuerNotTrusted {
+    /// The value, for looking up who is trusted.
+    pub(super) fn as_str(&self) -> &'a str {
+        self.0
+    }
+
+    /// The refusal of an issuer that no entry names.
+    pub(super) fn not_trusted(&self) -> TokenError {
+        TokenError::IssuerNotTrusted {
             issuer: Quoted::new(self.0),
-        })
+        }
     }
 }
 
@@ -63,11 +63,11 @@ pub(super) fn audiences(claims: &Claims) -> Result<Vec<&str>, TokenError> {
     })
 }
 
-/// `exp`, `iat` and, where there is one, `nbf`.
+/// Checks `exp`, `iat` and, where there is one, `nbf`; gives `exp`.
 ///
 /// # Errors
 /// `Expired`, `NotYetValid`, `ClaimMissing` or `ClaimInvalid`.
-pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
+pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<u64, TokenError> {
     let now = now.unix_seconds();
     let expires = required_numeric_date(claims, "exp")?;
     let issued = required_numeric_date(claims, "iat")?;
@@ -78,7 +78,8 @@ pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<(), TokenEr
         });
     }
     refuse_future("iat", issued, now)?;
-    not_before.map_or(Ok(()), |not_before| refuse_future("nbf", not_before, now))
+    not_before.map_or(Ok(()), |not_before| refuse_future("nbf", not_before, now))?;
+    Ok(expires)
 }
 
 fn refuse_future(claim: &'static str, instant: u64, now: u64) -> Result<(), TokenError> {

@@ -1,8 +1,8 @@
 //! Why a token is refused: one variant for each stable reason.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use super::fetch::FetchError;
+use super::{cache::COOL_DOWN, fetch::FetchError};
 
 /// How many characters of a foreign value an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;
@@ -44,6 +44,18 @@ pub enum TokenError {
         issuer: Quoted,
         /// The header's `kid`, or its `alg` when it has no `kid`.
         key: Quoted,
+    },
+    /// The key is not known here, and whether the issuer has begun to use it since its keys were last fetched can't be said
+    /// yet.
+    #[error(
+        "the identity token's key is not among those that its issuer {issuer} published a moment ago: try again in {} s, when they may be fetched again",
+        retry_after.as_secs().saturating_add(1)
+    )]
+    KeyNotYetKnown {
+        /// The configured issuer.
+        issuer: Quoted,
+        /// When the keys may be fetched again.
+        retry_after: Duration,
     },
     /// The signature is not by the issuer's key.
     #[error(
@@ -111,6 +123,7 @@ impl TokenError {
             Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
             Self::IssuerNotTrusted { .. } => "issuer_not_trusted",
             Self::UnknownKey { .. } => "unknown_key",
+            Self::KeyNotYetKnown { .. } => "key_not_yet_known",
             Self::SignatureInvalid => "token_signature_invalid",
             Self::Expired { .. } => "token_expired",
             Self::NotYetValid { .. } => "token_not_yet_valid",
@@ -121,10 +134,14 @@ impl TokenError {
         }
     }
 
-    /// Whether the same token may be accepted later: the fault is not the caller's (a 503, not a 400).
+    /// When the same token may be accepted, if the fault is not the caller's (a 503, not a 400).
     #[must_use]
-    pub const fn is_temporary(&self) -> bool {
-        matches!(self, Self::IssuerUnavailable { .. })
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::IssuerUnavailable { .. } => Some(COOL_DOWN),
+            Self::KeyNotYetKnown { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
     }
 }
 

@@ -3,19 +3,26 @@
 //!
 //! The JWKS may be on another host than the issuer (Google's is); the issuer's own document names it, over TLS.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use reqwest::{Client, StatusCode, header::CACHE_CONTROL, redirect};
+use reqwest::{Certificate, Client, StatusCode, header::CACHE_CONTROL, redirect};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 use url::Url;
 
 use super::{
+    ServiceAccount,
     address::{CheckedResolver, FetchPolicy, UrlError},
     error::Quoted,
     json,
     keys::{KeySet, MAX_KEYS},
 };
+use crate::{identity::Rule, trusted_issuer::TrustedIssuer};
 
 /// Discovery and JWKS together must be done within this; a healthy issuer takes some tens of milliseconds.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +35,16 @@ pub(super) const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 pub(super) struct IssuerUrl {
     identifier: String,
     discovery: Url,
+    access: Access,
+}
+
+/// What it takes to be answered.
+#[derive(Debug)]
+enum Access {
+    /// A certificate that this machine trusts, or one below these (PEM).
+    Public(Option<Arc<str>>),
+    /// The API server of the cluster that we run in.
+    Cluster(ServiceAccount),
 }
 
 impl IssuerUrl {
@@ -47,8 +64,9 @@ pub(super) struct FetchedKeys {
 #[derive(Debug)]
 pub(super) struct Fetcher {
     policy: Arc<FetchPolicy>,
-    /// Made on first use: it reads the system's root certificates.
-    https: OnceCell<Client>,
+    /// For each set of certificates that are trusted beside the system's. Made on first use, because that reads the
+    /// system's.
+    https: Mutex<HashMap<Option<Arc<str>>, Arc<OnceCell<Client>>>>,
     /// Never speaks TLS, so that development needs no root certificates.
     loopback_http: Client,
 }
@@ -61,19 +79,22 @@ impl Fetcher {
         let loopback_http = client(&policy).tls_certs_only([]).build()?;
         Ok(Self {
             policy,
-            https: OnceCell::new(),
+            https: Mutex::default(),
             loopback_http,
         })
     }
 
-    /// Where an issuer's keys are found (OpenID Connect Discovery 1.0 section 4.1).
+    /// Where an issuer's keys are found (OpenID Connect Discovery 1.0 section 4.1), by the entry that trusts it.
     ///
     /// # Errors
     /// The URL is not one that this fetcher may use.
-    pub(super) fn issuer(&self, identifier: &str) -> Result<IssuerUrl, UrlError> {
-        if self.policy.check(identifier)?.query().is_some() {
+    pub(super) fn issuer(&self, identifier: &str, entry: &TrustedIssuer) -> Result<IssuerUrl, UrlError> {
+        let url = self.policy.check(identifier)?;
+        if url.query().is_some() {
             return Err(UrlError::UnexpectedPart);
         }
+        let is_cluster = matches!(entry.rule(), Rule::Kubernetes) && !entry.name().is_pattern();
+        let account = self.policy.service_account(url.host_str().unwrap_or_default());
         let discovery = format!(
             "{}/.well-known/openid-configuration",
             identifier.trim_end_matches('/')
@@ -81,6 +102,10 @@ impl Fetcher {
         Ok(IssuerUrl {
             identifier: identifier.to_owned(),
             discovery: self.policy.check(&discovery)?,
+            access: match account.filter(|_| is_cluster && entry.ca_certificates().is_none()) {
+                Some(account) => Access::Cluster(account.clone()),
+                None => Access::Public(entry.ca_certificates().cloned()),
+            },
         })
     }
 
@@ -93,14 +118,15 @@ impl Fetcher {
     }
 
     async fn discover(&self, issuer: &IssuerUrl) -> Result<FetchedKeys, FetchError> {
-        let configuration = self.get(issuer.discovery.clone()).await?;
+        let configuration = self.get(issuer, issuer.discovery.clone()).await?;
         let said = text(&configuration.object, "issuer")?;
         if said != issuer.identifier {
             return Err(FetchError::IssuerMismatch {
                 said: Quoted::new(said),
             });
         }
-        let document = self.get(self.jwks_url(issuer, &configuration.object)?).await?;
+        let keys = self.jwks_url(issuer, &configuration.object)?;
+        let document = self.get(issuer, keys).await?;
         let Some(Value::Array(keys)) = document.object.get("keys") else {
             return Err(FetchError::NotADocument("keys"));
         };
@@ -125,14 +151,15 @@ impl Fetcher {
         Ok(url)
     }
 
-    async fn get(&self, url: Url) -> Result<Document, FetchError> {
-        let mut response = self
-            .client(&url)
-            .await?
-            .get(url)
-            .send()
-            .await
-            .map_err(FetchError::Transport)?;
+    async fn get(&self, issuer: &IssuerUrl, url: Url) -> Result<Document, FetchError> {
+        let mut request = self.client(issuer, &url).await?.get(url.clone());
+        if let Access::Cluster(account) = &issuer.access
+            && url.origin() == issuer.discovery.origin()
+            && let Some(token) = account.token().map_err(FetchError::ServiceAccount)?
+        {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let mut response = request.send().await.map_err(FetchError::Transport)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
@@ -151,19 +178,38 @@ impl Fetcher {
         Ok(Document { object, max_age })
     }
 
-    async fn client(&self, url: &Url) -> Result<&Client, FetchError> {
+    async fn client(&self, issuer: &IssuerUrl, url: &Url) -> Result<Client, FetchError> {
         if url.scheme() == "http" {
-            return Ok(&self.loopback_http);
+            return Ok(self.loopback_http.clone());
         }
-        self.https
-            .get_or_try_init(async || {
-                let builder = client(&self.policy).https_only(true);
-                tokio::task::spawn_blocking(|| builder.build())
-                    .await
-                    .map_err(|_| FetchError::Interrupted)?
-                    .map_err(FetchError::Transport)
-            })
+        let roots = match &issuer.access {
+            Access::Public(roots) => roots,
+            // Made anew each time, as Kubernetes may replace the file.
+            Access::Cluster(account) => {
+                let roots = account.ca_certificates().map_err(FetchError::ServiceAccount)?;
+                return self.https_client(Some(roots)).await;
+            }
+        };
+        let pem = || roots.as_ref().map(|pem| pem.as_bytes().to_vec());
+        let client = self.https_cell(roots);
+        client.get_or_try_init(|| self.https_client(pem())).await.cloned()
+    }
+
+    fn https_cell(&self, roots: &Option<Arc<str>>) -> Arc<OnceCell<Client>> {
+        let mut clients = self.https.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(clients.entry(roots.clone()).or_default())
+    }
+
+    async fn https_client(&self, roots: Option<Vec<u8>>) -> Result<Client, FetchError> {
+        let builder = client(&self.policy).https_only(true);
+        let build = move || {
+            let roots = roots.map(|pem| Certificate::from_pem_bundle(&pem)).transpose()?;
+            builder.tls_certs_merge(roots.into_iter().flatten()).build()
+        };
+        tokio::task::spawn_blocking(build)
             .await
+            .map_err(|_| FetchError::Interrupted)?
+            .map_err(FetchError::Transport)
     }
 }
 
@@ -232,6 +278,9 @@ pub enum FetchError {
     /// More than a hundred keys.
     #[error("the issuer publishes more than 100 keys")]
     TooManyKeys,
+    /// What Kubernetes gives every pod cannot be read.
+    #[error("the pod's service account cannot be read")]
+    ServiceAccount(#[source] std::io::Error),
     /// More requests wait for the fetch under way than may.
     #[error("too many requests wait for the keys already")]
     Crowded,
@@ -245,13 +294,19 @@ mod tests {
     use serde_json::json;
 
     use super::{super::address::LoopbackHttp, *};
+    use crate::trusted_issuer::{ChallengeClaim, IssuerName};
+
+    fn entry(url: &str) -> TrustedIssuer {
+        let name = IssuerName::exact(url).unwrap();
+        TrustedIssuer::new(name, "sigstore".to_owned(), ChallengeClaim::Email, Rule::email())
+    }
 
     #[test]
     fn an_issuer_on_https_does_not_lead_to_plain_http() {
         let fetcher = Fetcher::new(FetchPolicy::new(LoopbackHttp::Allowed)).unwrap();
         let is_allowed = |issuer: &str, jwks_uri: &str| {
             let configuration = json!({ "jwks_uri": jwks_uri });
-            let issuer = fetcher.issuer(issuer).unwrap();
+            let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
             fetcher
                 .jwks_url(&issuer, configuration.as_object().unwrap())
                 .is_ok()

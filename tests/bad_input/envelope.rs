@@ -185,7 +185,7 @@ async fn a_key_that_the_issuer_does_not_publish_verifies_nothing() {
             "unknown_key",
         ),
     ];
-    fixture.refuse_all_asking_the_issuer(rows, ONE_FETCH).await;
+    fixture.refuse_all_by_unknown_keys(rows, ONE_FETCH).await;
 }
 
 #[tokio::test]

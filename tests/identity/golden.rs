@@ -95,7 +95,7 @@ fn email_of_a_federated_issuer() {
         "federated_claims": {"connector_id": "https://github.com/login/oauth", "user_id": "1145"}
     });
     let issuers = issuer_file();
-    let dex = issuers.named("https://dex.corp.example").next().unwrap();
+    let dex = &issuers.find("https://dex.corp.example").unwrap()[0];
     let names = apply(dex, &claims).unwrap();
     assert_eq!(names.subject(), &SubjectName::Email("alice@example.com".into()));
     assert_eq!(

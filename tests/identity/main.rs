@@ -23,7 +23,8 @@ use serde_json::{Value, json};
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
 fn issuer_file() -> TrustedIssuers {
-    issuers::load(Path::new("config/issuers.yaml")).unwrap_or_else(|errors| panic!("{errors}"))
+    let file = issuers::load(Path::new("config/issuers.yaml"));
+    file.unwrap_or_else(|errors| panic!("{errors}")).issuers
 }
 
 /// What the first issuer of a file makes of claims.
@@ -35,16 +36,17 @@ fn apply(issuer: &TrustedIssuer, claims: &Value) -> Result<Names, IdentityError>
     let subject = claims["sub"].as_str().unwrap_or_default();
     issuer
         .rule()
-        .apply(issuer.url(), subject, claims.as_object().unwrap())
+        .apply(issuer.name().as_str(), subject, claims.as_object().unwrap())
 }
 
 fn github(claims: &Value) -> Result<Names, IdentityError> {
-    apply(issuer_file().named(GITHUB).next().unwrap(), claims)
+    apply(&issuer_file().find(GITHUB).unwrap()[0], claims)
 }
 
 fn parse(entry: &str) -> TrustedIssuers {
     let text = format!("oidc-issuers:\n  https://accounts.example.com:\n    client-id: sigstore\n{entry}");
-    issuers::parse(Path::new("issuers.yaml"), &text).unwrap_or_else(|errors| panic!("{errors}"))
+    let file = issuers::parse(Path::new("issuers.yaml"), &text);
+    file.unwrap_or_else(|errors| panic!("{errors}")).issuers
 }
 
 fn email_issuer() -> TrustedIssuers {

@@ -199,7 +199,9 @@ async fn parts(wishes: &Wishes, issuer: &FakeIssuer, folder: &Path) -> Parts {
         key: Box::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
         log: Log::create(settings, LogKey::generate().unwrap()).unwrap(),
         audit: AuditLog::open(&wishes.audit).unwrap(),
-        issuers: issuers::parse(Path::new("issuers.yaml"), &issuer_file(issuer.url(), wishes)).unwrap(),
+        issuers: issuers::parse(Path::new("issuers.yaml"), &issuer_file(issuer.url(), wishes))
+            .unwrap()
+            .issuers,
         fetch: FetchPolicy::new(LoopbackHttp::Allowed),
     }
 }

@@ -16,7 +16,7 @@ impl Fixture {
     }
 
     fn state(&self) -> KeyState {
-        self.verifier.readiness().next().unwrap().1
+        self.verifier.status().next().unwrap().keys
     }
 
     async fn refuse(&self, token: &str, expected: &str) {
@@ -30,11 +30,12 @@ async fn an_unknown_key_costs_one_fetch_per_cool_down() {
     let unknown = fixture.token_by_unknown_key();
     for fetches in 1..4 {
         for _ in 0..100 {
-            fixture.refuse(&unknown, "unknown_key").await;
+            fixture.refuse(&unknown, "key_not_yet_known").await;
         }
         assert_eq!(fixture.issuer.requests(), fetches * ONE_FETCH);
         fixture.accept_good().await;
         pass(COOL_DOWN).await;
+        fixture.refuse(&unknown, "unknown_key").await;
     }
 }
 
@@ -44,11 +45,14 @@ async fn a_new_key_is_found_and_a_withdrawn_one_forgotten() {
     let old = fixture.good();
     fixture.key = SigningKey::generate("ES256", "key-2");
     fixture.issuer.publish(&[&fixture.key]);
-    fixture.refuse(&fixture.good(), "unknown_key").await;
-    pass(COOL_DOWN).await;
+    let error = verify(&fixture.verifier, &fixture.good()).await.unwrap_err();
+    assert_eq!(error.reason(), "key_not_yet_known");
+    pass(error.retry_after().unwrap()).await;
     fixture.accept_good().await;
-    fixture.refuse(&old, "unknown_key").await;
+    fixture.refuse(&old, "key_not_yet_known").await;
     assert_eq!(fixture.issuer.requests(), 2 * ONE_FETCH);
+    pass(COOL_DOWN).await;
+    fixture.refuse(&old, "unknown_key").await;
 }
 
 #[tokio::test]
@@ -56,7 +60,7 @@ async fn a_new_key_without_an_id_is_found() {
     let mut fixture = Fixture::warm().await;
     fixture.key = SigningKey::generate("ES256", None);
     fixture.issuer.publish(&[&fixture.key]);
-    fixture.refuse(&fixture.good(), "token_signature_invalid").await;
+    fixture.refuse(&fixture.good(), "key_not_yet_known").await;
     pass(COOL_DOWN).await;
     fixture.accept_good().await;
     assert_eq!(fixture.issuer.requests(), 2 * ONE_FETCH);

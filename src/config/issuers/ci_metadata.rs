@@ -12,18 +12,11 @@ use crate::{
     identity::{CiProvider, Template},
 };
 
-const KEYS: Keys = Keys {
-    known: &[
-        "default-template-values",
-        "extension-templates",
-        "subject-alternative-name-template",
-    ],
-    unsupported: &[
-        "DefaultTemplateValues",
-        "ExtensionTemplates",
-        "SubjectAlternativeNameTemplate",
-    ],
-};
+const KEYS: Keys = &[
+    "default-template-values",
+    "extension-templates",
+    "subject-alternative-name-template",
+];
 
 /// Extensions that always carry what the token says.
 const NEVER_TEMPLATED: [FulcioExtension; 3] = [
@@ -76,7 +69,7 @@ fn extensions(place: &Place, node: &Node, problems: &mut Problems) -> Vec<(Fulci
 }
 
 fn extension(place: &Place, entry: &Entry, problems: &mut Problems) -> Option<FulcioExtension> {
-    let named = |extension: &&FulcioExtension| extension.name() == entry.key();
+    let named = |extension: &&FulcioExtension| entry.is_named(extension.name());
     match FulcioExtension::ALL.iter().find(named) {
         Some(extension) if NEVER_TEMPLATED.contains(extension) => {
             let what = "is not for templates: this extension always carries what the token says";

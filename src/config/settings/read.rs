@@ -20,31 +20,19 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
 /// Where metrics are served unless the file says otherwise: loopback, on Fulcio's metrics port.
 const DEFAULT_METRICS_LISTEN: &str = "127.0.0.1:2112";
 
-const ROOT: Keys = Keys {
-    known: &[
-        "listen",
-        "metrics-listen",
-        "tls",
-        "ca",
-        "log",
-        "issuers",
-        "private-identity-providers",
-        "audit",
-    ],
-    unsupported: &[],
-};
-const TLS: Keys = Keys {
-    known: &["certificate", "key"],
-    unsupported: &[],
-};
-const CA: Keys = Keys {
-    known: &["chain", "key"],
-    unsupported: &[],
-};
-const LOG: Keys = Keys {
-    known: &["directory", "origin", "key"],
-    unsupported: &[],
-};
+const ROOT: Keys = &[
+    "listen",
+    "metrics-listen",
+    "tls",
+    "ca",
+    "log",
+    "issuers",
+    "private-identity-providers",
+    "audit",
+];
+const TLS: Keys = &["certificate", "key"];
+const CA: Keys = &["chain", "key"];
+const LOG: Keys = &["directory", "origin", "key"];
 
 pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
     let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
@@ -160,7 +148,7 @@ fn log(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<
 }
 
 fn section<'a>(fields: &Fields<'a>, key: &str, keys: Keys, problems: &mut Problems) -> Option<Fields<'a>> {
-    let suggestion = format!("It needs: {}", keys.known.join(", "));
+    let suggestion = format!("It needs: {}", keys.join(", "));
     let (place, node) = fields.required(key, &suggestion, problems)?;
     Fields::open(place, node, keys, problems)
 }

@@ -1,0 +1,182 @@
+//! `single-use:` — a token is good for one certificate. What is remembered is its hash, until it expires.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{clock::Timestamp, token::TokenHash};
+
+/// How many tokens are remembered at the same time, of all issuers together; about 100 bytes each. If so many have
+/// not expired yet, no further one is admitted: forgetting one would let it be used again.
+pub const MAX_REMEMBERED_TOKENS: usize = 250_000;
+
+/// The tokens that have been used, or are being used. The memory ends with the process, and each process has its own.
+#[derive(Clone, Debug)]
+pub struct UsedTokens {
+    memory: Arc<Mutex<Memory>>,
+    capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    used: HashSet<TokenHash>,
+    /// The same, by the second of their expiry.
+    by_expiry: BTreeSet<(u64, TokenHash)>,
+}
+
+/// Why a token is not good for another certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It gave one already, or is giving one now.
+    Used,
+    /// Nobody could say later that it was used.
+    MemoryFull,
+}
+
+impl Default for UsedTokens {
+    fn default() -> Self {
+        Self::with_capacity(MAX_REMEMBERED_TOKENS)
+    }
+}
+
+impl UsedTokens {
+    fn with_capacity(capacity: usize) -> Self {
+        Self {
+            memory: Arc::default(),
+            capacity,
+        }
+    }
+
+    /// Marks a token as being used. It is usable again if the result is dropped without [`TokenUse::complete`].
+    pub(super) fn begin(&self, token: TokenHash, expires: u64, now: Timestamp) -> Result<TokenUse, Unusable> {
+        let mut memory = self.lock();
+        memory.forget_expired(now.unix_seconds());
+        if memory.used.contains(&token) {
+            return Err(Unusable::Used);
+        }
+        if memory.used.len() >= self.capacity {
+            return Err(Unusable::MemoryFull);
+        }
+        memory.used.insert(token);
+        memory.by_expiry.insert((expires, token));
+        Ok(TokenUse {
+            tokens: self.clone(),
+            token,
+            expires,
+            completed: AtomicBool::new(false),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Memory> {
+        // Nothing between two steps of a change can panic.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    /// An expired token is refused before anybody asks here.
+    fn forget_expired(&mut self, now: u64) {
+        while let Some((expires, token)) = self.by_expiry.first().copied()
+            && expires <= now
+        {
+            self.by_expiry.remove(&(expires, token));
+            self.used.remove(&token);
+        }
+    }
+}
+
+/// The one use of a token, under way. Dropped, it has not happened: whoever got no certificate may try again.
+pub(super) struct TokenUse {
+    tokens: UsedTokens,
+    token: TokenHash,
+    expires: u64,
+    completed: AtomicBool,
+}
+
+impl TokenUse {
+    /// From now on the token is used up, whatever happens.
+    pub(super) fn complete(&self) {
+        self.completed.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for TokenUse {
+    fn drop(&mut self) {
+        if !self.completed.load(Ordering::Acquire) {
+            let mut memory = self.tokens.lock();
+            memory.used.remove(&self.token);
+            memory.by_expiry.remove(&(self.expires, self.token));
+        }
+    }
+}
+
+impl fmt::Debug for TokenUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenUse")
+            .field("completed", &self.completed)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn token(number: u8) -> TokenHash {
+        TokenHash::of(&[number])
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_unix(Duration::from_secs(seconds))
+    }
+
+    fn use_up(tokens: &UsedTokens, number: u8, expires: u64, now: u64) -> Result<(), Unusable> {
+        tokens
+            .begin(token(number), expires, at(now))
+            .map(|started| started.complete())
+    }
+
+    #[test]
+    fn a_token_is_used_once() {
+        let tokens = UsedTokens::default();
+        assert_eq!(use_up(&tokens, 1, 100, 10), Ok(()));
+        assert_eq!(use_up(&tokens, 1, 100, 99), Err(Unusable::Used));
+        assert_eq!(use_up(&tokens, 2, 100, 10), Ok(()));
+    }
+
+    #[test]
+    fn a_use_under_way_counts_and_one_that_failed_does_not() {
+        let tokens = UsedTokens::default();
+        let first = tokens.begin(token(1), 100, at(10)).unwrap();
+        assert_eq!(use_up(&tokens, 1, 100, 10), Err(Unusable::Used));
+        drop(first);
+        assert_eq!(use_up(&tokens, 1, 100, 10), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_forgets_what_has_expired() {
+        let tokens = UsedTokens::with_capacity(2);
+        assert_eq!(use_up(&tokens, 1, 100, 10), Ok(()));
+        assert_eq!(use_up(&tokens, 2, 200, 10), Ok(()));
+        assert_eq!(use_up(&tokens, 3, 300, 99), Err(Unusable::MemoryFull));
+        assert_eq!(use_up(&tokens, 3, 300, 100), Ok(()));
+        let memory = tokens.lock();
+        assert_eq!((memory.used.len(), memory.by_expiry.len()), (2, 2));
+    }
+
+    #[test]
+    fn failed_uses_leave_nothing_behind() {
+        let tokens = UsedTokens::default();
+        for _ in 0..1000 {
+            drop(tokens.begin(token(1), 100, at(10)).unwrap());
+        }
+        assert!(tokens.lock().used.is_empty() && tokens.lock().by_expiry.is_empty());
+    }
+}

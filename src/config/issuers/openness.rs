@@ -1,0 +1,59 @@
+//! Warnings about entries that trust more people than an operator may think.
+
+use crate::{
+    config::problem::{Place, Problems},
+    trusted_issuer::TrustedIssuer,
+};
+
+/// The audience of Sigstore's public instance, which clients ask for unless told otherwise.
+const SHARED_AUDIENCE: &str = "sigstore";
+
+/// Issuers with customers or users all over the world: whoever has an account there gets tokens.
+const OPEN_TO_THE_WORLD: [&str; 16] = [
+    "https://accounts.google.com",
+    "https://agent.buildkite.com",
+    "https://appleid.apple.com",
+    "https://asia-oidc.buddyusercontent.com",
+    "https://eu-oidc.buddyusercontent.com",
+    "https://gitlab.com",
+    "https://issuer.enforce.dev",
+    "https://issuer.hello.coop",
+    "https://login.microsoftonline.com/common/v2.0",
+    "https://oauth2.sigstage.dev/auth",
+    "https://oauth2.sigstore.dev/auth",
+    "https://oidc.buddyusercontent.com",
+    "https://oidc.circleci.com",
+    "https://oidc.codefresh.io",
+    "https://token.actions.githubusercontent.com",
+    "https://www.kaggle.com/api/v1/models/signing",
+];
+
+/// What the operator may not have meant by an entry.
+pub(super) fn warn(issuer: &TrustedIssuer, place: &Place, problems: &mut Problems) {
+    let rules = issuer.admission();
+    let is_open = issuer.name().is_pattern() || OPEN_TO_THE_WORLD.contains(&issuer.name().as_str());
+    if is_open && rules.conditions().is_empty() {
+        let who = if issuer.rule().names_workloads() {
+            "every pipeline or workload of every customer of"
+        } else {
+            "everybody who has an account with"
+        };
+        let what = format!("{who} this issuer gets a certificate here: it has no `allow`");
+        problems.warn(place, what, example(issuer.issuer_type()));
+    }
+    if issuer.audience() == SHARED_AUDIENCE && rules.key_binding().is_none() {
+        let what = "`sigstore` is the audience of every Sigstore instance: whoever runs another one can use here the tokens that are sent there";
+        let suggestion = "Choose an audience of your own where your clients can ask for it";
+        problems.warn(place, what, suggestion);
+    }
+}
+
+fn example(issuer_type: &str) -> &'static str {
+    match issuer_type {
+        "email" => r#"Admit your own people only, such as `allow: claims.email.endsWith("@example.com")`"#,
+        "kubernetes" => {
+            r#"Admit your own clusters only, such as `allow: claims.iss == "https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B"`"#
+        }
+        _ => r#"Admit your own pipelines only, such as `allow: claims.repository_owner == "example"`"#,
+    }
+}
