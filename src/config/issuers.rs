@@ -23,7 +23,8 @@ use crate::{
 };
 
 // `define` only holds anchors.
-const ROOT: Keys = &["oidc-issuers", "meta-issuers", "ci-issuer-metadata", "define"];
+const ROOT: Keys = &["oidc-issuers", META_ISSUERS, "ci-issuer-metadata", "define"];
+const META_ISSUERS: &str = "meta-issuers";
 
 /// A checked issuer file.
 #[derive(Debug)]
@@ -77,14 +78,8 @@ fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
         .get("ci-issuer-metadata")
         .map(|(place, node)| providers(&place, node, problems))
         .unwrap_or_default();
-    let mut issuers = section(&fields, "oidc-issuers", IssuerName::exact, &providers, problems);
-    issuers.extend(section(
-        &fields,
-        "meta-issuers",
-        IssuerName::pattern,
-        &providers,
-        problems,
-    ));
+    let mut issuers = section(&fields, "oidc-issuers", &providers, problems);
+    issuers.extend(section(&fields, META_ISSUERS, &providers, problems));
     if issuers.is_empty() && !problems.is_empty() {
         return None;
     }
@@ -95,13 +90,9 @@ fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
     Some(TrustedIssuers::new(issuers))
 }
 
-/// How a section reads the keys of its entries.
-type ReadName = fn(&str) -> Result<IssuerName, crate::trusted_issuer::IssuerNameError>;
-
 fn section(
     fields: &Fields<'_>,
     key: &str,
-    read_name: ReadName,
     providers: &CiProviders,
     problems: &mut Problems,
 ) -> Vec<TrustedIssuer> {
@@ -111,10 +102,16 @@ fn section(
     let mut issuers = Vec::new();
     for entry in node.entries(&place, problems).unwrap_or_default() {
         let place = entry.place(&place);
-        let name = read_name(entry.key())
-            .map_err(|error| problems.report(&place, error.to_string(), error.suggestion()))
-            .ok();
-        issuers.extend(entry::compile(place, name, entry, providers, problems));
+        let name = match entry.key() {
+            text if key == META_ISSUERS && text.contains('*') => IssuerName::pattern(text),
+            text => IssuerName::exact(text),
+        };
+        let name = name.map_err(|error| problems.report(&place, error.to_string(), error.suggestion()));
+        if let (Ok(IssuerName::Exact(_)), META_ISSUERS) = (&name, key) {
+            let what = "has no `*`, so it is a single issuer and not a pattern";
+            problems.warn(&place, what, "Move it to `oidc-issuers`");
+        }
+        issuers.extend(entry::compile(place, name.ok(), entry, providers, problems));
     }
     issuers
 }

@@ -1,13 +1,37 @@
 //! `type: chainguard-identity`: the issuer's URL, then `sub`.
 
-use super::{IdentityError, Names, SubjectName, uri};
+use serde_json::{Map, Value};
+
+use super::{IdentityError, Names, SubjectName, email, uri};
 use crate::extension::ExtensionValues;
 
-pub(super) fn apply(issuer: &str, subject: &str) -> Result<Names, IdentityError> {
+/// As Fulcio, takes no token with an address that is not verified: clients sign the address where there is one.
+pub(super) fn apply(
+    issuer: &str,
+    subject: &str,
+    claims: &Map<String, Value>,
+) -> Result<Names, IdentityError> {
+    let has_email = claims
+        .get("email")
+        .is_some_and(|email| email.as_str() != Some(""));
+    if has_email && !email::is_verified(claims.get("email_verified"))? {
+        return Err(IdentityError::EmailNotVerified);
+    }
+    check_actor(claims.get("act"))?;
     let uri = uri::joined(&format!("{issuer}/{subject}")).map_err(IdentityError::SanInvalid)?;
     uri::parse(&uri).map_err(IdentityError::SanInvalid)?;
     Ok(Names::new(
         SubjectName::Uri(uri),
         ExtensionValues::new(issuer, subject),
     ))
+}
+
+/// `act` (RFC 8693 section 4.1) is an object of strings, if it is there.
+fn check_actor(actor: Option<&Value>) -> Result<(), IdentityError> {
+    let is_text = |value: &Value| value.is_string() || value.is_null();
+    match actor {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(parts)) if parts.values().all(is_text) => Ok(()),
+        Some(_) => Err(IdentityError::claim_invalid("act", "is not an object of strings")),
+    }
 }

@@ -52,14 +52,20 @@ enum Form {
 enum Need {
     /// Any single value; this one if the token has no such claim.
     Value { default: Option<Data> },
-    /// A string that is not empty.
-    Text,
-    /// A string; empty if the token has no such claim.
-    OptionalText,
-    /// One of these strings.
-    OneOf(&'static [&'static str]),
-    /// A whole number other than zero.
+    /// A string in which nothing is found wrong.
+    Text {
+        presence: Presence,
+        problem: fn(&str) -> Option<&'static str>,
+    },
+    /// A whole number other than zero, which no template reads.
     Number,
+}
+
+/// Whether a claim may be absent or empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Presence {
+    Required,
+    Optional,
 }
 
 impl CiProvider {
@@ -131,10 +137,8 @@ impl CiProvider {
     /// The URI. A part that it always prints must not be empty: `https://ci.example/` would name every project.
     fn uri(&self, claims: &Map<String, Value>, data: &Data) -> Result<String, IdentityError> {
         let template = &self.subject.template;
-        if let Some(name) = template
-            .names()
-            .find(|name| claims.get(*name).is_some_and(Value::is_null))
-        {
+        let is_null = |name: &&str| self.takes_null(name) && claims.get(*name).is_some_and(Value::is_null);
+        if let Some(name) = template.names().find(is_null) {
             return Err(IdentityError::claim_invalid(name, "is null"));
         }
         for name in template.printed() {
@@ -153,28 +157,37 @@ impl CiProvider {
     }
 }
 
+impl CiProvider {
+    /// Whether `null` would be printed.
+    fn takes_null(&self, name: &str) -> bool {
+        let need = self.claims.iter().find(|(own, _)| own.as_ref() == name);
+        matches!(need, Some((_, Need::Value { .. })))
+    }
+}
+
 impl Need {
     fn value(&self, name: &str, claim: Option<&Value>) -> Result<Option<Data>, IdentityError> {
-        let invalid = |problem| IdentityError::claim_invalid(name, problem);
-        let text = |value: &Value| Ok(Data::String(claim_text(name, value)?.as_ref().into()));
-        match (self, claim) {
-            (Self::Value { default }, None) => Ok(default.clone()),
-            (Self::Value { .. }, Some(value)) => text(value).map(Some),
-            (Self::OptionalText, None | Some(Value::Null)) => Ok(Some(Data::String("".into()))),
-            (_, None | Some(Value::Null)) => Err(IdentityError::claim_missing(name)),
-            (Self::Text, Some(Value::String(value))) if value.is_empty() => {
-                Err(IdentityError::claim_missing(name))
+        let text = |value: &Value| Ok(Some(Data::String(claim_text(name, value)?.as_ref().into())));
+        match self {
+            Self::Value { default } => claim.map_or(Ok(default.clone()), text),
+            Self::Text { presence, problem } => {
+                let value = match claim {
+                    None | Some(Value::Null) => "",
+                    Some(Value::String(value)) => value,
+                    Some(_) => return Err(IdentityError::claim_invalid(name, "is not a string")),
+                };
+                match (value, presence, problem(value)) {
+                    ("", Presence::Required, _) => Err(IdentityError::claim_missing(name)),
+                    (_, _, Some(problem)) => Err(IdentityError::claim_invalid(name, problem)),
+                    (value, _, None) => text(&Value::from(value)),
+                }
             }
-            (Self::OneOf(known), Some(Value::String(value))) if !known.contains(&value.as_str()) => {
-                Err(invalid("is not one of the values that are known"))
-            }
-            (Self::Text | Self::OptionalText | Self::OneOf(_), Some(value @ Value::String(_))) => {
-                text(value).map(Some)
-            }
-            (Self::Text | Self::OptionalText | Self::OneOf(_), Some(_)) => Err(invalid("is not a string")),
-            (Self::Number, Some(value)) => match value.as_i64() {
-                None | Some(0) => Err(invalid("is not a whole number other than zero")),
-                Some(_) => text(value).map(Some),
+            Self::Number => match claim.and_then(Value::as_i64) {
+                Some(1.. | ..=-1) => Ok(None),
+                _ => Err(IdentityError::claim_invalid(
+                    name,
+                    "is not a whole number other than zero",
+                )),
             },
         }
     }

@@ -84,7 +84,7 @@ fn address(claims: &Map<String, Value>, verification: Verification) -> Result<&s
 
 /// Some issuers send the boolean as a string; Fulcio takes exactly these spellings. Anything else is refused even
 /// where the verdict does not count, as Fulcio does: an issuer that sends it is not understood.
-fn is_verified(claim: Option<&Value>) -> Result<bool, IdentityError> {
+pub(super) fn is_verified(claim: Option<&Value>) -> Result<bool, IdentityError> {
     match claim {
         None => Ok(false),
         Some(Value::Bool(verified)) => Ok(*verified),

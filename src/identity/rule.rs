@@ -139,7 +139,7 @@ impl Rule {
             Self::Username(rule) => rule.apply(issuer, subject),
             Self::Spiffe(rule) => rule.apply(issuer, subject),
             Self::Kubernetes => kubernetes::apply(issuer, subject, claims),
-            Self::Chainguard => chainguard::apply(issuer, subject),
+            Self::Chainguard => chainguard::apply(issuer, subject, claims),
             Self::CiProvider(provider) => provider.apply(issuer, subject, claims),
         }
     }

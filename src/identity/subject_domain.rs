@@ -10,7 +10,7 @@ const COMMON_LABELS: usize = 2;
 #[non_exhaustive]
 pub enum SubjectDomainError {
     /// `type: uri` needs a scheme.
-    #[error("must be a scheme and a host in lower case and nothing else, such as https://example.com")]
+    #[error("must be a scheme and a host in lower case, such as https://example.com")]
     NotOrigin,
     /// `type: username` has none.
     #[error("must not have a scheme: write the host name alone, such as example.com")]

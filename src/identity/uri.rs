@@ -4,7 +4,7 @@ mod escape;
 
 use url::Url;
 
-use self::escape::is_percent_encoded;
+use self::escape::{DOT_SEGMENT, is_dot_segment, is_percent_encoded};
 pub(super) use self::escape::{joined, printed};
 use super::{
     IdentityError, Names, SubjectName,
@@ -24,14 +24,15 @@ pub struct UriRule {
 
 impl UriRule {
     /// The rule for `subject_domain`, a scheme and a host, of an issuer with the same scheme whose host has the same
-    /// last two labels.
+    /// last two labels. As in Fulcio, a port or path behind them counts for nothing.
     ///
     /// # Errors
     /// `subject_domain` has another form, or belongs to somebody else.
     pub fn new(subject_domain: &str, issuer_url: &str) -> Result<Self, SubjectDomainError> {
         let url = parse(subject_domain).map_err(|_| SubjectDomainError::NotOrigin)?;
         let (scheme, host) = (url.scheme(), url.host_str().unwrap_or_default());
-        if subject_domain.trim_end_matches('/') != format!("{scheme}://{host}") {
+        let rest = subject_domain.strip_prefix(&format!("{scheme}://{host}"));
+        if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':'])) {
             return Err(SubjectDomainError::NotOrigin);
         }
         if issuer_url.split_once("://").map(|(scheme, _)| scheme) != Some(scheme) {
@@ -70,11 +71,9 @@ impl UriRule {
             .and_then(|rest| rest.strip_prefix("://"))
             .and_then(|rest| rest.strip_prefix(self.host.as_str()));
         let host_ends = |rest: &str| rest.is_empty() || rest.starts_with(['/', '?', '#', ':']);
-        let anonymous = url.username().is_empty() && url.password().is_none();
         rest.is_some_and(host_ends)
             && url.scheme() == self.scheme
             && url.host_str() == Some(self.host.as_str())
-            && anonymous
     }
 }
 
@@ -95,33 +94,39 @@ pub(super) fn parse(text: &str) -> Result<Url, &'static str> {
         return Err("contains a `%` that does not begin a percent-encoded byte");
     }
     if text.split(['/', '?', '#']).any(is_dot_segment) {
-        return Err("contains a `.` or `..` path segment");
+        return Err(DOT_SEGMENT);
     }
     let url = Url::parse(text).map_err(|_| "is not an absolute URI")?;
-    if !url.has_host() || !has_authority(text, url.scheme()) {
-        return Err("names no host");
+    let authority = authority(text, url.scheme()).ok_or("names no host")?;
+    if !is_plain_authority(authority, &url) {
+        return Err("has something else than a plain host name and port before its path");
     }
     Ok(url)
 }
 
-/// The parser repairs `https:example.com` and `https:///example.com` as browsers do; other readers do not.
-fn has_authority(text: &str, scheme: &str) -> bool {
-    text.strip_prefix(scheme)
-        .and_then(|rest| rest.strip_prefix("://"))
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', '#']))
+/// A host that every reader takes for the same one, and a port or none.
+fn is_plain_authority(authority: &str, url: &Url) -> bool {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let has_labels = |host: &str| host.starts_with('[') || host.split('.').all(|label| !label.is_empty());
+    url.host_str() == Some(host)
+        && has_labels(host)
+        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What stands between scheme and path. The parser repairs `https:example.com` and `https:///example.com` as browsers do;
+/// other readers do not.
+fn authority<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
+    let rest = text.strip_prefix(scheme)?.strip_prefix("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    (!authority.is_empty()).then_some(authority)
 }
 
 /// `unreserved`, `reserved` and `%` (RFC 3986 section 2).
 fn is_uri_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte)
-}
-
-fn is_dot_segment(segment: &str) -> bool {
-    if segment.len() > "%2e%2e".len() {
-        return false;
-    }
-    let plain = segment.replace("%2e", ".").replace("%2E", ".");
-    plain == "." || plain == ".."
 }
 
 #[cfg(test)]
@@ -159,6 +164,13 @@ mod tests {
             "https://example.com/\u{e9}",
             "https://example.com/<nil>",
             "https://example.com\\@evil.example/",
+            "https://user@example.com/",
+            "https://http://example.com/",
+            "https://example.com:/",
+            "https://example.com./",
+            "https://example..com/",
+            "https://ex%61mple.com/",
+            "https://Example.com/",
             "https://example.com/a/../b",
             "https://example.com/a/%2e%2E/b",
             "https://example.com/a/./b",
@@ -182,6 +194,10 @@ mod tests {
             Ok("users.example.com")
         );
         assert_eq!(
+            new("https://example.com:8443/users").as_deref(),
+            Ok("example.com")
+        );
+        assert_eq!(
             new("http://example.com").as_deref(),
             Err(&SubjectDomainError::OtherScheme)
         );
@@ -191,9 +207,7 @@ mod tests {
         );
         for domain in [
             "example.com",
-            "https://example.com/users",
             "https://Example.com",
-            "https://example.com:8443",
             "https://user@example.com",
             "https://example.com?a",
             "https://",

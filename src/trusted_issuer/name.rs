@@ -81,9 +81,6 @@ pub struct IssuerPattern {
 impl IssuerPattern {
     fn parse(text: &str) -> Result<Self, IssuerNameError> {
         let (_, rest) = text.split_once("://").ok_or(IssuerNameError::NotAUrl)?;
-        if !text.contains('*') {
-            return Err(IssuerNameError::NoWildcard);
-        }
         let authority = rest.split('/').next().unwrap_or_default();
         let host = authority.split(':').next().unwrap_or_default();
         if authority.len() > host.len() && authority.trim_start_matches(host).contains('*') {
@@ -194,9 +191,6 @@ pub enum IssuerNameError {
     /// Capital letters in the host, a default port, dots in the path and the like.
     #[error("is not in its normal form")]
     NotNormal(String),
-    /// A pattern of exactly one value.
-    #[error("has no `*`, so it is a single issuer and not a pattern")]
-    NoWildcard,
     /// A port is not a part of a name.
     #[error("has a `*` in its port")]
     WildcardInPort,
@@ -215,7 +209,6 @@ impl IssuerNameError {
             Self::QueryOrFragment => "Remove what follows the path".to_owned(),
             Self::UserInfo => "Remove what stands before the host".to_owned(),
             Self::NotNormal(normal) => format!("Did you mean {normal}?"),
-            Self::NoWildcard => "Move it to `oidc-issuers`".to_owned(),
             Self::WildcardInPort => "Write the port out".to_owned(),
             Self::OpenDomain => "Write out the domain that the issuer's operator owns".to_owned(),
         }
@@ -320,7 +313,6 @@ mod tests {
             ("http://*.example.com/x", IssuerNameError::NotHttps),
             ("*://idp.example.com/x", IssuerNameError::NotHttps),
             ("*", IssuerNameError::NotAUrl),
-            ("https://idp.example.com/x", IssuerNameError::NoWildcard),
         ] {
             assert_eq!(IssuerPattern::parse(pattern).unwrap_err(), error, "{pattern}");
         }

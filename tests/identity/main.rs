@@ -9,6 +9,7 @@
 
 mod golden;
 mod refusals;
+mod vectors;
 
 use std::path::Path;
 

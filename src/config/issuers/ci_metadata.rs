@@ -72,8 +72,8 @@ fn extension(place: &Place, entry: &Entry, problems: &mut Problems) -> Option<Fu
     let named = |extension: &&FulcioExtension| entry.is_named(extension.name());
     match FulcioExtension::ALL.iter().find(named) {
         Some(extension) if NEVER_TEMPLATED.contains(extension) => {
-            let what = "is not for templates: this extension always carries what the token says";
-            problems.report(&entry.place(place), what, "Remove it");
+            let what = "counts for nothing: this extension always carries what the token says";
+            problems.warn(&entry.place(place), what, "Remove it");
             None
         }
         Some(extension) => Some(*extension),

@@ -121,6 +121,17 @@ fn subject_domain(
 ) -> Option<Rule> {
     let suggestion = "Set it to the domain whose names this issuer gives out";
     let text = fields.required_text("subject-domain", suggestion, problems)?;
+    let domain = text
+        .value
+        .split_once("://")
+        .map_or(text.value, |(_, domain)| domain);
+    if domain.trim_end_matches('/').contains(['/', ':']) {
+        problems.warn(
+            &text.place,
+            "has a port or path, which count for nothing",
+            "Remove them",
+        );
+    }
     rule(text.value)
         .map_err(|error| problems.report(&text.place, error.to_string(), ""))
         .ok()

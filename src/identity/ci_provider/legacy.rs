@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use super::{CiProvider, Form, Need, Rendering, Template};
+use super::{CiProvider, Form, Need, Presence, Rendering, Template};
 use crate::extension::FulcioExtension::{self, *};
 
 /// The names of these types.
@@ -46,6 +46,36 @@ impl CiProvider {
     }
 }
 
+const fn required(problem: fn(&str) -> Option<&'static str>) -> Need {
+    Need::Text {
+        presence: Presence::Required,
+        problem,
+    }
+}
+
+const fn optional(problem: fn(&str) -> Option<&'static str>) -> Need {
+    Need::Text {
+        presence: Presence::Optional,
+        problem,
+    }
+}
+
+fn ref_type(value: &str) -> Option<&'static str> {
+    (!["branch", "tag"].contains(&value)).then_some("is neither `branch` nor `tag`")
+}
+
+/// Fulcio takes a host with a port for a scheme, and certifies what nobody would look for.
+fn no_port(value: &str) -> Option<&'static str> {
+    let host = value.split('/').next().unwrap_or_default();
+    host.contains(':')
+        .then_some("has a scheme or a port, with which this type of issuer cannot do: use `ci-provider`")
+}
+
+/// What follows is put behind it.
+fn no_query(value: &str) -> Option<&'static str> {
+    value.contains(['?', '#']).then_some("has a query or fragment")
+}
+
 impl Legacy {
     fn compile(&self) -> Option<Arc<CiProvider>> {
         let rendering = |form, source| {
@@ -58,8 +88,8 @@ impl Legacy {
             .iter()
             .map(|(extension, form, source)| Some((*extension, rendering(*form, source)?)))
             .collect::<Option<_>>()?;
-        let required = self.required.iter().map(|name| (*name, Need::Text));
-        let optional = self.optional.iter().map(|name| (*name, Need::OptionalText));
+        let required = self.required.iter().map(|name| (*name, required(|_| None)));
+        let optional = self.optional.iter().map(|name| (*name, optional(|_| None)));
         let special = self.special.iter().cloned();
         Some(Arc::new(CiProvider {
             issuer_type: self.issuer_type,
@@ -143,7 +173,6 @@ const GITHUB: Legacy = Legacy {
 const GITLAB: Legacy = Legacy {
     issuer_type: "gitlab-pipeline",
     required: &[
-        "ci_config_ref_uri",
         "job_id",
         "namespace_id",
         "namespace_path",
@@ -157,7 +186,8 @@ const GITLAB: Legacy = Legacy {
     ],
     optional: &["ci_config_sha", "project_visibility"],
     special: &[
-        ("ref_type", Need::OneOf(&["branch", "tag"])),
+        ("ci_config_ref_uri", required(no_port)),
+        ("ref_type", required(ref_type)),
         ("runner_id", Need::Number),
     ],
     subject: (Form::Uri, "https://{{ .ci_config_ref_uri }}"),
@@ -223,12 +253,11 @@ const CODEFRESH: Legacy = Legacy {
     optional: &[
         "account_name",
         "pipeline_name",
-        "platform_url",
         "runner_environment",
         "scm_ref",
         "scm_repo_url",
     ],
-    special: &[],
+    special: &[("platform_url", optional(no_query))],
     subject: (
         Form::JoinedUri,
         codefresh!("/{{ .account_name }}/{{ .pipeline_name }}:{{ .account_id }}/{{ .pipeline_id }}"),

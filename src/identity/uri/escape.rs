@@ -53,12 +53,16 @@ pub(crate) fn printed(text: &str) -> Result<String, &'static str> {
 }
 
 /// A URI as Go's `URL.JoinPath` makes it of an origin and path elements: all that follows the origin is path, and
-/// slashes in a row are one.
+/// slashes in a row are one. Go resolves `.` and `..`; here they are refused, because then a part of a name would reach
+/// beyond its place.
 ///
 /// # Errors
 /// What keeps it from being an absolute URI.
 pub(crate) fn joined(text: &str) -> Result<String, &'static str> {
     let (origin, path) = origin_and_path(text)?;
+    if path.split('/').any(is_dot_segment) {
+        return Err(DOT_SEGMENT);
+    }
     let mut clean = String::with_capacity(path.len());
     for character in path.chars() {
         if character != '/' || !clean.ends_with('/') {
@@ -98,6 +102,17 @@ fn is_encoded_alone(byte: u8, encode: &'static AsciiSet) -> bool {
     percent_encode(&[byte], encode)
         .next()
         .is_some_and(|text| text.len() > 1)
+}
+
+pub(super) const DOT_SEGMENT: &str = "contains a `.` or `..` path segment";
+
+/// `.` or `..`, percent-encoded or not.
+pub(super) fn is_dot_segment(segment: &str) -> bool {
+    if segment.len() > "%2e%2e".len() {
+        return false;
+    }
+    let plain = segment.replace("%2e", ".").replace("%2E", ".");
+    plain == "." || plain == ".."
 }
 
 /// Whether every `%` begins a percent-encoded byte (RFC 3986 section 2.1).
