@@ -93,9 +93,8 @@ struct Bench<'a> {
 
 impl<'a> Bench<'a> {
     fn new(runtime: &'a Runtime, provider: &'a Provider, signing: Signing) -> Self {
-        let trusted = Arc::clone(&provider.trusted);
         let clock = Arc::new(Stopped(provider.now));
-        let authority = Authority::new(trusted, provider.verifier(runtime), signing, clock).unwrap();
+        let authority = Authority::new(provider.verifier(runtime), signing, clock).unwrap();
         Self {
             runtime,
             provider,

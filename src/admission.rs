@@ -13,7 +13,9 @@ use std::{fmt, sync::Arc, time::Duration};
 pub(crate) use self::key_binding::in_audience;
 use self::single_use::{TokenUse, Unusable};
 pub use self::{
-    condition::{Condition, ConditionClaims, ConditionError, MAX_EXPRESSION_BYTES, Unanswered},
+    condition::{
+        CONDITION_FUNCTIONS, Condition, ConditionClaims, ConditionError, MAX_EXPRESSION_BYTES, Unanswered,
+    },
     key_binding::{KeyBinding, KeyThumbprint},
     rate_limit::{LimitReached, LimitScope, MAX_COUNTED_IDENTITIES, Rate, RateError, RateLimits},
     single_use::{MAX_REMEMBERED_TOKENS, UsedTokens},
@@ -74,6 +76,16 @@ impl AdmissionRules {
     #[must_use]
     pub fn reuse(&self) -> TokenReuse {
         self.reuse
+    }
+
+    /// The key that a token with these claims, for `audience`, is for.
+    #[must_use]
+    pub fn named_key(
+        &self,
+        claims: &serde_json::Map<String, serde_json::Value>,
+        audience: &str,
+    ) -> Option<KeyThumbprint> {
+        self.key_binding?.thumbprint(claims, audience)
     }
 
     /// Where a token must name the key that it is for.
@@ -158,8 +170,8 @@ impl Admission {
         let key = match rules.key_binding {
             None => None,
             Some(binding) => Some(
-                binding
-                    .thumbprint(token.claims(), token.issuer().audience())
+                rules
+                    .named_key(token.claims(), token.issuer().audience())
                     .ok_or(AdmissionError::KeyNotNamed(binding))?,
             ),
         };

@@ -1,6 +1,7 @@
 //! The command line: what was typed (`*Arguments`, by clap), then what it means (`*Settings`), then doing it.
 
 mod bench;
+mod config;
 mod deployment;
 mod dev;
 mod failure;
@@ -21,6 +22,7 @@ const AFTER_HELP: &str = "\
 Examples:
   mayfly dev                                         everything on this machine, to try it out
   mayfly dev token --email you@example.com           a token, without a browser
+  mayfly config check --config mayfly.yaml           what is wrong with it, all at once
   mayfly serve --config mayfly.yaml                  in earnest
   mayfly bench --connections 64                      how fast, and at what cost
 
@@ -60,6 +62,7 @@ struct Arguments {
 enum Command {
     Dev(dev::DevArguments),
     Serve(serve::ServeArguments),
+    Config(config::ConfigArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Config(arguments) => config::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

@@ -16,7 +16,7 @@
 //! | every signature on record | [`audit`] |
 //!
 //! Round it: [`config`] (files to checked settings), [`deployment`] (settings to an authority), [`key_file`],
-//! [`clock`], [`telemetry`], [`trust`] (the files that clients need), [`dev`] (the development identity
+//! [`clock`], [`telemetry`], [`explain`] (what a token would get), [`trust`] (the files that clients need), [`dev`] (the development identity
 //! provider).
 //!
 //! # Threat model in ten lines
@@ -37,6 +37,7 @@ pub mod config;
 pub mod deployment;
 pub mod dev;
 mod durability;
+pub mod explain;
 pub mod extension;
 pub mod identity;
 pub mod issue;

@@ -56,6 +56,15 @@ impl RawToken {
     }
 }
 
+/// The claims that a token makes, believed by nobody: for showing an operator what they would lead to. The envelope is
+/// held to the rules of [`TokenVerifier::verify`], its signature and times to none.
+///
+/// # Errors
+/// The token is not one.
+pub fn unverified_claims(token: &RawToken) -> Result<Map<String, Value>, TokenError> {
+    Jws::parse(token.0.expose_secret()).map(Jws::into_payload)
+}
+
 /// SHA-256 of what a token's issuer signed: header, dot, payload. The same for a token whose signature was rewritten into
 /// another valid one, as anybody can do with ECDSA.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -168,6 +177,12 @@ impl TokenVerifier {
     /// background. Call it once, inside the runtime that serves.
     pub fn warm_up(&self) {
         self.providers.warm_up();
+    }
+
+    /// Asks every configured issuer for its keys now: how many usable ones each has. Patterns name no issuer to ask. In
+    /// the order of their names.
+    pub async fn fetch_all(&self) -> Vec<(String, Result<usize, Arc<FetchError>>)> {
+        self.providers.fetch_all().await
     }
 
     /// Whose tokens these are.

@@ -32,7 +32,7 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 const CLAIMS: &str = "claims";
 
 /// Functions that a condition may call; operators and macros (`has`, `all`, `exists`, …) come on top.
-const FUNCTIONS: [&str; 12] = [
+pub const CONDITION_FUNCTIONS: [&str; 12] = [
     "bool",
     "contains",
     "double",
@@ -70,7 +70,9 @@ impl Condition {
             return Err(ConditionError::TooLong);
         }
         // The library's other parser overflows the stack on some hundred parentheses.
-        let mut parsed = PrattParser::new().parse(expression).map_err(syntax)?;
+        let mut parsed = PrattParser::new()
+            .parse(expression)
+            .map_err(|errors| syntax(&errors))?;
         let mut survey = Survey::default();
         survey.expression(&mut parsed, 0)?;
         Ok(Self {
@@ -204,7 +206,7 @@ impl ConditionError {
     pub fn suggestion(&self) -> String {
         match self {
             Self::Variable(name) => format!("Did you mean `claims.{name}`?"),
-            Self::Function(_) => format!("Known here: {}", FUNCTIONS.join(", ")),
+            Self::Function(_) => format!("Known here: {}", CONDITION_FUNCTIONS.join(", ")),
             Self::NestedLoop => "Write `value in claims.list` where that is meant".to_owned(),
             Self::DynamicRegex => r#"Write claims.name.matches("^…$")"#.to_owned(),
             Self::TooLong | Self::TooDeep => "Split it into several named conditions".to_owned(),
@@ -217,7 +219,7 @@ impl ConditionError {
     }
 }
 
-fn syntax(errors: ParseErrors) -> ConditionError {
+fn syntax(errors: &ParseErrors) -> ConditionError {
     let first = errors.errors.first();
     ConditionError::Syntax(first.map_or_else(
         || "nothing is known about the error".to_owned(),
@@ -262,7 +264,9 @@ impl Survey {
                     let regex = self.regex(&mut call.target, &mut call.args)?;
                     call.func_name = MATCHES_COMPILED.to_owned();
                     call.args = vec![regex];
-                } else if is_function(&call.func_name) && !FUNCTIONS.contains(&call.func_name.as_str()) {
+                } else if is_function(&call.func_name)
+                    && !CONDITION_FUNCTIONS.contains(&call.func_name.as_str())
+                {
                     return Err(ConditionError::Function(call.func_name.clone()));
                 }
                 let target = call.target.iter_mut().map(Box::as_mut);

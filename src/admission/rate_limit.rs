@@ -130,7 +130,11 @@ impl RateLimits {
 
 impl RateLimits {
     fn make_room(&self, limiter: &IdentityLimiter) -> bool {
-        if self.since_search.fetch_add(1, Ordering::Relaxed) % REQUESTS_PER_SEARCH == 0 {
+        if self
+            .since_search
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(REQUESTS_PER_SEARCH)
+        {
             limiter.retain_recent();
         }
         limiter.len() < MAX_COUNTED_IDENTITIES

@@ -111,7 +111,13 @@ fn section(
             let what = "has no `*`, so it is a single issuer and not a pattern";
             problems.warn(&place, what, "Move it to `oidc-issuers`");
         }
-        issuers.extend(entry::compile(place, name.ok(), entry, providers, problems));
+        issuers.extend(entry::compile(
+            place,
+            name.as_ref().ok(),
+            entry,
+            providers,
+            problems,
+        ));
     }
     issuers
 }

@@ -161,6 +161,13 @@ impl Problems {
         self.warnings.push(problem);
     }
 
+    /// A warning that holds for many places in the same words: only the first of them is mentioned.
+    pub(crate) fn warn_once(&mut self, place: &Place, what: &str, suggestion: &str) {
+        if !self.warnings.iter().any(|warning| warning.what == what) {
+            self.warn(place, what, suggestion);
+        }
+    }
+
     fn problem(&self, place: &Place, what: String, suggestion: String) -> Problem {
         Problem {
             file: self.file.clone(),

@@ -38,6 +38,14 @@ pub struct LogSettings {
     key: PathBuf,
 }
 
+/// The issuer file that the configuration at `path` names, whatever else may be wrong with that; for looking at both.
+#[must_use]
+pub fn issuer_file_of(path: &Path) -> Option<PathBuf> {
+    let mut problems = Problems::new(path);
+    let root = yaml::parse(&yaml::read(path, &mut problems)?, &mut problems)?;
+    read::issuer_file(&root, &Folder::of(path), &mut problems)
+}
+
 impl Settings {
     /// Reads and checks the file at `path`. Relative paths in it count from its folder.
     ///

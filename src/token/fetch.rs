@@ -38,11 +38,14 @@ pub(super) struct IssuerUrl {
     access: Access,
 }
 
+/// Certificates (PEM) that are trusted beside the system's, if any.
+type Roots = Option<Arc<str>>;
+
 /// What it takes to be answered.
 #[derive(Debug)]
 enum Access {
     /// A certificate that this machine trusts, or one below these (PEM).
-    Public(Option<Arc<str>>),
+    Public(Roots),
     /// The API server of the cluster that we run in.
     Cluster(ServiceAccount),
 }
@@ -66,7 +69,7 @@ pub(super) struct Fetcher {
     policy: Arc<FetchPolicy>,
     /// For each set of certificates that are trusted beside the system's. Made on first use, because that reads the
     /// system's.
-    https: Mutex<HashMap<Option<Arc<str>>, Arc<OnceCell<Client>>>>,
+    https: Mutex<HashMap<Roots, Arc<OnceCell<Client>>>>,
     /// Never speaks TLS, so that development needs no root certificates.
     loopback_http: Client,
 }
@@ -195,7 +198,7 @@ impl Fetcher {
         client.get_or_try_init(|| self.https_client(pem())).await.cloned()
     }
 
-    fn https_cell(&self, roots: &Option<Arc<str>>) -> Arc<OnceCell<Client>> {
+    fn https_cell(&self, roots: &Roots) -> Arc<OnceCell<Client>> {
         let mut clients = self.https.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(clients.entry(roots.clone()).or_default())
     }

@@ -58,6 +58,10 @@ impl KeySet {
         self.0.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Checks the signature with the key that the token names; without `kid`, with every key that fits.
     ///
     /// # Errors

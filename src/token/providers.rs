@@ -15,7 +15,7 @@ use governor::{
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     FetchError, FetchPolicy, KeyState, TokenError, TokenVerifierError,
@@ -108,6 +108,19 @@ impl Providers {
                 keys.keep_fresh();
             }
         }
+    }
+
+    pub(super) async fn fetch_all(&self) -> Vec<(String, Result<usize, Arc<FetchError>>)> {
+        let mut fetching = JoinSet::new();
+        for (name, source) in &self.0 {
+            if let Keys::One(keys) = &source.keys {
+                let (name, keys) = (name.clone(), Arc::clone(keys));
+                fetching.spawn(async move { (name, keys.current().await.map(|cached| cached.keys().len())) });
+            }
+        }
+        let mut fetched = fetching.join_all().await;
+        fetched.sort_by(|(left, _), (right, _)| left.cmp(right));
+        fetched
     }
 
     /// The provider of tokens with this `iss`.

@@ -97,8 +97,6 @@ ci-issuer-metadata:
          Set it to the domain whose names this issuer gives out",
         "28: ci-issuer-metadata.github.extension-templates.build-signer-url: is not the name of an extension. \
          Did you mean `build-signer-uri`?",
-        "29: ci-issuer-metadata.github.extension-templates.issuer: \
-         is not for templates: this extension always carries what the token says. Remove it",
         "30: ci-issuer-metadata.github.extension-templates.build-trigger: is not a valid Go template: ",
         "31: ci-issuer-metadata.github.extension-templates.run-invocation-uri: calls the function `nonsense`, \
          which is not supported (supported: and, eq, index, ne, not, or, print, printf)",

@@ -1,7 +1,10 @@
 //! `allow`, `rate-limit`, `single-use` and `key-binding`: which tokens of an entry get a certificate.
 
 use crate::{
-    admission::{AdmissionRules, Condition, KeyBinding, Rate, RateLimits, TokenReuse},
+    admission::{
+        AdmissionRules, CONDITION_FUNCTIONS, Condition, ConditionError, KeyBinding, Rate, RateLimits,
+        TokenReuse,
+    },
     config::{
         fields::{Fields, Keys, Text},
         problem::{Place, Problems, did_you_mean},
@@ -57,7 +60,13 @@ fn conditions(place: &Place, node: &Node, problems: &mut Problems) -> Vec<Condit
 
 fn condition(name: &str, text: &Text<'_>, problems: &mut Problems) -> Option<Condition> {
     Condition::compile(name, text.value)
-        .map_err(|error| problems.report(&text.place, error.to_string(), error.suggestion()))
+        .map_err(|error| {
+            let suggestion = match &error {
+                ConditionError::Function(name) => did_you_mean(name, &CONDITION_FUNCTIONS),
+                error => error.suggestion(),
+            };
+            problems.report(&text.place, error.to_string(), suggestion);
+        })
         .ok()
 }
 

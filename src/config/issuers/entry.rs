@@ -48,7 +48,7 @@ struct Issuer<'a> {
 /// reported too, the rest is checked all the same.
 pub(super) fn compile(
     place: Place,
-    name: Option<IssuerName>,
+    name: Option<&IssuerName>,
     entry: &Entry,
     providers: &CiProviders,
     problems: &mut Problems,
@@ -62,7 +62,7 @@ pub(super) fn compile(
     let ca_certificates = ca_certificates(&fields, problems);
     let placeholder = IssuerName::Exact(entry.key().to_owned());
     let issuer = Issuer {
-        name: name.as_ref().unwrap_or(&placeholder),
+        name: name.unwrap_or(&placeholder),
         ca_certificates,
         definition: entry.node().canonical(),
     };

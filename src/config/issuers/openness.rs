@@ -42,9 +42,10 @@ pub(super) fn warn(issuer: &TrustedIssuer, place: &Place, problems: &mut Problem
         problems.warn(place, what, example(issuer.issuer_type()));
     }
     if issuer.audience() == SHARED_AUDIENCE && rules.key_binding().is_none() {
-        let what = "`sigstore` is the audience of every Sigstore instance: whoever runs another one can use here the tokens that are sent there";
+        let what = "takes the audience `sigstore`, here and perhaps elsewhere. That is the audience of every Sigstore \
+                    instance: whoever runs one can use here the tokens that are sent there";
         let suggestion = "Choose an audience of your own where your clients can ask for it";
-        problems.warn(place, what, suggestion);
+        problems.warn_once(place, what, suggestion);
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the keys of `mayfly.yaml` to settings.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, path::PathBuf};
 
 use url::{Host, Url};
 
@@ -62,6 +62,12 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         private_identity_providers,
         audit: audit?,
     })
+}
+
+/// `issuers` alone.
+pub(super) fn issuer_file(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<PathBuf> {
+    let text = Fields::open(Place::whole_file(), root, ROOT, problems)?.text("issuers", problems)?;
+    folder.file(&text, problems)
 }
 
 fn addresses(

@@ -120,9 +120,10 @@ fn tree(source: &str) -> Result<ListNode, TemplateError> {
         return Err(TemplateError::Construct("a control character"));
     }
     let guarded = format!("{source}{SENTINEL}");
-    let (list, defines) = Parser::new(&guarded, "{{", "}}")
-        .and_then(Parser::parse)
-        .map_err(syntax)?;
+    let parse = |source: &str| Parser::new(source, "{{", "}}").and_then(Parser::parse);
+    // What is wrong with the template itself is said in its own words.
+    let parsed = parse(&guarded).map_err(|guarded| parse(source).err().unwrap_or(guarded));
+    let (list, defines) = parsed.map_err(syntax)?;
     if !defines.is_empty() {
         return Err(TemplateError::Construct("a named template"));
     }

@@ -1,0 +1,147 @@
+//! `mayfly config check`: everything that is wrong, at once.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use mayfly::{
+    config::{Problem, Settings, issuers},
+    token::TokenVerifier,
+    trusted_issuer::TrustedIssuers,
+};
+
+use super::{FileArguments, fetch_policy};
+use crate::cli::failure::Failure;
+
+const AFTER_HELP: &str = "\
+Examples:
+  mayfly config check --config mayfly.yaml
+  mayfly config check --issuers issuers.yaml --online
+  mayfly config check --issuers issuers.yaml --deny-warnings      in a pipeline
+
+Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about what
+works and may not be meant, such as an issuer that vouches for the whole world.
+
+Exit codes: 0 no errors; 1 an issuer did not answer as it should (--online); 2 errors, or warnings that
+are denied.";
+
+/// Say all that is wrong with a configuration
+///
+/// Reads mayfly.yaml and the issuer file that it names, or an issuer file alone. Starts nothing, and
+/// writes nothing.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP, verbatim_doc_comment)]
+pub(super) struct CheckArguments {
+    #[command(flatten)]
+    files: FileArguments,
+
+    /// Also fetch each issuer's discovery document and keys, as the server would
+    #[arg(long)]
+    online: bool,
+
+    /// Treat warnings as errors
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+/// The configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration has {errors} errors and {warnings} warnings")]
+struct Faulty {
+    errors: usize,
+    warnings: usize,
+}
+
+/// Some issuers do not answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} issuers did not answer as they should: until they do, their tokens cannot be verified")]
+struct Unreachable(usize);
+
+pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
+    let (mut errors, mut warnings): (Vec<Problem>, Vec<Problem>) = (Vec::new(), Vec::new());
+    let settings = match arguments.files.settings() {
+        None => None,
+        Some(Ok(settings)) => Some(settings),
+        Some(Err(wrong)) => {
+            errors.extend(wrong.problems().iter().cloned());
+            None
+        }
+    };
+    let mut trusted = None;
+    if let Some(path) = arguments.files.issuer_file() {
+        match issuers::load(&path) {
+            Ok(file) => {
+                warnings.extend(file.warnings);
+                trusted = Some(file.issuers);
+            }
+            Err(wrong) => errors.extend(wrong.problems().iter().cloned()),
+        }
+    }
+    let mut out = io::stdout().lock();
+    for error in &errors {
+        writeln!(out, "error: {error}")?;
+    }
+    for warning in &warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    if let Some(trusted) = &trusted {
+        writeln!(out, "{}", summary(trusted))?;
+    }
+    let (errors, warnings) = (errors.len(), warnings.len());
+    if errors > 0 || (arguments.deny_warnings && warnings > 0) {
+        return Err(Failure::configuration(Faulty { errors, warnings }));
+    }
+    writeln!(out, "no errors, {warnings} warnings")?;
+    match trusted {
+        Some(trusted) if arguments.online => online(trusted, settings.as_ref(), &mut out),
+        _ => Ok(()),
+    }
+}
+
+fn summary(trusted: &TrustedIssuers) -> String {
+    let patterns = trusted.iter().filter(|entry| entry.name().is_pattern()).count();
+    let all = trusted.iter().count();
+    let with_conditions = trusted
+        .iter()
+        .filter(|entry| !entry.admission().conditions().is_empty())
+        .count();
+    format!(
+        "{} issuers and {patterns} patterns, {with_conditions} of them with conditions",
+        all - patterns
+    )
+}
+
+fn online(trusted: TrustedIssuers, settings: Option<&Settings>, out: &mut impl Write) -> Result<(), Failure> {
+    let fetched = tokio::runtime::Runtime::new()?.block_on(async {
+        let verifier = TokenVerifier::new(trusted, fetch_policy(settings))?;
+        Ok::<_, Failure>(verifier.fetch_all().await)
+    })?;
+    let mut unreachable = 0;
+    for (issuer, answer) in fetched {
+        match answer {
+            Ok(0) => {
+                unreachable += 1;
+                writeln!(
+                    out,
+                    "unusable: {issuer}: it publishes no key that could verify a token"
+                )?;
+            }
+            Ok(keys) => writeln!(out, "answers: {issuer}: {keys} keys")?,
+            Err(error) => {
+                unreachable += 1;
+                let causes =
+                    std::iter::successors(std::error::Error::source(&*error), |&cause| cause.source());
+                let causes: Vec<_> = causes.map(ToString::to_string).collect();
+                writeln!(
+                    out,
+                    "unreachable: {issuer}: {error}{}{}",
+                    if causes.is_empty() { "" } else { ": " },
+                    causes.join(": ")
+                )?;
+            }
+        }
+    }
+    if unreachable > 0 {
+        return Err(Unreachable(unreachable).into());
+    }
+    Ok(())
+}

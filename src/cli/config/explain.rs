@@ -1,0 +1,124 @@
+//! `mayfly config explain`: what a token would get, and why or why not.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use mayfly::{
+    clock::{Clock, SystemClock},
+    config::issuers,
+    explain::Explanation,
+    token::{self, RawToken},
+};
+use serde_json::{Map, Value};
+
+use super::FileArguments;
+use crate::cli::failure::Failure;
+
+const AFTER_HELP: &str = "\
+Examples:
+  mayfly config explain --issuers issuers.yaml --token-file token.jwt
+  mayfly config explain --issuers issuers.yaml --claims claims.json
+  echo \"$ID_TOKEN\" | mayfly config explain --token-file -
+
+The token stays on this machine. Its signature and times are not checked: what is explained is what a
+genuine token with these claims would get. Rate limits and single use depend on what came before.
+
+Exit codes: 0 it would get a certificate; 1 it would not; 2 the issuer file has errors.";
+
+/// Show what a token would get: the entry, each condition, the name, each extension
+///
+/// Takes a token, or its claims as a JSON object, and follows them through the issuer file.
+#[derive(Args, Debug)]
+#[command(after_help = AFTER_HELP, verbatim_doc_comment)]
+pub(super) struct ExplainArguments {
+    #[command(flatten)]
+    files: FileArguments,
+
+    #[command(flatten)]
+    what: WhatArguments,
+
+    /// JSON in place of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct WhatArguments {
+    /// A file with a token, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+
+    /// A file with a token's claims as a JSON object, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    claims: Option<PathBuf>,
+}
+
+/// The token would be refused.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificate for this token: {0}")]
+struct NoCertificate(String);
+
+/// The claims cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{} does not hold claims: give one JSON object", .0.display())]
+struct NotClaims(PathBuf, #[source] serde_json::Error);
+
+pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
+    let Some(path) = arguments.files.issuer_file() else {
+        let file = arguments.files.config.display();
+        return Err(Failure::configuration(format!(
+            "{file} names no issuer file: give one with --issuers"
+        )));
+    };
+    let trusted = issuers::load(&path).map_err(Failure::configuration)?.issuers;
+    let claims = arguments.what.claims()?;
+    let explanation = Explanation::of(&claims, &trusted);
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", explanation.to_json())?;
+    } else {
+        write!(out, "{explanation}")?;
+        if let Some(note) = time_note(&claims) {
+            writeln!(out, "note         {note}")?;
+        }
+    }
+    match explanation.refusal() {
+        None => Ok(()),
+        Some(refusal) => Err(NoCertificate(refusal).into()),
+    }
+}
+
+impl WhatArguments {
+    fn claims(&self) -> Result<Map<String, Value>, Failure> {
+        match (&self.token_file, &self.claims) {
+            (Some(path), _) => {
+                let token = RawToken::new(read(path)?.trim().to_owned());
+                Ok(token::unverified_claims(&token)?)
+            }
+            (None, Some(path)) => {
+                Ok(serde_json::from_str(&read(path)?).map_err(|error| NotClaims(path.clone(), error))?)
+            }
+            (None, None) => Err(Failure::configuration("give --token-file or --claims")),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        io::stdin().read_to_string(&mut text)?;
+        return Ok(text);
+    }
+    fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()).into())
+}
+
+fn time_note(claims: &Map<String, Value>) -> Option<&'static str> {
+    let expires = claims.get("exp")?.as_u64()?;
+    (expires <= SystemClock.now().unix_seconds())
+        .then_some("this token has expired; a new one like it is meant above")
+}
