@@ -73,6 +73,8 @@ pub struct Wishes {
     pub audit: PathBuf,
     /// `type` and what belongs to it, as lines of an entry in the issuer file.
     pub rule: String,
+    /// In place of the one audience and its rule: lines of `audiences`.
+    pub audiences: Option<String>,
     /// Further sections of the issuer file.
     pub metadata: String,
     /// URLs of further issuers that are trusted by the same rule.
@@ -85,6 +87,7 @@ impl Wishes {
             kind: KeyKind::EcdsaP384,
             audit: folder.join("audit.jsonl"),
             rule: "type: email".to_owned(),
+            audiences: None,
             metadata: String::new(),
             others: Vec::new(),
         }
@@ -175,6 +178,20 @@ impl Holder {
             .to_vec()
     }
 
+    /// RFC 7638, SHA-256.
+    pub fn thumbprint(&self) -> String {
+        let (x, y) = self.0.public_key().as_ref()[1..].split_at(32);
+        let jwk = format!(
+            r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+            crate::fake_issuer::encode(x),
+            crate::fake_issuer::encode(y)
+        );
+        crate::fake_issuer::encode(aws_lc_rs::digest::digest(
+            &aws_lc_rs::digest::SHA256,
+            jwk.as_bytes(),
+        ))
+    }
+
     pub fn proof(&self, challenge: &str) -> KeyProof {
         KeyProof::Challenge {
             public_key: self.public_key_pem().into_bytes(),
@@ -207,10 +224,15 @@ async fn parts(wishes: &Wishes, issuer: &FakeIssuer, folder: &Path) -> Parts {
 }
 
 fn issuer_file(url: &str, wishes: &Wishes) -> String {
-    let rule = wishes.rule.replace('\n', "\n    ");
+    let rule = match &wishes.audiences {
+        None => format!(
+            "client-id: {AUDIENCE}\n    {}",
+            wishes.rule.replace('\n', "\n    ")
+        ),
+        Some(audiences) => format!("audiences:\n      {}", audiences.replace('\n', "\n      ")),
+    };
     let urls = std::iter::once(url).chain(wishes.others.iter().map(String::as_str));
-    let entries =
-        urls.map(|url| format!("  {url}:\n    issuer-url: {url}\n    client-id: {AUDIENCE}\n    {rule}\n"));
+    let entries = urls.map(|url| format!("  {url}:\n    issuer-url: {url}\n    {rule}\n"));
     format!(
         "oidc-issuers:\n{}{}",
         entries.collect::<String>(),
