@@ -18,6 +18,12 @@ mod fake_issuer;
 mod keys;
 #[path = "token/network.rs"]
 mod network;
+#[path = "token/patterns.rs"]
+mod patterns;
+#[path = "token/private_ca.rs"]
+mod private_ca;
+#[path = "token/reload.rs"]
+mod reload;
 
 use std::{error::Error, fmt::Write, time::Duration};
 

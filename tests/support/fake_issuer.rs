@@ -24,8 +24,8 @@ use aws_lc_rs::{
 };
 use axum::{
     Router,
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -75,6 +75,7 @@ struct Shared {
     discovery_requests: AtomicUsize,
     jwks_requests: AtomicUsize,
     other_requests: AtomicUsize,
+    authorizations: AtomicUsize,
     requests: watch::Sender<usize>,
 }
 
@@ -95,10 +96,15 @@ impl FakeIssuer {
             discovery_requests: AtomicUsize::new(0),
             jwks_requests: AtomicUsize::new(0),
             other_requests: AtomicUsize::new(0),
+            authorizations: AtomicUsize::new(0),
             requests: watch::Sender::new(0),
         });
         let routes = Router::new()
             .route("/.well-known/openid-configuration", get(discovery))
+            .route(
+                "/{tenant}/.well-known/openid-configuration",
+                get(tenant_discovery),
+            )
             .route("/jwks", get(jwks))
             .fallback(other)
             .with_state(Arc::clone(&shared));
@@ -141,6 +147,11 @@ impl FakeIssuer {
         self.shared.jwks_requests.load(Ordering::SeqCst)
     }
 
+    /// Requests for a tenant's discovery document that carried credentials.
+    pub fn authorizations(&self) -> usize {
+        self.shared.authorizations.load(Ordering::SeqCst)
+    }
+
     /// All requests, also those for other paths.
     pub fn requests(&self) -> usize {
         self.discovery_requests() + self.jwks_requests() + self.shared.other_requests.load(Ordering::SeqCst)
@@ -172,6 +183,22 @@ async fn discovery(State(shared): State<Arc<Shared>>) -> Response {
     let url = &shared.url;
     let document =
         json!({"issuer": url, "jwks_uri": format!("{url}/jwks"), "response_types_supported": ["id_token"]});
+    respond(answer, document.to_string().into_response()).await
+}
+
+/// Each path of one part is an issuer too, with the same keys.
+async fn tenant_discovery(
+    State(shared): State<Arc<Shared>>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    shared.count(&shared.discovery_requests);
+    if headers.contains_key(header::AUTHORIZATION) {
+        shared.authorizations.fetch_add(1, Ordering::SeqCst);
+    }
+    let answer = shared.discovery.lock().unwrap().clone();
+    let url = &shared.url;
+    let document = json!({"issuer": format!("{url}/{tenant}"), "jwks_uri": format!("{url}/jwks")});
     respond(answer, document.to_string().into_response()).await
 }
 
