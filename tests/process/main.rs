@@ -24,6 +24,7 @@ mod mounts;
 mod program;
 mod published;
 mod refusals;
+mod reload;
 #[cfg(target_os = "linux")]
 mod storage;
 mod tls;

@@ -90,13 +90,28 @@ impl Program {
 
     /// The address at which `mayfly serve` says that it serves.
     pub(crate) fn serving(&self) -> String {
+        self.address("api")
+    }
+
+    /// Where it says that its metrics are.
+    pub(crate) fn serving_metrics(&self) -> String {
+        format!("http://{}/metrics", self.address("metrics"))
+    }
+
+    fn address(&self, of: &str) -> String {
         let address = |text: &str| {
             let mut lines = text.lines().map(serde_json::from_str::<Value>);
             let line = lines.find_map(|line| line.ok().filter(|line| line["message"] == "serving"))?;
-            Some(line["api"].as_str()?.to_owned())
+            Some(line[of].as_str()?.to_owned())
         };
         let text = self.stderr.wait(|text| address(text).is_some());
         address(&text).unwrap_or_else(|| panic!("it does not serve:\n{text}"))
+    }
+
+    /// Waits until the log says enough.
+    pub(crate) fn wait_for(&self, enough: impl Fn(&str) -> bool) {
+        let text = self.stderr.wait(&enough);
+        assert!(enough(&text), "{text}");
     }
 
     pub(crate) fn kill(&mut self) {
