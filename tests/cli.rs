@@ -105,7 +105,15 @@ fn help_teaches() {
             &["dev", "token", "--help"],
             &["--email", "--github", "sigstore", "> token.jwt"],
         ),
-        (&["serve", "--help"], &["--config", "SIGTERM"]),
+        (&["serve", "--help"], &["--config", "SIGTERM", "SIGHUP"]),
+        (
+            &["config", "check", "--help"],
+            &["--issuers", "--online", "--deny-warnings", "Exit codes:"],
+        ),
+        (
+            &["config", "explain", "--help"],
+            &["--token-file", "--claims", "stays on this machine", "Exit codes:"],
+        ),
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0));
@@ -396,5 +404,234 @@ fn a_port_in_use_says_which_option_helps() {
         ] {
             assert!(text.contains(words), "{text}");
         }
+    }
+}
+
+/// An issuer file with these lines for its one issuer.
+fn issuer_file(directory: &TempDir, lines: &str) -> String {
+    let text = format!("oidc-issuers:\n  https://idp.example.com:\n    client-id: mine\n{lines}");
+    fs::write(directory.path().join("issuers.yaml"), text).unwrap();
+    path(directory, "issuers.yaml")
+}
+
+#[test]
+fn config_check_says_all_that_is_wrong_with_the_place_and_a_way_out() {
+    let directory = TempDir::new().unwrap();
+    let file = issuer_file(
+        &directory,
+        "    type: emial\n    alow: \"true\"\n    allow: email == 'a'\n",
+    );
+    let output = run(&["config", "check", "--issuers", &file]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stdout(&output);
+    let expected = [
+        "4: oidc-issuers[https://idp.example.com].type: `emial` is not a type of issuer. Did you mean `email`?",
+        "5: oidc-issuers[https://idp.example.com].alow: is not a known key. Did you mean `allow`?",
+        "6: oidc-issuers[https://idp.example.com].allow: uses `email`, which is not known. Did you mean `claims.email`?",
+    ];
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines, expected.map(|line| format!("error: {file}:{line}")));
+    assert_eq!(
+        stderr(&output),
+        "mayfly: the configuration has 3 errors and 0 warnings\n"
+    );
+}
+
+#[test]
+fn config_check_looks_at_both_files_at_once() {
+    let directory = TempDir::new().unwrap();
+    issuer_file(&directory, "    type: emial\n");
+    fs::write(
+        directory.path().join("mayfly.yaml"),
+        "issuers: issuers.yaml\nlisten: here\n",
+    )
+    .unwrap();
+    let output = run(&["config", "check", "--config", &path(&directory, "mayfly.yaml")]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stdout(&output);
+    for part in [
+        "mayfly.yaml:2: listen:",
+        "mayfly.yaml: `ca` is missing",
+        "issuers.yaml:4: ",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn config_check_warns_and_denies_warnings_on_request() {
+    let directory = TempDir::new().unwrap();
+    let text = "oidc-issuers:\n  https://token.actions.githubusercontent.com:\n    client-id: sigstore\n    type: github-workflow\n";
+    fs::write(directory.path().join("issuers.yaml"), text).unwrap();
+    let file = path(&directory, "issuers.yaml");
+    let output = run(&["config", "check", "--issuers", &file]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = stdout(&output);
+    assert!(said.contains(&format!("warning: {file}:2: ")), "{said}");
+    assert!(
+        said.contains("it has no `allow`") && said.contains("takes the audience `sigstore`"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with("1 issuers and 0 patterns, 0 of them with conditions\nno errors, 2 warnings\n"),
+        "{said}"
+    );
+    let denied = run(&["config", "check", "--issuers", &file, "--deny-warnings"]);
+    assert_eq!(denied.status.code(), Some(2));
+}
+
+#[test]
+fn config_check_asks_the_issuers_online() {
+    let mut dev = Dev::start(&["--ephemeral", "--json"]);
+    let ready = dev.ready();
+    let directory = TempDir::new().unwrap();
+    let (up, down) = (ready["issuer"].as_str().unwrap(), "http://127.0.0.1:1");
+    let text = format!(
+        "oidc-issuers:\n  {up}: {{client-id: a, type: email}}\n  {down}: {{client-id: a, type: email}}\n"
+    );
+    fs::write(directory.path().join("issuers.yaml"), text).unwrap();
+    fs::write(
+        directory.path().join("mayfly.yaml"),
+        "issuers: issuers.yaml\nprivate-identity-providers: [127.0.0.1]\n",
+    )
+    .unwrap();
+    // Without its settings nothing on loopback is asked.
+    let alone = run(&[
+        "config",
+        "check",
+        "--issuers",
+        &path(&directory, "issuers.yaml"),
+        "--online",
+    ]);
+    assert_eq!(alone.status.code(), Some(1));
+    assert!(stderr(&alone).contains("cannot be used"), "{}", stderr(&alone));
+    for (name, text) in [("ca.pem", ""), ("ca-key.pem", ""), ("log-key.pem", "")] {
+        fs::write(directory.path().join(name), text).unwrap();
+        fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let settings = "issuers: issuers.yaml\nprivate-identity-providers: [127.0.0.1]\naudit: audit.jsonl\n\
+                    ca: {chain: ca.pem, key: ca-key.pem}\nlog: {directory: log, origin: a.example/log, key: log-key.pem}\n";
+    fs::write(directory.path().join("mayfly.yaml"), settings).unwrap();
+    let output = run(&[
+        "config",
+        "check",
+        "--config",
+        &path(&directory, "mayfly.yaml"),
+        "--online",
+    ]);
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
+    assert!(said.contains(&format!("answers: {up}: 1 keys")), "{said}");
+    assert!(said.contains(&format!("unreachable: {down}: ")), "{said}");
+    assert!(
+        stderr(&output).contains("1 issuers did not answer"),
+        "{}",
+        stderr(&output)
+    );
+    dev.stop();
+}
+
+#[test]
+fn config_explain_shows_what_a_token_would_get_and_why_not() {
+    let directory = TempDir::new().unwrap();
+    let file = issuer_file(
+        &directory,
+        "    type: email\n    allow:\n      ours: claims.email.endsWith(\"@example.com\")\n      staff: '\"staff\" in claims.groups'\n",
+    );
+    let claims = path(&directory, "claims.json");
+    let explain = |text: &str, more: &[&str]| {
+        fs::write(&claims, text).unwrap();
+        run(&[
+            &["config", "explain", "--issuers", &file, "--claims", &claims],
+            more,
+        ]
+        .concat())
+    };
+    let granted = explain(
+        r#"{"iss": "https://idp.example.com", "aud": "mine", "sub": "7", "email": "a@example.com", "email_verified": true, "groups": ["staff"]}"#,
+        &[],
+    );
+    assert_eq!(granted.status.code(), Some(0), "{}", stderr(&granted));
+    let said = stdout(&granted);
+    for line in [
+        "entry        https://idp.example.com, audience mine, type email",
+        "condition    ours: holds",
+        "condition    staff: holds",
+        "name         email a@example.com",
+        "  1.3.6.1.4.1.57264.1.24  subject                                 7",
+        "result       a certificate for this name",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}\n{said}");
+    }
+    let refused = explain(
+        r#"{"iss": "https://idp.example.com", "aud": "mine", "sub": "7", "email": "a@example.com", "email_verified": true}"#,
+        &["--json"],
+    );
+    assert_eq!(refused.status.code(), Some(1));
+    let said: Value = serde_json::from_str(&stdout(&refused)).unwrap();
+    assert_eq!(
+        said["conditions"][0],
+        serde_json::json!({"name": "ours", "holds": true, "problem": null})
+    );
+    assert_eq!(
+        said["conditions"][1]["problem"],
+        "the token has no claim `groups`"
+    );
+    assert_eq!(said["name"], serde_json::json!({"email": "a@example.com"}));
+    assert!(
+        stderr(&refused).contains("condition `staff`"),
+        "{}",
+        stderr(&refused)
+    );
+    let other = explain(
+        r#"{"iss": "https://idp.example.com", "aud": "yours", "sub": "7"}"#,
+        &[],
+    );
+    assert!(
+        stderr(&other).contains("trusted for the audience `mine`"),
+        "{}",
+        stderr(&other)
+    );
+    let stranger = explain(
+        r#"{"iss": "https://evil.example.com", "aud": "mine", "sub": "7"}"#,
+        &[],
+    );
+    assert!(stderr(&stranger).contains("no entry"), "{}", stderr(&stranger));
+}
+
+#[test]
+fn config_explain_reads_a_token_and_never_prints_it() {
+    let directory = TempDir::new().unwrap();
+    let data = path(&directory, "data");
+    let mut dev = Dev::start(&["--data-dir", &data, "--json"]);
+    dev.ready();
+    let token = stdout(&run(&[
+        "dev",
+        "token",
+        "--data-dir",
+        &data,
+        "--github",
+        "octo-org/octo-repo",
+    ]));
+    let token_file = path(&directory, "token.jwt");
+    fs::write(&token_file, format!("{token}\n")).unwrap();
+    let issuers = format!("{data}/issuers.yaml");
+    let output = run(&[
+        "config",
+        "explain",
+        "--issuers",
+        &issuers,
+        "--token-file",
+        &token_file,
+    ]);
+    dev.stop();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = stdout(&output);
+    assert!(
+        said.contains("name         URI https://github.com/octo-org/octo-repo/"),
+        "{said}"
+    );
+    for part in token.split('.') {
+        assert!(!said.contains(part));
     }
 }

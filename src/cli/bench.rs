@@ -2,6 +2,7 @@
 
 mod account;
 mod applicants;
+mod beside;
 mod check;
 mod floor;
 mod load;
@@ -14,7 +15,7 @@ use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::Args;
 use mayfly::clock::{Clock, SystemClock};
 
-use self::{floor::Floor, load::Load, report::Report, target::Target};
+use self::{beside::Beside, floor::Floor, load::Load, report::Report, target::Target};
 use super::{dev::CaKey, failure::Failure};
 
 /// Distinct tokens; used in turn. Making them takes a few seconds.
@@ -30,6 +31,7 @@ const EXAMPLES: &str = "\
 Examples:
   mayfly bench                                             8 connections for 10 s, P-384 CA, log on disk
   mayfly bench --ca p256 --ephemeral --connections 64      the other extreme
+  mayfly bench --beside slow-issuer                        does it slow down the others?
   mayfly bench --starts 20                                 from exec to the first certificate
   mayfly bench --url http://127.0.0.1:5555 --data-dir ./mayfly-dev --pid 4711
 
@@ -82,6 +84,10 @@ pub(crate) struct BenchArguments {
     /// Log in memory and no audit record, in the server that is started
     #[arg(long)]
     ephemeral: bool,
+
+    /// Measure without and with something beside the load, in turns: what that costs, and whom
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["url", "starts"])]
+    beside: Option<Beside>,
 
     /// Instead of load: start the server this many times, and time each until its first certificate
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -150,7 +156,14 @@ async fn measure(arguments: BenchArguments) -> Result<(), Failure> {
         }
         _ => {
             let own = target::Own::start(settings)?;
-            put_under_load(own.target(), load).await
+            match arguments.beside {
+                None => put_under_load(own.target(), load).await,
+                Some(beside) => {
+                    let target = own.target();
+                    let applicants = applicants::prepare(&target.minter()?, APPLICANTS, SystemClock.now())?;
+                    beside::measure(beside, target, load, &applicants).await
+                }
+            }
         }
     }
 }

@@ -10,7 +10,8 @@ use super::{deployment, failure::Failure};
 ///
 /// The file names the listen addresses, the CA's chain and key, the log's directory, the issuer file
 /// and, if the server terminates TLS itself, its certificate. SIGTERM lets the requests in flight
-/// finish.
+/// finish. SIGHUP, or a change of the issuer file, has that file read again: one with mistakes is
+/// refused whole, and what was in force stays.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArguments {

@@ -275,3 +275,41 @@ fn forget_one(known: &mut HashMap<String, Known>) {
         known.remove(&iss);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{super::address::LoopbackHttp, *};
+    use crate::{
+        identity::Rule,
+        trusted_issuer::{ChallengeClaim, IssuerName},
+    };
+
+    #[tokio::test]
+    async fn what_was_used_longest_ago_is_forgotten() {
+        let name = IssuerName::pattern("https://idp.example.com/*").unwrap();
+        let entry = TrustedIssuer::new(
+            name,
+            "sigstore".to_owned(),
+            ChallengeClaim::Subject,
+            Rule::email(),
+        );
+        let fetcher = Arc::new(Fetcher::new(FetchPolicy::new(LoopbackHttp::Refused)).unwrap());
+        let mut known = HashMap::new();
+        for (tenant, last_used) in [("a", 7), ("b", 3), ("c", 5)] {
+            let iss = format!("https://idp.example.com/{tenant}");
+            let url = fetcher.issuer(&iss, &entry).unwrap();
+            let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&fetcher), Arc::default()));
+            known.insert(
+                iss,
+                Known {
+                    keys,
+                    last_used: AtomicU64::new(last_used),
+                },
+            );
+        }
+        forget_one(&mut known);
+        assert!(!known.contains_key("https://idp.example.com/b") && known.len() == 2);
+        forget_one(&mut known);
+        assert!(known.contains_key("https://idp.example.com/a") && known.len() == 1);
+    }
+}

@@ -147,20 +147,34 @@ impl Shared {
 }
 
 /// Host and port.
-fn authority(target: &Target) -> Result<&str, Failure> {
+pub(super) fn authority(target: &Target) -> Result<&str, Failure> {
     let authority = target.api().strip_prefix("http://");
     Ok(authority.ok_or("only http:// URLs can be measured")?)
 }
 
 fn request(authority: &str, applicant: &Applicant) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
     let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", applicant.public_key.as_slice()));
-    let body = json!({
-        "credentials": {"oidcIdentityToken": applicant.token},
-        "publicKeyRequest": {
-            "publicKey": {"algorithm": "ECDSA", "content": pem},
-            "proofOfPossession": STANDARD.encode(&applicant.proof),
-        },
+    let key = json!({
+        "publicKey": {"algorithm": "ECDSA", "content": pem},
+        "proofOfPossession": STANDARD.encode(&applicant.proof),
     });
+    post(authority, &applicant.token, &key)
+}
+
+/// A request whose token is refused before its key is looked at.
+pub(super) fn request_with_token(
+    authority: &str,
+    token: &str,
+) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    post(
+        authority,
+        token,
+        &json!({"publicKey": {"content": "none"}, "proofOfPossession": "bm9uZQ=="}),
+    )
+}
+
+fn post(authority: &str, token: &str, key: &Value) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
+    let body = json!({"credentials": {"oidcIdentityToken": token}, "publicKeyRequest": key});
     Request::post(PATH)
         .header(header::HOST, authority)
         .header(header::CONTENT_TYPE, "application/json")
@@ -194,10 +208,10 @@ async fn ask_again_and_again(shared: Rc<RefCell<Shared>>) {
     }
 }
 
-type Connection = SendRequest<Full<Bytes>>;
+pub(super) type Connection = SendRequest<Full<Bytes>>;
 
 /// The body of a 200, or the reason why there is none; without a connection afterwards, it was lost.
-async fn ask(
+pub(super) async fn ask(
     authority: &str,
     connection: &mut Option<Connection>,
     request: Request<Full<Bytes>>,

@@ -73,13 +73,7 @@ impl Report<'_> {
 
     fn write_load(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let run = self.run;
-        #[expect(
-            clippy::as_conversions,
-            clippy::cast_precision_loss,
-            reason = "a figure to look at"
-        )]
-        let rate = run.issued as f64 / run.took.as_secs_f64();
-        writeln!(f, "certificates  {} ({rate:.0}/s)", run.issued)?;
+        writeln!(f, "certificates  {} ({:.0}/s)", run.issued, rate(run))?;
         write!(f, "latency       ")?;
         for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)] {
             let latency = Duration::from_micros(run.latency.value_at_quantile(quantile));
@@ -145,6 +139,16 @@ impl Report<'_> {
         }
         Ok(())
     }
+}
+
+/// Certificates a second.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a figure to look at"
+)]
+pub(super) fn rate(run: &Run) -> f64 {
+    run.issued as f64 / run.took.as_secs_f64()
 }
 
 pub(super) fn milliseconds(time: Duration) -> f64 {

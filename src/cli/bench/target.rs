@@ -25,6 +25,7 @@ use crate::cli::{dev::CaKey, failure::Failure};
 #[derive(Debug)]
 pub(super) struct Target {
     api: String,
+    metrics: String,
     data_dir: DataDir,
     process: Option<i32>,
     chain: CertificateChain,
@@ -58,6 +59,7 @@ impl Target {
         let log = root.pointer("/ctlogs/0/publicKey").ok_or(BadTrustedRoot)?;
         Ok(Self {
             api: url.trim_end_matches('/').to_owned(),
+            metrics: Ready::read(&data_dir)?.metrics,
             data_dir,
             process,
             chain: CertificateChain::from_der(chain, SystemClock.now())?,
@@ -69,6 +71,16 @@ impl Target {
     /// Origin of the API.
     pub(super) fn api(&self) -> &str {
         &self.api
+    }
+
+    /// Its metrics, as a URL.
+    pub(super) fn metrics(&self) -> &str {
+        &self.metrics
+    }
+
+    /// Where it keeps its files.
+    pub(super) fn data_dir(&self) -> &DataDir {
+        &self.data_dir
     }
 
     /// The server's process, if it is known.

@@ -16,13 +16,13 @@ const AFTER_HELP: &str = "\
 Examples:
   mayfly config check --config mayfly.yaml
   mayfly config check --issuers issuers.yaml --online
-  mayfly config check --issuers issuers.yaml --deny-warnings      in a pipeline
+  mayfly config check --issuers issuers.yaml --deny-warnings
 
-Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about what
-works and may not be meant, such as an issuer that vouches for the whole world.
+Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about
+what works and may not be meant, such as an issuer that vouches for the whole world.
 
-Exit codes: 0 no errors; 1 an issuer did not answer as it should (--online); 2 errors, or warnings that
-are denied.";
+Exit codes: 0 no errors; 1 an issuer did not answer as it should (--online); 2 errors, or warnings
+that are denied.";
 
 /// Say all that is wrong with a configuration
 ///
