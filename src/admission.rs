@@ -13,9 +13,7 @@ use std::{fmt, sync::Arc, time::Duration};
 pub(crate) use self::key_binding::in_audience;
 use self::single_use::{TokenUse, Unusable};
 pub use self::{
-    condition::{
-        CONDITION_FUNCTIONS, Condition, ConditionClaims, ConditionError, MAX_EXPRESSION_BYTES, Unanswered,
-    },
+    condition::{CONDITION_FUNCTIONS, Condition, ConditionError, MAX_EXPRESSION_BYTES, Unanswered},
     key_binding::{KeyBinding, KeyThumbprint},
     rate_limit::{LimitReached, LimitScope, MAX_COUNTED_IDENTITIES, Rate, RateError, RateLimits},
     single_use::{MAX_REMEMBERED_TOKENS, UsedTokens},
@@ -189,12 +187,8 @@ fn check_conditions(
     conditions: &[Condition],
     claims: &serde_json::Map<String, serde_json::Value>,
 ) -> Result<(), AdmissionError> {
-    if conditions.is_empty() {
-        return Ok(());
-    }
-    let claims = ConditionClaims::from(claims);
     for condition in conditions {
-        match condition.holds(&claims) {
+        match condition.holds(claims) {
             Ok(true) => {}
             Ok(false) => return Err(AdmissionError::condition(condition, None)),
             Err(unanswered) => return Err(AdmissionError::condition(condition, Some(unanswered))),

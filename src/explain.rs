@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    admission::{ConditionClaims, TokenReuse, Unanswered},
+    admission::{TokenReuse, Unanswered},
     identity::{IdentityError, Names, SubjectName},
     trusted_issuer::{TrustedIssuer, TrustedIssuers},
 };
@@ -137,7 +137,7 @@ fn find(
         NoEntry::OtherAudience(
             entries
                 .iter()
-                .map(|entry| format!("`{}`", entry.audience()))
+                .map(|entry| format!("`{}`", entry.wanted_audience()))
                 .collect(),
         )
     })
@@ -147,12 +147,11 @@ impl Matched {
     fn of(entry: Arc<TrustedIssuer>, claims: &Map<String, Value>) -> Self {
         let text = |claim: &str| claims.get(claim).and_then(Value::as_str).unwrap_or_default();
         let identity = entry.rule().apply(text("iss"), text("sub"), claims);
-        let seen = ConditionClaims::from(claims);
         let conditions = entry.admission().conditions().iter();
         Self {
             identity,
             conditions: conditions
-                .map(|condition| (condition.name().to_owned(), condition.holds(&seen)))
+                .map(|condition| (condition.name().to_owned(), condition.holds(claims)))
                 .collect(),
             names_key: entry.admission().named_key(claims, entry.audience()).is_some(),
             entry,

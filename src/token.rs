@@ -256,8 +256,9 @@ impl Provider {
             .iter()
             .find(|entry| audiences.iter().any(|audience| entry.takes_audience(audience)));
         let Some(entry) = entry else {
+            let wanted: Vec<String> = self.entries.iter().map(|entry| entry.wanted_audience()).collect();
             return Err(TokenError::AudienceMismatch {
-                expected: Quoted::list(self.entries.iter().map(|entry| entry.audience())),
+                expected: Quoted::list(wanted.iter().map(String::as_str)),
                 given: Quoted::list(audiences),
             });
         };

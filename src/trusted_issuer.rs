@@ -101,6 +101,15 @@ impl TrustedIssuer {
         }
     }
 
+    /// The `aud` value that a caller is to ask for, in words.
+    #[must_use]
+    pub fn wanted_audience(&self) -> String {
+        match self.admission.key_binding() {
+            Some(KeyBinding::Audience) => format!("{}?jkt=<thumbprint of the key>", self.audience),
+            _ => self.audience.clone(),
+        }
+    }
+
     /// The claim that clients are told to sign.
     #[must_use]
     pub fn challenge(&self) -> ChallengeClaim {

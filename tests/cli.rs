@@ -473,7 +473,7 @@ fn config_check_warns_and_denies_warnings_on_request() {
         "{said}"
     );
     assert!(
-        said.ends_with("1 issuers and 0 patterns, 0 of them with conditions\nno errors, 2 warnings\n"),
+        said.ends_with("issuers: 1, patterns: 0; 0 of 1 audiences with conditions\nno errors, 2 warnings\n"),
         "{said}"
     );
     let denied = run(&["config", "check", "--issuers", &file, "--deny-warnings"]);

@@ -4,14 +4,14 @@
 //! expression and of the token: no loop inside a loop, and regular expressions written out, compiled once.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     sync::{Arc, LazyLock},
 };
 
 use cel::{
     Context, Env, ExecutionError, Value,
-    common::ast::{EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue},
+    common::ast::{CallExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators},
     extractors::This,
     objects::{Key, Map},
     parser::{ParseErrors, PrattParser},
@@ -58,6 +58,14 @@ pub struct Condition {
     name: String,
     expression: IdedExpr,
     regexes: Arc<[Regex]>,
+    reads: Reads,
+}
+
+/// The claims that an expression may look at: converting all of a token's costs more than everything else here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Reads {
+    These(BTreeSet<String>),
+    All,
 }
 
 impl Condition {
@@ -79,6 +87,7 @@ impl Condition {
             name: name.to_owned(),
             expression: parsed,
             regexes: survey.regexes.into(),
+            reads: survey.reads,
         })
     }
 
@@ -92,9 +101,13 @@ impl Condition {
     ///
     /// # Errors
     /// It can't be said: a claim is missing or of another type than the condition needs.
-    pub fn holds(&self, claims: &ConditionClaims) -> Result<bool, Unanswered> {
+    pub fn holds(&self, claims: &serde_json::Map<String, Json>) -> Result<bool, Unanswered> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
-        context.add_variable_from_value(CLAIMS, claims.0.clone());
+        let seen = match &self.reads {
+            Reads::All => object(claims.iter()),
+            Reads::These(names) => object(names.iter().filter_map(|name| claims.get_key_value(name))),
+        };
+        context.add_variable_from_value(CLAIMS, seen);
         if !self.regexes.is_empty() {
             let regexes = Arc::clone(&self.regexes);
             let matches = move |This(text): This<Arc<String>>, regex: i64| -> Result<bool, ExecutionError> {
@@ -135,19 +148,9 @@ pub enum Unanswered {
     Other,
 }
 
-/// Claims as conditions see them.
-#[derive(Clone, Debug)]
-pub struct ConditionClaims(Value);
-
-impl From<&serde_json::Map<String, Json>> for ConditionClaims {
-    fn from(claims: &serde_json::Map<String, Json>) -> Self {
-        Self(object(claims))
-    }
-}
-
-fn object(object: &serde_json::Map<String, Json>) -> Value {
+fn object<'a>(entries: impl Iterator<Item = (&'a String, &'a Json)>) -> Value {
     let entry = |(key, value): (&String, &Json)| (Key::from(key.as_str()), cel_value(value));
-    let map: HashMap<Key, Value> = object.iter().map(entry).collect();
+    let map: HashMap<Key, Value> = entries.map(entry).collect();
     Value::Map(Map { map: Arc::new(map) })
 }
 
@@ -158,7 +161,7 @@ fn cel_value(value: &Json) -> Value {
         Json::Bool(value) => Value::Bool(*value),
         Json::String(text) => Value::from(text.as_str()),
         Json::Array(items) => Value::List(Arc::new(items.iter().map(cel_value).collect())),
-        Json::Object(map) => object(map),
+        Json::Object(map) => object(map.iter()),
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => Value::Int(number),
             (None, Some(number), _) => Value::UInt(number),
@@ -231,12 +234,24 @@ fn syntax(errors: &ParseErrors) -> ConditionError {
 }
 
 /// A walk over an expression: that it uses only what it may; takes the regular expressions out of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Survey {
     /// Names bound by the loops round the present place.
     bound: Vec<String>,
     loops: usize,
     regexes: Vec<Regex>,
+    reads: Reads,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self {
+            bound: Vec::new(),
+            loops: 0,
+            regexes: Vec::new(),
+            reads: Reads::These(BTreeSet::new()),
+        }
+    }
 }
 
 impl Survey {
@@ -247,8 +262,16 @@ impl Survey {
         let inner = depth.saturating_add(1);
         match &mut expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
-            Expr::Ident(name) if name == CLAIMS || self.bound.contains(name) => Ok(()),
+            Expr::Ident(name) if self.bound.contains(name) => Ok(()),
+            Expr::Ident(name) if name == CLAIMS => {
+                self.reads = Reads::All;
+                Ok(())
+            }
             Expr::Ident(name) => Err(ConditionError::Variable(name.clone())),
+            Expr::Select(select) if self.is_claims(&select.operand) => {
+                self.read(&select.field);
+                Ok(())
+            }
             Expr::Select(select) => self.expression(&mut select.operand, inner),
             Expr::Struct(_) => Err(ConditionError::Message),
             Expr::List(list) => list
@@ -260,6 +283,10 @@ impl Survey {
                 .iter_mut()
                 .try_for_each(|entry| self.entry(entry, inner)),
             Expr::Call(call) => {
+                if let Some(name) = self.claim_by_index(call) {
+                    self.read(&name);
+                    return Ok(());
+                }
                 if call.func_name == "matches" {
                     let regex = self.regex(&mut call.target, &mut call.args)?;
                     call.func_name = MATCHES_COMPILED.to_owned();
@@ -297,6 +324,34 @@ impl Survey {
                 self.bound.truncate(before);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether this is the variable, and not a name that a loop has bound over it.
+    fn is_claims(&self, expression: &IdedExpr) -> bool {
+        matches!(&expression.expr, Expr::Ident(name) if name == CLAIMS && !self.bound.contains(name))
+    }
+
+    /// The name in `claims["name"]`.
+    fn claim_by_index(&self, call: &CallExpr) -> Option<String> {
+        match (call.func_name.as_str(), call.args.as_slice()) {
+            (
+                operators::INDEX,
+                [
+                    claims,
+                    IdedExpr {
+                        expr: Expr::Literal(LiteralValue::String(name)),
+                        ..
+                    },
+                ],
+            ) => self.is_claims(claims).then(|| name.inner().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn read(&mut self, claim: &str) {
+        if let Reads::These(names) = &mut self.reads {
+            names.insert(claim.to_owned());
         }
     }
 
@@ -367,10 +422,9 @@ mod tests {
             "admin": true, "groups": ["dev", "ops"], "nothing": null,
             "kubernetes.io": {"namespace": "ci", "pod": {"name": "x"}},
         });
-        let claims = ConditionClaims::from(claims.as_object().unwrap());
         Condition::compile("allow", expression)
             .unwrap_or_else(|error| panic!("{expression}: {error}"))
-            .holds(&claims)
+            .holds(claims.as_object().unwrap())
     }
 
     #[test]
@@ -406,6 +460,23 @@ mod tests {
             (r#"{"acme": true}[claims.repository_owner]"#, true),
         ] {
             assert_eq!(answer(expression), Ok(expected), "{expression}");
+        }
+    }
+
+    #[test]
+    fn only_claims_that_are_read_are_converted() {
+        let reads = |expression: &str| Condition::compile("allow", expression).unwrap().reads;
+        let these = |names: &[&str]| Reads::These(names.iter().map(|name| (*name).to_owned()).collect());
+        for (expression, expected) in [
+            ("claims.a == 1 && claims.b.c == 2", these(&["a", "b"])),
+            (r#"claims["a.b"].c == 1 || has(claims.d)"#, these(&["a.b", "d"])),
+            (r#"claims.list.exists(claims, claims == "x")"#, these(&["list"])),
+            (r#""a" in claims"#, Reads::All),
+            ("claims.exists(name, name == claims.a)", Reads::All),
+            ("claims[claims.a] == 1", Reads::All),
+            ("true", these(&[])),
+        ] {
+            assert_eq!(reads(expression), expected, "{expression}");
         }
     }
 

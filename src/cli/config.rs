@@ -46,8 +46,8 @@ struct FileArguments {
     )]
     config: PathBuf,
 
-    /// An issuer file alone
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    /// An issuer file alone; no configuration is read then
+    #[arg(long, value_name = "FILE")]
     issuers: Option<PathBuf>,
 }
 

@@ -18,6 +18,7 @@ pub(super) fn apply(
         return Err(IdentityError::EmailNotVerified);
     }
     check_actor(claims.get("act"))?;
+    check_internal(claims.get("internal"))?;
     let uri = uri::joined(&format!("{issuer}/{subject}")).map_err(IdentityError::SanInvalid)?;
     uri::parse(&uri).map_err(IdentityError::SanInvalid)?;
     Ok(Names::new(
@@ -27,11 +28,29 @@ pub(super) fn apply(
 }
 
 /// `act` (RFC 8693 section 4.1) is an object of strings, if it is there.
-fn check_actor(actor: Option<&Value>) -> Result<(), IdentityError> {
+fn check_actor(value: Option<&Value>) -> Result<(), IdentityError> {
     let is_text = |value: &Value| value.is_string() || value.is_null();
-    match actor {
+    match value {
         None | Some(Value::Null) => Ok(()),
         Some(Value::Object(parts)) if parts.values().all(is_text) => Ok(()),
         Some(_) => Err(IdentityError::claim_invalid("act", "is not an object of strings")),
+    }
+}
+
+/// Of `internal`, an object, Fulcio reads one string.
+fn check_internal(value: Option<&Value>) -> Result<(), IdentityError> {
+    match value {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(parts))
+            if parts
+                .get("service-principal")
+                .is_none_or(|part| part.is_string() || part.is_null()) =>
+        {
+            Ok(())
+        }
+        Some(_) => Err(IdentityError::claim_invalid(
+            "internal",
+            "is not an object that Chainguard makes",
+        )),
     }
 }

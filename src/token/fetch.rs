@@ -30,6 +30,9 @@ pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest document that is read, in bytes; the largest JWKS of a known issuer is about 20 KiB.
 pub(super) const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 
+/// Where every Kubernetes API server has the keys of its service accounts (Kubernetes, "Service account issuer discovery").
+const CLUSTER_JWKS: &str = "/openid/v1/jwks";
+
 /// An issuer whose URL passed the policy: the only thing that starts a fetch.
 #[derive(Debug)]
 pub(super) struct IssuerUrl {
@@ -142,12 +145,17 @@ impl Fetcher {
         })
     }
 
-    /// An issuer on HTTPS must not send us to plain HTTP, not even on loopback.
+    /// An issuer on HTTPS must not send us to plain HTTP, not even on loopback. The API server of a cluster often names an
+    /// address at which it is known outside; the pod's token is for its own address, where the same keys are.
     fn jwks_url(&self, issuer: &IssuerUrl, configuration: &Map<String, Value>) -> Result<Url, FetchError> {
-        let url = self
-            .policy
-            .check(text(configuration, "jwks_uri")?)
-            .map_err(FetchError::JwksUri)?;
+        let jwks_uri = text(configuration, "jwks_uri")?;
+        if let Access::Cluster(_) = &issuer.access {
+            return issuer
+                .discovery
+                .join(CLUSTER_JWKS)
+                .map_err(|_| FetchError::JwksUri(UrlError::NotAUrl));
+        }
+        let url = self.policy.check(jwks_uri).map_err(FetchError::JwksUri)?;
         if issuer.discovery.scheme() == "https" && url.scheme() != "https" {
             return Err(FetchError::JwksUri(UrlError::NotHttps));
         }

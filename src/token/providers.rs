@@ -52,8 +52,8 @@ pub(super) struct Providers(HashMap<String, Source>);
 /// What stands behind one name.
 #[derive(Debug)]
 struct Source {
-    /// From the file: other certificates mean another connection.
-    ca_certificates: Option<Arc<str>>,
+    /// From the file: with either of them, the way to the keys changes.
+    access: (Option<Arc<str>>, String),
     counts: Arc<FetchCounts>,
     keys: Keys,
 }
@@ -93,7 +93,7 @@ impl Providers {
             let Some(entry) = entries.first() else { continue };
             let name = entry.name().as_str();
             let source = match old.and_then(|old| old.0.get(name)) {
-                Some(same) if same.ca_certificates.as_ref() == entry.ca_certificates() => same.again(),
+                Some(same) if same.access == access(entry) => same.again(),
                 _ => Source::new(entry, &fetcher)?,
             };
             sources.insert(name.to_owned(), source);
@@ -184,7 +184,7 @@ impl Source {
             )))
         };
         Ok(Self {
-            ca_certificates: entry.ca_certificates().cloned(),
+            access: access(entry),
             counts,
             keys,
         })
@@ -192,11 +192,16 @@ impl Source {
 
     fn again(&self) -> Self {
         Self {
-            ca_certificates: self.ca_certificates.clone(),
+            access: self.access.clone(),
             counts: Arc::clone(&self.counts),
             keys: self.keys.clone(),
         }
     }
+}
+
+/// The certificates that are trusted for the issuer's sake, and its type, by which the cluster's own issuer is known.
+fn access(entry: &TrustedIssuer) -> (Option<Arc<str>>, String) {
+    (entry.ca_certificates().cloned(), entry.issuer_type().to_owned())
 }
 
 /// The keys of the issuers that match one pattern, as far as tokens of theirs have arrived.

@@ -31,6 +31,9 @@ impl IssuerName {
     /// # Errors
     /// What is wrong with it.
     pub fn exact(url: &str) -> Result<Self, IssuerNameError> {
+        if url.contains('*') {
+            return Err(IssuerNameError::Wildcard);
+        }
         normal_url(url)?;
         Ok(Self::Exact(url.to_owned()))
     }
@@ -191,6 +194,9 @@ pub enum IssuerNameError {
     /// Capital letters in the host, a default port, dots in the path and the like.
     #[error("is not in its normal form")]
     NotNormal(String),
+    /// A pattern where a single issuer is meant.
+    #[error("has a `*`, which stands for itself here")]
+    Wildcard,
     /// A port is not a part of a name.
     #[error("has a `*` in its port")]
     WildcardInPort,
@@ -209,6 +215,7 @@ impl IssuerNameError {
             Self::QueryOrFragment => "Remove what follows the path".to_owned(),
             Self::UserInfo => "Remove what stands before the host".to_owned(),
             Self::NotNormal(normal) => format!("Did you mean {normal}?"),
+            Self::Wildcard => "Move it to `meta-issuers`".to_owned(),
             Self::WildcardInPort => "Write the port out".to_owned(),
             Self::OpenDomain => "Write out the domain that the issuer's operator owns".to_owned(),
         }

@@ -102,7 +102,7 @@ async fn serve(
             seen.lock()
                 .unwrap()
                 .push((path.clone(), authorization.unwrap_or_default().to_owned()));
-            let body = if path == "/jwks" {
+            let body = if path.ends_with("/jwks") {
                 jwks.clone()
             } else {
                 discovery.clone()
@@ -180,7 +180,7 @@ async fn the_cluster_gets_the_pods_token_and_nobody_else_does() {
             "/.well-known/openid-configuration".to_owned(),
             "Bearer pod-token".to_owned(),
         ),
-        ("/jwks".to_owned(), "Bearer pod-token".to_owned()),
+        ("/openid/v1/jwks".to_owned(), "Bearer pod-token".to_owned()),
     ];
     assert_eq!(cluster.seen(), expected);
 
@@ -200,21 +200,34 @@ async fn the_cluster_gets_the_pods_token_and_nobody_else_does() {
     );
 }
 
+/// API servers name the address at which they are known outside the cluster.
 #[tokio::test]
 async fn the_pods_token_stays_on_the_issuers_own_host() {
-    let keys = TlsIssuer::start(None).await;
-    let cluster = TlsIssuer::start(Some(format!("{}/jwks", keys.url))).await;
+    let outside = TlsIssuer::start(None).await;
+    let cluster = TlsIssuer::start(Some(format!("{}/openid/v1/jwks", outside.url))).await;
     let folder = tempfile::tempdir().unwrap();
-    let both = format!("{}{}", cluster.ca, keys.ca);
-    let policy = strict().with_service_account(service_account(folder.path(), &both));
+    let policy = strict().with_service_account(service_account(folder.path(), &cluster.ca));
     let verifier = verifier_of(vec![entry(&cluster.url, Rule::Kubernetes, None)], policy);
-    // The keys are another server's, so that the token does not verify; what counts is what that server saw.
-    assert_eq!(
-        reason(&verifier, &cluster.token()).await,
-        "token_signature_invalid"
+    assert_eq!(reason(&verifier, &cluster.token()).await, "accepted");
+    assert_eq!(outside.seen(), []);
+    assert!(
+        cluster
+            .seen()
+            .iter()
+            .all(|(_, authorization)| authorization == "Bearer pod-token")
     );
-    assert_eq!(keys.seen(), [("/jwks".to_owned(), String::new())]);
-    assert_eq!(cluster.seen()[0].1, "Bearer pod-token");
+}
+
+#[tokio::test]
+async fn an_entry_that_becomes_the_clusters_gets_its_access_by_a_reload() {
+    let cluster = TlsIssuer::start(None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let policy = strict().with_service_account(service_account(folder.path(), &cluster.ca));
+    let before = verifier_of(vec![entry(&cluster.url, Rule::email(), None)], policy);
+    assert_unavailable(&before, &cluster.token()).await;
+    let entries = TrustedIssuers::new(vec![entry(&cluster.url, Rule::Kubernetes, None)]);
+    let after = before.with_issuers(entries).unwrap();
+    assert_eq!(reason(&after, &cluster.token()).await, "accepted");
 }
 
 /// CVE-2026-49478: through a pattern, anybody could have had it.

@@ -38,7 +38,7 @@ const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// What there is beside the load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Beside {
-    /// 1,000 more issuers, 100 patterns, and a condition on each and on the one that is measured
+    /// 1,000 more issuers, 100 patterns, and a condition on each and on the measured one
     Issuers,
     /// Tokens of the measured issuer with made-up key ids, 500 a second
     UnknownKeys,

@@ -1,6 +1,9 @@
 //! `mayfly config check`: everything that is wrong, at once.
 
-use std::io::{self, Write};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write},
+};
 
 use clap::Args;
 use mayfly::{
@@ -98,16 +101,17 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
 }
 
 fn summary(trusted: &TrustedIssuers) -> String {
-    let patterns = trusted.iter().filter(|entry| entry.name().is_pattern()).count();
-    let all = trusted.iter().count();
-    let with_conditions = trusted
+    let names: BTreeSet<_> = trusted
+        .iter()
+        .map(|entry| (entry.name().is_pattern(), entry.name().as_str()))
+        .collect();
+    let patterns = names.iter().filter(|(is_pattern, _)| *is_pattern).count();
+    let conditional = trusted
         .iter()
         .filter(|entry| !entry.admission().conditions().is_empty())
         .count();
-    format!(
-        "{} issuers and {patterns} patterns, {with_conditions} of them with conditions",
-        all - patterns
-    )
+    let (issuers, entries) = (names.len() - patterns, trusted.iter().count());
+    format!("issuers: {issuers}, patterns: {patterns}; {conditional} of {entries} audiences with conditions")
 }
 
 fn online(trusted: TrustedIssuers, settings: Option<&Settings>, out: &mut impl Write) -> Result<(), Failure> {

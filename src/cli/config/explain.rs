@@ -24,8 +24,8 @@ Examples:
   mayfly config explain --issuers issuers.yaml --claims claims.json
   echo \"$ID_TOKEN\" | mayfly config explain --token-file -
 
-The token stays on this machine. Its signature and times are not checked: what is explained is what a
-genuine token with these claims would get. Rate limits and single use depend on what came before.
+The token stays on this machine. Its signature and times are not checked: what is explained is what
+a genuine token with these claims would get. Rate limits and single use depend on what came before.
 
 Exit codes: 0 it would get a certificate; 1 it would not; 2 the issuer file has errors.";
 
@@ -53,19 +53,19 @@ struct WhatArguments {
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
 
-    /// A file with a token's claims as a JSON object, or - for standard input
+    /// A file with a token's claims, one JSON object or several; - for standard input
     #[arg(long, value_name = "FILE")]
     claims: Option<PathBuf>,
 }
 
 /// The token would be refused.
 #[derive(Debug, thiserror::Error)]
-#[error("no certificate for this token: {0}")]
+#[error("no certificate: {0}")]
 struct NoCertificate(String);
 
 /// The claims cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("{} does not hold claims: give one JSON object", .0.display())]
+#[error("{} does not hold claims: give a JSON object", .0.display())]
 struct NotClaims(PathBuf, #[source] serde_json::Error);
 
 pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
@@ -76,32 +76,39 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
         )));
     };
     let trusted = issuers::load(&path).map_err(Failure::configuration)?.issuers;
-    let claims = arguments.what.claims()?;
-    let explanation = Explanation::of(&claims, &trusted);
     let mut out = io::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{}", explanation.to_json())?;
-    } else {
-        write!(out, "{explanation}")?;
-        if let Some(note) = time_note(&claims) {
-            writeln!(out, "note         {note}")?;
+    let mut refusal = None;
+    for (number, claims) in arguments.what.claims()?.iter().enumerate() {
+        let explanation = Explanation::of(claims, &trusted);
+        if arguments.json {
+            writeln!(out, "{}", explanation.to_json())?;
+        } else {
+            let gap = if number > 0 { "\n" } else { "" };
+            write!(out, "{gap}{explanation}")?;
+            if let Some(note) = time_note(claims) {
+                writeln!(out, "note         {note}")?;
+            }
         }
+        refusal = refusal.or(explanation.refusal());
     }
-    match explanation.refusal() {
+    match refusal {
         None => Ok(()),
         Some(refusal) => Err(NoCertificate(refusal).into()),
     }
 }
 
 impl WhatArguments {
-    fn claims(&self) -> Result<Map<String, Value>, Failure> {
+    fn claims(&self) -> Result<Vec<Map<String, Value>>, Failure> {
         match (&self.token_file, &self.claims) {
             (Some(path), _) => {
                 let token = RawToken::new(read(path)?.trim().to_owned());
-                Ok(token::unverified_claims(&token)?)
+                Ok(vec![token::unverified_claims(&token)?])
             }
             (None, Some(path)) => {
-                Ok(serde_json::from_str(&read(path)?).map_err(|error| NotClaims(path.clone(), error))?)
+                let objects: Result<Vec<_>, _> = serde_json::Deserializer::from_str(&read(path)?)
+                    .into_iter()
+                    .collect();
+                Ok(objects.map_err(|error| NotClaims(path.clone(), error))?)
             }
             (None, None) => Err(Failure::configuration("give --token-file or --claims")),
         }

@@ -18,7 +18,7 @@ const OPEN_TO_THE_WORLD: [&str; 16] = [
     "https://gitlab.com",
     "https://issuer.enforce.dev",
     "https://issuer.hello.coop",
-    "https://login.microsoftonline.com/common/v2.0",
+    "https://login.microsoftonline.com/9188040d-6c67-4c5b-b112-36a304b66dad/v2.0",
     "https://oauth2.sigstage.dev/auth",
     "https://oauth2.sigstore.dev/auth",
     "https://oidc.buddyusercontent.com",
@@ -39,7 +39,7 @@ pub(super) fn warn(issuer: &TrustedIssuer, place: &Place, problems: &mut Problem
             "everybody who has an account with"
         };
         let what = format!("{who} this issuer gets a certificate here: it has no `allow`");
-        problems.warn(place, what, example(issuer.issuer_type()));
+        problems.warn(place, what, example(issuer));
     }
     if issuer.audience() == SHARED_AUDIENCE && rules.key_binding().is_none() {
         let what = "takes the audience `sigstore`, here and perhaps elsewhere. That is the audience of every Sigstore \
@@ -49,12 +49,28 @@ pub(super) fn warn(issuer: &TrustedIssuer, place: &Place, problems: &mut Problem
     }
 }
 
-fn example(issuer_type: &str) -> &'static str {
-    match issuer_type {
-        "email" => r#"Admit your own people only, such as `allow: claims.email.endsWith("@example.com")`"#,
-        "kubernetes" => {
-            r#"Admit your own clusters only, such as `allow: claims.iss == "https://oidc.eks.eu-west-1.amazonaws.com/id/0A1B"`"#
-        }
-        _ => r#"Admit your own pipelines only, such as `allow: claims.repository_owner == "example"`"#,
-    }
+/// A condition that fits the claims of the issuer, for its operator to adapt.
+fn example(issuer: &TrustedIssuer) -> String {
+    let claims = [
+        ("githubusercontent", r#"claims.repository_owner == "example""#),
+        ("gitlab", r#"claims.namespace_path == "example""#),
+        ("buildkite", r#"claims.organization_slug == "example""#),
+        (
+            "circleci",
+            r#"claims["oidc.circleci.com/org-id"] == "0a1b2c3d-…""#,
+        ),
+        ("codefresh", r#"claims.account_id == "0a1b2c3d…""#),
+        ("buddy", r#"claims.workspace_domain == "example""#),
+    ];
+    let name = issuer.name().as_str();
+    let known = claims
+        .iter()
+        .find(|(part, _)| name.contains(part))
+        .map(|(_, condition)| *condition);
+    let condition = known.unwrap_or(match issuer.issuer_type() {
+        "email" => r#"claims.email.endsWith("@example.com")"#,
+        "kubernetes" => r#"claims.iss == "https://…""#,
+        _ => r#"claims.sub.startsWith("…")"#,
+    });
+    format!("Admit your own only, such as `allow: {condition}`")
 }
