@@ -11,9 +11,11 @@ pub(super) fn apply(
     subject: &str,
     claims: &Map<String, Value>,
 ) -> Result<Names, IdentityError> {
-    let has_email = claims
-        .get("email")
-        .is_some_and(|email| email.as_str() != Some(""));
+    let has_email = match claims.get("email") {
+        None | Some(Value::Null) => false,
+        Some(Value::String(email)) => !email.is_empty(),
+        Some(_) => return Err(IdentityError::EmailInvalid),
+    };
     if has_email && !email::is_verified(claims.get("email_verified"))? {
         return Err(IdentityError::EmailNotVerified);
     }

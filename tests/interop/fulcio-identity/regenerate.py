@@ -66,7 +66,7 @@ def main():
         scratch = Path(directory)
         oracle = scratch / "fulcio-identity"
         subprocess.run(["go", "build", "-C", HERE, "-o", oracle, "."], check=True)
-        for path in sorted(VECTORS.glob("*.json")):
+        for path in sorted(set(VECTORS.glob("*.json")) - {VECTORS / "refused.json"}):
             text, changed = regenerate(path, oracle, arguments.public, scratch)
             differing += len(changed)
             for name in changed:
