@@ -195,3 +195,320 @@ fn a_key_without_a_value_is_refused() {
         [" names no issuer. Name at least one below `oidc-issuers`; config/issuers.yaml is a starting point"]
     );
 }
+
+/// What is warned about, without the file's name.
+fn warnings(text: &str) -> Vec<String> {
+    let file = issuers::parse(Path::new("issuers.yaml"), text).unwrap_or_else(|errors| panic!("{errors}"));
+    let strip = |warning: &mayfly::config::Problem| warning.to_string().replacen("issuers.yaml:", "", 1);
+    file.warnings.iter().map(strip).collect()
+}
+
+#[test]
+fn every_file_to_start_from_loads_alone() {
+    let mut files = 0;
+    for entry in std::fs::read_dir("config").unwrap() {
+        let path = entry.unwrap().path();
+        if path.ends_with("mayfly.yaml") {
+            continue;
+        }
+        let file = issuers::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        assert!(file.issuers.iter().count() > 0, "{}", path.display());
+        // Those that show how to trust one's own pipelines and people trust nobody else's.
+        let open = ["issuers.yaml", "public-good.yaml"];
+        let shows_the_open = open.iter().any(|name| path.ends_with(name));
+        assert_eq!(
+            file.warnings.is_empty(),
+            !shows_the_open,
+            "{}: {:?}",
+            path.display(),
+            file.warnings
+        );
+        files += 1;
+    }
+    assert!(files >= 11, "{files}");
+}
+
+#[test]
+fn an_issuer_of_the_whole_world_is_warned_about_unless_a_condition_narrows_it() {
+    let github = "oidc-issuers:\n  https://token.actions.githubusercontent.com:\n    client-id: mine\n    type: github-workflow\n";
+    let said = warnings(github);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(
+        said[0].starts_with("2: oidc-issuers[https://token.actions.githubusercontent.com]: every pipeline"),
+        "{said:?}"
+    );
+    assert!(
+        said[0].contains("allow: claims.repository_owner == \"example\""),
+        "{said:?}"
+    );
+    assert_eq!(
+        warnings(&format!(
+            "{github}    allow: claims.repository_owner == \"acme\"\n"
+        )),
+        [""; 0]
+    );
+    let own = github.replace(
+        "https://token.actions.githubusercontent.com",
+        "https://ci.example.com",
+    );
+    assert_eq!(warnings(&own), [""; 0]);
+    let google = "oidc-issuers:\n  https://accounts.google.com: {client-id: mine, type: email}\n";
+    assert!(warnings(google)[0].contains("everybody who has an account"));
+    let pattern =
+        "meta-issuers:\n  https://oidc.eks.*.amazonaws.com/id/*: {client-id: mine, type: kubernetes}\n";
+    assert_eq!(warnings(pattern).len(), 1);
+}
+
+#[test]
+fn the_audience_of_everybody_is_warned_about_once() {
+    let entry = |url: &str| format!("  {url}: {{client-id: sigstore, type: email}}\n");
+    let text = format!(
+        "oidc-issuers:\n{}{}",
+        entry("https://a.example.com"),
+        entry("https://b.example.com")
+    );
+    let said = warnings(&text);
+    assert!(
+        said.len() == 1 && said[0].contains("the audience of every Sigstore instance"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn keys_of_other_types_are_warned_about_as_fulcio_ignores_them() {
+    let said = warnings(
+        "oidc-issuers:\n  https://a.example.com:\n    client-id: x\n    type: email\n    subject-domain: a.example.com\n    spiffe-trust-domain: a\n",
+    );
+    assert_eq!(
+        said,
+        [
+            "5: oidc-issuers[https://a.example.com].subject-domain: has no meaning for type `email`, only for uri and username. Remove it",
+            "6: oidc-issuers[https://a.example.com].spiffe-trust-domain: has no meaning for type `email`, only for spiffe. Remove it",
+        ]
+    );
+    let problems = issuer_problems(
+        "oidc-issuers:\n  https://a.example.com: {client-id: x, type: kubernetes, issuer-claim: $.a}\n",
+    );
+    assert!(
+        problems[0].contains("issuer-claim: has no meaning for type `kubernetes`"),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn json_and_the_old_spelling_mean_the_same() {
+    let yaml = "oidc-issuers:
+  https://ci.example.com:
+    issuer-url: https://ci.example.com
+    client-id: mine
+    type: ci-provider
+    ci-provider: example
+    challenge-claim: sub
+meta-issuers:
+  https://*.login.example.com: {client-id: mine, type: email, skip-email-verification: true}
+ci-issuer-metadata:
+  example:
+    default-template-values: {url: https://ci.example.com}
+    extension-templates: {build-signer-uri: '{{ .url }}/{{ .job }}', github-workflow-sha: sha}
+    subject-alternative-name-template: '{{ .url }}/{{ .job }}'
+";
+    let json = r#"{
+  "OIDCIssuers": {"https://ci.example.com": {
+    "IssuerURL": "https://ci.example.com", "ClientID": "mine", "Type": "ci-provider", "CIProvider": "example",
+    "ChallengeClaim": "sub"}},
+  "MetaIssuers": {"https://*.login.example.com": {
+    "ClientID": "mine", "Type": "email", "SkipEmailVerification": true}},
+  "CIIssuerMetadata": {"example": {
+    "DefaultTemplateValues": {"url": "https://ci.example.com"},
+    "ExtensionTemplates": {"BuildSignerURI": "{{ .url }}/{{ .job }}", "GithubWorkflowSHA": "sha"},
+    "SubjectAlternativeNameTemplate": "{{ .url }}/{{ .job }}"}}
+}"#;
+    let claims = serde_json::json!({"job": "build", "sha": "abc", "sub": "1"});
+    let described = |text: &str| {
+        let trusted = issuers::parse(Path::new("issuers.yaml"), text)
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .issuers;
+        let ci = &trusted.find("https://ci.example.com").unwrap()[0];
+        let names = ci
+            .rule()
+            .apply("https://ci.example.com", "1", claims.as_object().unwrap())
+            .unwrap();
+        let login = &trusted.find("https://a.login.example.com").unwrap()[0];
+        (
+            names,
+            ci.audience().to_owned(),
+            login.rule().skips_email_verification(),
+        )
+    };
+    assert_eq!(described(yaml), described(json));
+}
+
+#[test]
+fn a_key_in_both_spellings_is_given_twice() {
+    let problems = issuer_problems(
+        "oidc-issuers:\n  https://a.example.com:\n    client-id: x\n    ClientID: y\n    type: email\n",
+    );
+    assert_eq!(
+        problems,
+        [
+            "4: oidc-issuers[https://a.example.com].ClientID: is given twice (as `client-id` on line 3). Keep one of them"
+        ]
+    );
+}
+
+#[test]
+fn patterns_that_trust_too_much_or_nothing_are_refused() {
+    for (section, name, what) in [
+        (
+            "meta-issuers",
+            "https://*",
+            "has a `*` in the last two labels of its host: anybody could set up an issuer that matches",
+        ),
+        (
+            "meta-issuers",
+            "https://*.com/x",
+            "has a `*` in the last two labels of its host: anybody could set up an issuer that matches",
+        ),
+        (
+            "meta-issuers",
+            "http://*.example.com/x",
+            "must begin with https://",
+        ),
+        (
+            "meta-issuers",
+            "https://idp.example.com:*/x",
+            "has a `*` in its port",
+        ),
+        (
+            "oidc-issuers",
+            "https://*.example.com/x",
+            "has a `*`, which stands for itself here",
+        ),
+    ] {
+        let problems = issuer_problems(&format!(
+            "{section}:\n  \"{name}\": {{client-id: x, type: email}}\n"
+        ));
+        assert!(
+            problems.len() == 1 && problems[0].contains(what),
+            "{name}: {problems:?}"
+        );
+    }
+    let spiffe = issuer_problems(
+        "meta-issuers:\n  https://*.example.com/x: {client-id: x, type: spiffe, spiffe-trust-domain: a.example}\n",
+    );
+    assert!(
+        spiffe[0].contains("`spiffe` cannot be the type of a pattern"),
+        "{spiffe:?}"
+    );
+    let single = warnings("meta-issuers:\n  https://idp.example.com: {client-id: x, type: email}\n");
+    assert!(
+        single[0].contains("has no `*`, so it is a single issuer"),
+        "{single:?}"
+    );
+}
+
+#[test]
+fn one_issuer_may_have_several_audiences_each_with_its_rules() {
+    let text = "oidc-issuers:
+  https://idp.example.com:
+    type: email
+    allow: claims.a == 1
+    audiences:
+      people:
+      machines: {type: username, subject-domain: example.com, allow: claims.b == 2}
+";
+    let trusted = issuers::parse(Path::new("issuers.yaml"), text).unwrap().issuers;
+    let entries = trusted.find("https://idp.example.com").unwrap();
+    let described: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.audience(), entry.issuer_type()))
+        .collect();
+    assert_eq!(described, [("people", "email"), ("machines", "username")]);
+    assert!(
+        entries
+            .iter()
+            .all(|entry| entry.admission().conditions().len() == 1)
+    );
+    for (lines, what) in [
+        (
+            "    client-id: x\n    audiences: {y: {type: email}}\n",
+            "client-id: stands beside `audiences`",
+        ),
+        ("    audiences: {}\n", "audiences: names no audience"),
+        ("    audiences: {x: {}}\n", "audiences.x: `type` is missing"),
+        (
+            "    audiences: {x: {type: email, ca-cert: a}}\n",
+            "audiences.x.ca-cert: is not a known key",
+        ),
+    ] {
+        let problems = issuer_problems(&format!("oidc-issuers:\n  https://idp.example.com:\n{lines}"));
+        assert!(
+            problems.iter().any(|problem| problem.contains(what)),
+            "{what}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn mistakes_in_admission_rules_are_found_before_anybody_is_refused() {
+    for (line, what) in [
+        (
+            "allow: email == 'a'",
+            "allow: uses `email`, which is not known. Did you mean `claims.email`?",
+        ),
+        (
+            "allow: {ours: claims.a.endswith('b')}",
+            "allow.ours: calls `endswith`, which is not known. Did you mean `endsWith`?",
+        ),
+        ("allow: claims.a ==", "allow: is not a CEL expression: column "),
+        ("allow: [claims.a]", "allow: must be a single value"),
+        ("allow: {}", "allow: has no condition"),
+        ("rate-limit: 5", "rate-limit: must be a mapping"),
+        (
+            "rate-limit: {issuer: 5/fortnight}",
+            "rate-limit.issuer: is not a number of certificates",
+        ),
+        (
+            "rate-limit: {person: 5/hour}",
+            "rate-limit.person: is not a known key",
+        ),
+        ("single-use: perhaps", "single-use: must be true or false"),
+        (
+            "key-binding: jkt",
+            "key-binding: `jkt` is not a place where a token can name its key",
+        ),
+        ("ca-cert: PEM", "ca-cert: is not one or more certificates in PEM"),
+        (
+            "alow: \"true\"",
+            "alow: is not a known key. Did you mean `allow`?",
+        ),
+    ] {
+        let text = format!(
+            "oidc-issuers:\n  https://idp.example.com:\n    client-id: x\n    type: email\n    {line}\n"
+        );
+        let problems = issuer_problems(&text);
+        assert!(
+            problems.len() == 1 && problems[0].contains(what),
+            "{line}: {problems:?}"
+        );
+        assert!(
+            problems[0].starts_with("5: oidc-issuers[https://idp.example.com]."),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
+fn anchors_and_merged_keys_are_understood() {
+    let text = "define:
+  - &ours {client-id: mine, type: email, allow: 'claims.email.endsWith(\"@example.com\")'}
+oidc-issuers:
+  https://a.example.com: *ours
+  https://b.example.com: *ours
+";
+    let trusted = issuers::parse(Path::new("issuers.yaml"), text).unwrap().issuers;
+    assert_eq!(
+        trusted.iter().filter(|entry| entry.audience() == "mine").count(),
+        2
+    );
+}

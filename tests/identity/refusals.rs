@@ -1,6 +1,6 @@
 //! Claims that give no identity, each with its reason.
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     email_issuer, github, github_claims, issuer_file, names_by, parse, reason, values, with, without,
@@ -213,6 +213,101 @@ fn no_claims_at_all_are_an_error_for_every_type() {
                 .is_err(),
             "{}",
             issuer.name().as_str()
+        );
+    }
+}
+
+#[test]
+fn spiffe_ids_of_others_and_in_other_spellings_are_refused() {
+    let issuers = parse("    type: spiffe\n    spiffe-trust-domain: example.com\n");
+    let good = "spiffe://example.com/ns/ci/sa/signer";
+    assert_eq!(reason(names_by(&issuers, &json!({"sub": good}))), "accepted");
+    for subject in [
+        "spiffe://example.org/ns/ci",
+        "spiffe://sub.example.com/ns/ci",
+        "spiffe://example.com.evil.example/ns/ci",
+        "spiffe://evil.example/spiffe://example.com/a",
+        "spiffe://example.com:8443/ns/ci",
+        "spiffe://user@example.com/ns/ci",
+        "spiffe://Example.com/ns/ci",
+        "SPIFFE://example.com/ns/ci",
+        "spiffe://example.com/",
+        "spiffe://example.com/a/",
+        "spiffe://example.com//a",
+        "spiffe://example.com/a/../b",
+        "spiffe://example.com/a/./b",
+        "spiffe://example.com/%61",
+        "spiffe://example.com/a?b",
+        "spiffe://example.com/a#b",
+        "spiffe://example.com/a b",
+        "spiffe://example.com/\u{e4}",
+        "https://example.com/ns/ci",
+        "example.com/ns/ci",
+        "spiffe:///ns/ci",
+    ] {
+        assert_eq!(
+            reason(names_by(&issuers, &json!({"sub": subject}))),
+            "subject_invalid",
+            "{subject:?}"
+        );
+    }
+}
+
+#[test]
+fn service_accounts_without_a_name_or_with_a_misleading_one_are_refused() {
+    let issuers = parse("    type: kubernetes\n");
+    let claims = |namespace: Value, account: Value| json!({"sub": "1", "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": account}}});
+    assert_eq!(
+        reason(names_by(&issuers, &claims(json!("ci"), json!("signer.v1-a")))),
+        "accepted"
+    );
+    for name in [
+        "", "a/b", "..", ".", "a/../b", "-a", "a-", "A", "a b", "a%2fb", "\u{e4}", "a\n",
+    ] {
+        for claims in [
+            claims(json!(name), json!("signer")),
+            claims(json!("ci"), json!(name)),
+        ] {
+            assert_eq!(reason(names_by(&issuers, &claims)), "claim_invalid", "{claims}");
+        }
+    }
+    for claims in [
+        claims(json!(["ci"]), json!("signer")),
+        claims(json!("ci"), json!({})),
+        claims(json!("a".repeat(254)), json!("b")),
+    ] {
+        assert_eq!(reason(names_by(&issuers, &claims)), "claim_invalid", "{claims}");
+    }
+    for claims in [
+        json!({"sub": "1"}),
+        json!({"sub": "1", "kubernetes.io": "ci"}),
+        json!({"sub": "1", "kubernetes.io": {"namespace": "ci"}}),
+    ] {
+        assert_eq!(reason(names_by(&issuers, &claims)), "claim_missing", "{claims}");
+    }
+}
+
+/// What could name somebody else's project once paths are put together.
+#[test]
+fn parts_of_a_legacy_types_name_that_reach_beyond_their_place_are_refused() {
+    let codefresh = parse("    type: codefresh-workflow\n");
+    let claims = json!({
+        "sub": "1", "account_id": "1", "pipeline_id": "2", "workflow_id": "3", "account_name": "acme", "pipeline_name": "build",
+    });
+    assert_eq!(reason(names_by(&codefresh, &claims)), "accepted");
+    for (claim, value) in [
+        ("pipeline_name", "../other/build"),
+        ("account_name", ".."),
+        ("pipeline_id", "a/%2E%2E/b"),
+        ("platform_url", "https://g.codefresh.io/?x="),
+        ("platform_url", "https://g.codefresh.io/#"),
+        ("platform_url", "//g.codefresh.io"),
+        ("workflow_id", "100%"),
+    ] {
+        let outcome = reason(names_by(&codefresh, &with(claims.clone(), claim, json!(value))));
+        assert!(
+            ["san_invalid", "extension_invalid", "claim_invalid"].contains(&outcome),
+            "{claim} {value}: {outcome}"
         );
     }
 }
