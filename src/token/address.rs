@@ -130,7 +130,7 @@ impl FetchPolicy {
         if permitted.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                "the host has no address that keys may be fetched from: private, loopback and link-local addresses are refused unless configured",
+                "the host has no address that keys may be fetched from: private and loopback addresses are refused unless the host is named under private-identity-providers, link-local ones always",
             ));
         }
         Ok(permitted)
@@ -151,7 +151,7 @@ pub enum UrlError {
     #[error("it must not have a user, password or fragment, nor, for an issuer, a query")]
     UnexpectedPart,
     /// An address literal that is not public.
-    #[error("its address is private, loopback or link-local, which is refused unless configured")]
+    #[error("its address is private, loopback or link-local, which is refused unless the host is named under private-identity-providers")]
     Address,
 }
 
