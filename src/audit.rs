@@ -6,8 +6,9 @@
 //!
 //! Records that arrive while one `fdatasync` runs share the next one, as in the log.
 
+mod record;
+
 use std::{
-    collections::BTreeMap,
     fs::{File, OpenOptions, TryLockError},
     io::{self, Write},
     num::NonZeroU32,
@@ -20,26 +21,18 @@ use std::{
     thread,
 };
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use der::DateTime;
 use governor::{
     Quota, RateLimiter,
     clock::DefaultClock,
     middleware::NoOpMiddleware,
     state::{InMemoryState, NotKeyed},
 };
-use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
+use self::record::Record;
 use crate::{
-    admission::Refused,
-    clock::Timestamp,
-    durability::sync_folder_of,
-    identity::{Identity, SubjectName},
-    issuer::IssuedCertificate,
+    admission::Refused, clock::Timestamp, durability::sync_folder_of, issuer::IssuedCertificate,
     profile::Draft,
-    proof::ProofKind,
 };
 
 /// Records that wait for the disk; beyond it the caller waits, and with it the request.
@@ -237,132 +230,6 @@ fn write_batch(mut file: &File, batch: &[Line]) -> io::Result<()> {
     let text: Vec<u8> = batch.iter().flat_map(|line| line.json.iter().copied()).collect();
     file.write_all(&text)?;
     file.sync_data()
-}
-
-/// One line. A `precertificate` record holds everything that decides what was signed; a `certificate`
-/// record adds the SCT, the one thing in which the certificate differs.
-#[derive(Serialize)]
-#[serde(tag = "event", rename_all = "kebab-case")]
-enum Record<'a> {
-    /// Made before the precertificate is signed; durable before or with the `certificate` record.
-    Precertificate {
-        time: String,
-        serial: String,
-        not_before: String,
-        not_after: String,
-        name: Name<'a>,
-        /// Fulcio's extensions by their name in the issuer file, with the token's issuer and subject.
-        extensions: BTreeMap<&'static str, &'a str>,
-        /// DER SubjectPublicKeyInfo, base64.
-        public_key: String,
-        proof: &'static str,
-    },
-    /// A valid token that the operator's rules did not admit.
-    Refusal {
-        time: String,
-        /// As in the answer.
-        reason: &'static str,
-        /// The condition of the issuer file that does not hold.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        condition: Option<&'a str>,
-        /// What the caller was told.
-        message: String,
-        name: Name<'a>,
-        extensions: BTreeMap<&'static str, &'a str>,
-        /// SHA-256 of the token without its signature, hexadecimal: the same token gives the same value.
-        token: String,
-        /// How many refusals before this one are not on record.
-        #[serde(skip_serializing_if = "is_zero")]
-        left_out: u64,
-    },
-    /// Written before the certificate is handed over.
-    Certificate {
-        time: String,
-        serial: String,
-        leaf_index: u64,
-        /// The SCT as embedded (RFC 6962 3.2, TLS encoding), base64.
-        sct: String,
-        /// SHA-256 of the DER certificate, hexadecimal.
-        sha256: String,
-    },
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Name<'a> {
-    Email(&'a str),
-    Uri(&'a str),
-    Username(&'a str),
-}
-
-impl<'a> From<&'a SubjectName> for Name<'a> {
-    fn from(name: &'a SubjectName) -> Self {
-        match name {
-            SubjectName::Email(name) => Self::Email(name),
-            SubjectName::Uri(name) => Self::Uri(name),
-            SubjectName::Username(name) => Self::Username(name),
-        }
-    }
-}
-
-fn extensions(identity: &Identity) -> BTreeMap<&'static str, &str> {
-    let values = identity.extensions().iter();
-    values
-        .map(|(extension, value)| (extension.name(), value))
-        .collect()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-impl<'a> Record<'a> {
-    fn intent(draft: &'a Draft, now: Timestamp) -> Result<Self, AuditError> {
-        let (identity, key) = (draft.applicant().identity(), draft.applicant().key());
-        Ok(Self::Precertificate {
-            time: rfc3339(now)?,
-            serial: hex::encode(draft.serial().as_bytes()),
-            not_before: draft.validity().not_before.to_string(),
-            not_after: draft.validity().not_after.to_string(),
-            name: Name::from(identity.name()),
-            extensions: extensions(identity),
-            public_key: STANDARD.encode(key.spki_der()),
-            proof: match key.kind() {
-                ProofKind::Challenge => "challenge",
-                ProofKind::CertificateSigningRequest => "certificate-signing-request",
-            },
-        })
-    }
-
-    fn refused(refused: &'a Refused, left_out: u64, now: Timestamp) -> Result<Self, AuditError> {
-        let Refused { identity, error } = refused;
-        Ok(Self::Refusal {
-            time: rfc3339(now)?,
-            reason: error.reason(),
-            condition: error.condition_name(),
-            message: error.to_string(),
-            name: Name::from(identity.name()),
-            extensions: extensions(identity),
-            token: format!("{:?}", identity.token().hash()),
-            left_out,
-        })
-    }
-
-    fn issued(issued: &'a IssuedCertificate, now: Timestamp) -> Result<Self, AuditError> {
-        let logged = issued.logged();
-        Ok(Self::Certificate {
-            time: rfc3339(now)?,
-            serial: hex::encode(logged.precertificate().draft().serial().as_bytes()),
-            leaf_index: logged.sct().leaf_index().get(),
-            sct: STANDARD.encode(logged.sct().to_tls()),
-            sha256: hex::encode(digest(&SHA256, issued.der())),
-        })
-    }
-}
-
-fn rfc3339(time: Timestamp) -> Result<String, AuditError> {
-    Ok(DateTime::from_unix_duration(time.since_epoch())?.to_string())
 }
 
 /// Why a record was not written.

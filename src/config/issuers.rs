@@ -11,6 +11,7 @@ mod rule;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
+use self::entry::Entries;
 use super::{
     ConfigErrors, Problem,
     fields::{Fields, Keys},
@@ -111,13 +112,8 @@ fn section(
             let what = "has no `*`, so it is a single issuer and not a pattern";
             problems.warn(&place, what, "Move it to `oidc-issuers`");
         }
-        issuers.extend(entry::compile(
-            place,
-            name.as_ref().ok(),
-            entry,
-            providers,
-            problems,
-        ));
+        let mut entries = Entries { providers, problems };
+        issuers.extend(entries.compile(place, name.as_ref().ok(), entry));
     }
     issuers
 }

@@ -10,16 +10,17 @@ use crate::{
     config::{
         fields::{Fields, Keys, Text},
         problem::{Place, Problems},
-        yaml::Entry,
+        yaml::{Entry, Node},
     },
     trusted_issuer::{ChallengeClaim, IssuerName, TrustedIssuer},
 };
 
-/// What an entry may say of the issuer itself, beside what holds for an audience.
-const ISSUER_KEYS: [&str; 4] = ["issuer-url", "client-id", "audiences", "ca-cert"];
-
-/// What may differ from audience to audience; in the entry it holds for all that do not say otherwise.
-const AUDIENCE_KEYS: Keys = &[
+/// What an entry may say.
+const ENTRY_KEYS: Keys = &[
+    "issuer-url",
+    "client-id",
+    "audiences",
+    "ca-cert",
     "type",
     "ci-provider",
     "issuer-claim",
@@ -36,6 +37,15 @@ const AUDIENCE_KEYS: Keys = &[
     "environment",
 ];
 
+/// What may differ from audience to audience. In the entry it holds for all that do not say otherwise.
+const AUDIENCE_KEYS: Keys = ENTRY_KEYS.split_at(4).1;
+
+/// Compiles entries; what cannot be used is reported.
+pub(super) struct Entries<'a> {
+    pub(super) providers: &'a CiProviders,
+    pub(super) problems: &'a mut Problems,
+}
+
 /// What stands for the issuer: the same in every audience.
 struct Issuer<'a> {
     name: &'a IssuerName,
@@ -44,87 +54,86 @@ struct Issuer<'a> {
     definition: serde_json::Value,
 }
 
-/// Compiles one entry; nothing if a part of it cannot be used, which is then reported. Without a `name`, which has been
-/// reported too, the rest is checked all the same.
-pub(super) fn compile(
-    place: Place,
-    name: Option<&IssuerName>,
-    entry: &Entry,
-    providers: &CiProviders,
-    problems: &mut Problems,
-) -> Vec<TrustedIssuer> {
-    static KEYS: std::sync::LazyLock<Vec<&str>> =
-        std::sync::LazyLock::new(|| ISSUER_KEYS.iter().chain(AUDIENCE_KEYS).copied().collect());
-    let Some(fields) = Fields::open(place, entry.node(), &KEYS, problems) else {
-        return Vec::new();
-    };
-    check_issuer_url(entry.key(), &fields, problems);
-    let ca_certificates = ca_certificates(&fields, problems);
-    let placeholder = IssuerName::Exact(entry.key().to_owned());
-    let issuer = Issuer {
-        name: name.unwrap_or(&placeholder),
-        ca_certificates,
-        definition: entry.node().canonical(),
-    };
-    let compiled: Vec<_> = match fields.get("audiences") {
-        Some((place, node)) => {
-            if let Some((place, _)) = fields.get("client-id") {
-                problems.report(&place, "stands beside `audiences`", "Move it into `audiences`");
-            }
-            let entries = node.entries(&place, problems).unwrap_or_default();
-            if entries.is_empty() {
-                problems.report(
-                    &place,
-                    "names no audience",
-                    "Name one, as a key with its rules below it",
-                );
-            }
-            let audiences = entries.iter().filter_map(|audience| {
-                let place = audience.place(&place);
-                let own =
-                    Fields::open(place, audience.node(), AUDIENCE_KEYS, problems)?.with_defaults(&fields);
-                issuer.for_audience(audience.key(), &own, providers, problems)
-            });
-            audiences.collect()
-        }
-        None => {
-            let suggestion = "Set it to the audience that tokens are requested for, such as `sigstore`";
-            let audience = fields.required_text("client-id", suggestion, problems);
-            // Without an audience, the rest of the entry is checked all the same.
-            let compiled = issuer.for_audience(
-                audience.as_ref().map_or("", |text| text.value),
-                &fields,
-                providers,
-                problems,
-            );
-            compiled.filter(|_| audience.is_some()).into_iter().collect()
-        }
-    };
-    if name.is_some() { compiled } else { Vec::new() }
-}
+impl Entries<'_> {
+    /// One entry, for one audience or for several. Without a `name`, which has been reported, the rest is checked all the
+    /// same.
+    pub(super) fn compile(
+        &mut self,
+        place: Place,
+        name: Option<&IssuerName>,
+        entry: &Entry,
+    ) -> Vec<TrustedIssuer> {
+        let Some(fields) = Fields::open(place, entry.node(), ENTRY_KEYS, self.problems) else {
+            return Vec::new();
+        };
+        check_issuer_url(entry.key(), &fields, self.problems);
+        let placeholder = IssuerName::Exact(entry.key().to_owned());
+        let issuer = Issuer {
+            name: name.unwrap_or(&placeholder),
+            ca_certificates: ca_certificates(&fields, self.problems),
+            definition: entry.node().canonical(),
+        };
+        let compiled = match fields.get("audiences") {
+            Some((place, node)) => self.audiences(&issuer, (&place, node), &fields),
+            None => self.only_audience(&issuer, &fields).into_iter().collect(),
+        };
+        if name.is_some() { compiled } else { Vec::new() }
+    }
 
-impl Issuer<'_> {
-    fn for_audience(
-        &self,
+    fn audiences(
+        &mut self,
+        issuer: &Issuer<'_>,
+        (place, node): (&Place, &Node),
+        entry: &Fields<'_>,
+    ) -> Vec<TrustedIssuer> {
+        if let Some((place, _)) = entry.get("client-id") {
+            self.problems
+                .report(&place, "stands beside `audiences`", "Move it into `audiences`");
+        }
+        let audiences = node.entries(place, self.problems).unwrap_or_default();
+        if audiences.is_empty() {
+            let suggestion = "Name one, as a key with its rules below it";
+            self.problems.report(place, "names no audience", suggestion);
+        }
+        let mut compiled = Vec::new();
+        for audience in audiences {
+            let place = audience.place(place);
+            if let Some(own) = Fields::open(place, audience.node(), AUDIENCE_KEYS, self.problems) {
+                compiled.extend(self.audience(issuer, audience.key(), &own.with_defaults(entry)));
+            }
+        }
+        compiled
+    }
+
+    /// Without a `client-id`, the rest of the entry is checked all the same.
+    fn only_audience(&mut self, issuer: &Issuer<'_>, fields: &Fields<'_>) -> Option<TrustedIssuer> {
+        let suggestion = "Set it to the audience that tokens are requested for, such as `sigstore`";
+        let audience = fields.required_text("client-id", suggestion, self.problems);
+        let text = audience.as_ref().map_or("", |text| text.value);
+        self.audience(issuer, text, fields).filter(|_| audience.is_some())
+    }
+
+    fn audience(
+        &mut self,
+        issuer: &Issuer<'_>,
         audience: &str,
         fields: &Fields<'_>,
-        providers: &CiProviders,
-        problems: &mut Problems,
     ) -> Option<TrustedIssuer> {
+        let problems = &mut *self.problems;
         let challenge = challenge(fields, problems);
         let admission = admission::compile(fields, problems);
-        let rule = rule::compile(self.name, fields, providers, problems)?;
+        let rule = rule::compile(issuer.name, fields, self.providers, problems)?;
         let provider = fields.text("ci-provider", problems);
         let provider = provider
-            .and_then(|text| providers.get(text.value))
+            .and_then(|text| self.providers.get(text.value))
             .map(|provider| &provider.definition);
         let challenge = challenge.unwrap_or_else(|| rule.default_challenge());
-        let issuer = TrustedIssuer::new(self.name.clone(), audience.to_owned(), challenge, rule)
+        let trusted = TrustedIssuer::new(issuer.name.clone(), audience.to_owned(), challenge, rule)
             .with_admission(admission)
-            .with_ca_certificates(self.ca_certificates.clone())
-            .with_definition(json!([audience, self.definition, provider]).to_string());
-        openness::warn(&issuer, fields.place(), problems);
-        Some(issuer)
+            .with_ca_certificates(issuer.ca_certificates.clone())
+            .with_definition(json!([audience, issuer.definition, provider]).to_string());
+        openness::warn(&trusted, fields.place(), problems);
+        Some(trusted)
     }
 }
 

@@ -1,0 +1,203 @@
+//! What an expression uses: nothing that it may not, and which claims.
+
+use std::collections::BTreeSet;
+
+use cel::common::ast::{
+    CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedEntryExpr, IdedExpr, LiteralValue, operators,
+};
+use regex::{Regex, RegexBuilder};
+
+use super::{CLAIMS, CONDITION_FUNCTIONS, ConditionError, MATCHES_COMPILED, Reads};
+
+/// How deep an expression may nest: evaluation recurses as deep.
+const MAX_DEPTH: usize = 64;
+
+/// The most memory that one compiled regular expression may take, in bytes.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// A walk over an expression: that it uses only what it may; takes the regular expressions out of it.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// Names bound by the loops round the present place.
+    bound: Vec<String>,
+    loops: usize,
+    pub(super) regexes: Vec<Regex>,
+    pub(super) reads: Reads,
+}
+
+impl Default for Survey {
+    fn default() -> Self {
+        Self {
+            bound: Vec::new(),
+            loops: 0,
+            regexes: Vec::new(),
+            reads: Reads::These(BTreeSet::new()),
+        }
+    }
+}
+
+impl Survey {
+    pub(super) fn expression(
+        &mut self,
+        expression: &mut IdedExpr,
+        depth: usize,
+    ) -> Result<(), ConditionError> {
+        if depth > MAX_DEPTH {
+            return Err(ConditionError::TooDeep);
+        }
+        let inner = depth.saturating_add(1);
+        match &mut expression.expr {
+            Expr::Unspecified | Expr::Literal(_) => Ok(()),
+            Expr::Ident(name) if self.bound.contains(name) => Ok(()),
+            Expr::Ident(name) if name == CLAIMS => {
+                self.reads = Reads::All;
+                Ok(())
+            }
+            Expr::Ident(name) => Err(ConditionError::Variable(name.clone())),
+            Expr::Select(select) if self.is_claims(&select.operand) => {
+                self.read(&select.field);
+                Ok(())
+            }
+            Expr::Select(select) => self.expression(&mut select.operand, inner),
+            Expr::Struct(_) => Err(ConditionError::Message),
+            Expr::List(list) => list
+                .elements
+                .iter_mut()
+                .try_for_each(|item| self.expression(item, inner)),
+            Expr::Map(map) => map
+                .entries
+                .iter_mut()
+                .try_for_each(|entry| self.entry(entry, inner)),
+            Expr::Call(call) => self.call(call, inner),
+            Expr::Comprehension(comprehension) => self.comprehension(comprehension, inner),
+        }
+    }
+
+    fn call(&mut self, call: &mut CallExpr, depth: usize) -> Result<(), ConditionError> {
+        if let Some(name) = self.claim_by_index(call) {
+            self.read(&name);
+            return Ok(());
+        }
+        if call.func_name == "matches" {
+            let regex = self.regex(&mut call.target, &mut call.args)?;
+            call.func_name = MATCHES_COMPILED.to_owned();
+            call.args = vec![regex];
+        } else if is_function(&call.func_name) && !CONDITION_FUNCTIONS.contains(&call.func_name.as_str()) {
+            return Err(ConditionError::Function(call.func_name.clone()));
+        }
+        let target = call.target.iter_mut().map(Box::as_mut);
+        target
+            .chain(&mut call.args)
+            .try_for_each(|part| self.expression(part, depth))
+    }
+
+    /// What the loop runs over is evaluated once, before it.
+    fn comprehension(
+        &mut self,
+        comprehension: &mut ComprehensionExpr,
+        depth: usize,
+    ) -> Result<(), ConditionError> {
+        self.expression(&mut comprehension.iter_range, depth)?;
+        if self.loops > 0 {
+            return Err(ConditionError::NestedLoop);
+        }
+        let before = self.bound.len();
+        self.bound
+            .extend([comprehension.iter_var.clone(), comprehension.accu_var.clone()]);
+        self.bound.extend(comprehension.iter_var2.clone());
+        self.loops = 1;
+        for part in [
+            &mut comprehension.accu_init,
+            &mut comprehension.loop_cond,
+            &mut comprehension.loop_step,
+            &mut comprehension.result,
+        ] {
+            self.expression(part, depth)?;
+        }
+        self.loops = 0;
+        self.bound.truncate(before);
+        Ok(())
+    }
+
+    /// Whether this is the variable, and not a name that a loop has bound over it.
+    fn is_claims(&self, expression: &IdedExpr) -> bool {
+        matches!(&expression.expr, Expr::Ident(name) if name == CLAIMS && !self.bound.contains(name))
+    }
+
+    /// The name in `claims["name"]`.
+    fn claim_by_index(&self, call: &CallExpr) -> Option<String> {
+        match (call.func_name.as_str(), call.args.as_slice()) {
+            (
+                operators::INDEX,
+                [
+                    claims,
+                    IdedExpr {
+                        expr: Expr::Literal(LiteralValue::String(name)),
+                        ..
+                    },
+                ],
+            ) => self.is_claims(claims).then(|| name.inner().to_owned()),
+            _ => None,
+        }
+    }
+
+    fn read(&mut self, claim: &str) {
+        if let Reads::These(names) = &mut self.reads {
+            names.insert(claim.to_owned());
+        }
+    }
+
+    fn entry(&mut self, entry: &mut IdedEntryExpr, depth: usize) -> Result<(), ConditionError> {
+        match &mut entry.expr {
+            EntryExpr::StructField(_) => Err(ConditionError::Message),
+            EntryExpr::MapEntry(entry) => {
+                self.expression(&mut entry.key, depth)?;
+                self.expression(&mut entry.value, depth)
+            }
+        }
+    }
+
+    /// `matches(text, "regex")` and `text.matches("regex")`: makes the first like the second, and puts the compiled
+    /// regular expression's number in the place of its text.
+    fn regex(
+        &mut self,
+        target: &mut Option<Box<IdedExpr>>,
+        arguments: &mut Vec<IdedExpr>,
+    ) -> Result<IdedExpr, ConditionError> {
+        if target.is_none() && arguments.len() == 2 {
+            *target = Some(Box::new(arguments.remove(0)));
+        }
+        let [
+            IdedExpr {
+                id,
+                expr: Expr::Literal(LiteralValue::String(text)),
+            },
+        ] = arguments.as_slice()
+        else {
+            return Err(ConditionError::DynamicRegex);
+        };
+        let regex = RegexBuilder::new(text.inner())
+            .size_limit(MAX_REGEX_BYTES)
+            .build()
+            .map_err(|error| ConditionError::Regex(last_line(&error)))?;
+        let number = i64::try_from(self.regexes.len()).unwrap_or(i64::MAX);
+        self.regexes.push(regex);
+        Ok(IdedExpr {
+            id: *id,
+            expr: Expr::Literal(LiteralValue::Int(number.into())),
+        })
+    }
+}
+
+/// Operators and the helpers of macros have names that no identifier can have.
+fn is_function(name: &str) -> bool {
+    name.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+}
+
+/// The regular expression library draws a picture first.
+fn last_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.trim_start_matches("error: ").to_owned()
+}
