@@ -16,39 +16,7 @@ stop_mayfly
 start_server provider dex_rotation provider
 PROVIDER=$(ready issuer)
 curl -sS --fail "$PROVIDER/.well-known/openid-configuration" | jq -r .issuer
-PORT=$(free_port)
-cat >issuers.yaml <<YAML
-oidc-issuers:
-  $PROVIDER:
-    issuer-url: $PROVIDER
-    client-id: sigstore
-    type: email
-YAML
-cat >mayfly.yaml <<YAML
-listen: 127.0.0.1:$PORT
-metrics-listen: "off"
-ca:
-  chain: data/ca/chain.pem
-  key: data/ca/key.pem
-log:
-  directory: data/log
-  origin: $(jq -r .origin data/log/log.json)
-  key: data/log-key.pem
-issuers: issuers.yaml
-private-identity-providers:
-  - 127.0.0.1
-audit: audit.jsonl
-YAML
-"$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-MAYFLY_PID=$!
-PIDS+=("$MAYFLY_PID")
-API=http://127.0.0.1:$PORT
-DEADLINE=$((SECONDS + 60))
-until curl -sS --fail -o ready.json "$API/readyz" 2>curl.log; do
-  kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
-  ((SECONDS < DEADLINE)) || fail "not ready: $(<curl.log) $(cat ready.json)"
-  sleep 0.2
-done
+start_serve "$PROVIDER" 127.0.0.1
 
 step "every token gets its certificate, whichever key signed it"
 dex_rotation -issuer "$PROVIDER" -api "$API" -duration "${DEX_SECONDS:-100}s" >summary.json 2>clients.log ||

@@ -76,6 +76,50 @@ stop_mayfly() {
   expect 0 "$status" "exit code after SIGTERM"
 }
 
+# start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA and log of
+# the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
+# and waits until it is ready.
+start_serve() {
+  local provider=$1 host=$2 certificate=${3:-} key=${4:-} authority=${5:-} port deadline
+  port=$(free_port)
+  cat >issuers.yaml <<YAML
+oidc-issuers:
+  $provider:
+    issuer-url: $provider
+    client-id: sigstore
+    type: email
+YAML
+  cat >mayfly.yaml <<YAML
+listen: 127.0.0.1:$port
+metrics-listen: "off"
+ca:
+  chain: $DATA/ca/chain.pem
+  key: $DATA/ca/key.pem
+log:
+  directory: $DATA/log
+  origin: $(jq -r .origin "$DATA/log/log.json")
+  key: $DATA/log-key.pem
+issuers: issuers.yaml
+private-identity-providers:
+  - $host
+audit: audit.jsonl
+YAML
+  API=http://127.0.0.1:$port
+  if [[ $certificate ]]; then
+    API=https://$host:$port
+    printf 'tls:\n  certificate: %s\n  key: %s\n' "$certificate" "$key" >>mayfly.yaml
+  fi
+  env ${authority:+"SSL_CERT_FILE=$authority"} "$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
+  MAYFLY_PID=$!
+  PIDS+=("$MAYFLY_PID")
+  deadline=$((SECONDS + 60))
+  until curl -sS --fail ${authority:+--cacert "$authority"} -o ready.json "$API/readyz" 2>curl.log; do
+    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
+    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
+    sleep 0.2
+  done
+}
+
 # A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
 start_tsa() {
   start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"

@@ -25,41 +25,7 @@ trusting curl -sS --fail --cacert authority.pem "$PROVIDER/.well-known/openid-co
 step "mayfly serve, with the CA and log of a development directory"
 start_dev
 stop_mayfly
-PORT=$(free_port)
-cat >issuers.yaml <<YAML
-oidc-issuers:
-  $PROVIDER:
-    issuer-url: $PROVIDER
-    client-id: sigstore
-    type: email
-YAML
-cat >mayfly.yaml <<YAML
-listen: 127.0.0.1:$PORT
-metrics-listen: "off"
-tls:
-  certificate: tls.pem
-  key: tls.key
-ca:
-  chain: data/ca/chain.pem
-  key: data/ca/key.pem
-log:
-  directory: data/log
-  origin: $(jq -r .origin data/log/log.json)
-  key: data/log-key.pem
-issuers: issuers.yaml
-private-identity-providers:
-  - localhost
-audit: audit.jsonl
-YAML
-SSL_CERT_FILE="$WORK/authority.pem" "$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-MAYFLY_PID=$!
-PIDS+=("$MAYFLY_PID")
-API=https://localhost:$PORT
-until curl -sS --fail --cacert authority.pem -o ready.json "$API/readyz" 2>curl.log; do
-  kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
-  ((SECONDS < 60)) || fail "not ready: $(<curl.log) $(cat ready.json)"
-  sleep 0.2
-done
+start_serve "$PROVIDER" localhost tls.pem tls.key "$WORK/authority.pem"
 
 step "cosign logs in there and signs"
 jq --arg api "$API" --arg issuer "$PROVIDER" '.caUrls[0].url = $api | .oidcUrls[0].url = $issuer' "$SIGNING_CONFIG" >signing_config.json
@@ -82,7 +48,7 @@ refused "400.*issuer" trusting cosign sign-blob -y --identity-token token --sign
   --trusted-root "$TRUSTED_ROOT" --bundle refused.json blob
 
 step "gRPC over TLS"
-grpc_serving -cacert authority.pem "localhost:$PORT"
+grpc_serving -cacert authority.pem "${API#https://}"
 
 step "the audit: one record for each of the CA's two signatures, and nothing for the refusal"
 jq -c . audit.jsonl
