@@ -8,7 +8,7 @@ mod key_binding;
 mod rate_limit;
 mod single_use;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 pub(crate) use self::key_binding::in_audience;
 use self::single_use::{TokenUse, Unusable};
@@ -18,7 +18,10 @@ pub use self::{
     rate_limit::{LimitReached, LimitScope, MAX_COUNTED_IDENTITIES, Rate, RateError, RateLimits},
     single_use::{MAX_REMEMBERED_TOKENS, UsedTokens},
 };
-use crate::{clock::Timestamp, identity::Identity};
+use crate::{
+    clock::{Timestamp, whole_seconds},
+    identity::Identity,
+};
 
 /// How often one token gives a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -225,7 +228,7 @@ pub enum AdmissionError {
     )]
     TooManyTokens,
     /// A rate limit.
-    #[error("the limit of certificates for {} is reached: try again in {} s", whose(.0.scope), seconds(.0.retry_after))]
+    #[error("the limit of certificates for {} is reached: try again in {} s", whose(.0.scope), whole_seconds(.0.retry_after))]
     RateLimited(LimitReached),
 }
 
@@ -300,9 +303,4 @@ const fn whose(scope: LimitScope) -> &'static str {
         LimitScope::Issuer => "this issuer",
         LimitScope::Identity => "this identity",
     }
-}
-
-/// Whole seconds, rounded up: whoever waits so long is not refused for having come too early.
-fn seconds(wait: Duration) -> u64 {
-    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }

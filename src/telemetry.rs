@@ -147,11 +147,12 @@ impl Metrics {
         if let Some((gauge, size)) = &self.log {
             gauge.set(i64::try_from(size()).unwrap_or(i64::MAX));
         }
-        if let Some(issuers) = &self.issuers {
-            issuers.refresh();
-        }
+        let gathered = match &self.issuers {
+            Some(issuers) => issuers.refreshed(|| self.registry.gather()),
+            None => self.registry.gather(),
+        };
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        TextEncoder::new().encode(&gathered, &mut text)?;
         Ok(text)
     }
 

@@ -185,6 +185,12 @@ impl TokenVerifier {
         self.providers.fetch_all().await
     }
 
+    /// Where keys may be fetched from.
+    #[must_use]
+    pub fn policy(&self) -> &FetchPolicy {
+        &self.policy
+    }
+
     /// Whose tokens these are.
     #[must_use]
     pub fn issuers(&self) -> &TrustedIssuers {
@@ -312,7 +318,7 @@ fn may_be_rotation(mismatch: Mismatch, jws: &Jws<'_>) -> bool {
 #[non_exhaustive]
 pub enum TokenVerifierError {
     /// An `issuer-url` is not one that keys may be fetched from.
-    #[error("issuer-url {url:?} cannot be used: {problem}")]
+    #[error("issuer-url {url:?} cannot be used: it {problem}")]
     Issuer {
         /// As configured.
         url: String,

@@ -490,41 +490,30 @@ fn config_check_asks_the_issuers_online() {
         "oidc-issuers:\n  {up}: {{client-id: a, type: email}}\n  {down}: {{client-id: a, type: email}}\n"
     );
     fs::write(directory.path().join("issuers.yaml"), text).unwrap();
-    fs::write(
-        directory.path().join("mayfly.yaml"),
-        "issuers: issuers.yaml\nprivate-identity-providers: [127.0.0.1]\n",
-    )
-    .unwrap();
-    // Without its settings nothing on loopback is asked.
-    let alone = run(&[
-        "config",
-        "check",
-        "--issuers",
-        &path(&directory, "issuers.yaml"),
-        "--online",
-    ]);
-    assert_eq!(alone.status.code(), Some(1));
-    assert!(stderr(&alone).contains("cannot be used"), "{}", stderr(&alone));
     for (name, text) in [("ca.pem", ""), ("ca-key.pem", ""), ("log-key.pem", "")] {
         fs::write(directory.path().join(name), text).unwrap();
         fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let settings = "issuers: issuers.yaml\nprivate-identity-providers: [127.0.0.1]\naudit: audit.jsonl\n\
-                    ca: {chain: ca.pem, key: ca-key.pem}\nlog: {directory: log, origin: a.example/log, key: log-key.pem}\n";
-    fs::write(directory.path().join("mayfly.yaml"), settings).unwrap();
-    let output = run(&[
-        "config",
-        "check",
-        "--config",
-        &path(&directory, "mayfly.yaml"),
-        "--online",
-    ]);
+    let configuration = path(&directory, "mayfly.yaml");
+    let settings = "issuers: issuers.yaml\naudit: audit.jsonl\nca: {chain: ca.pem, key: ca-key.pem}\n\
+                    log: {directory: log, origin: a.example/log, key: log-key.pem}\n";
+    fs::write(&configuration, settings).unwrap();
+    let unnamed = run(&["config", "check", "--config", &configuration]);
+    assert_eq!(unnamed.status.code(), Some(2));
+    let said = stdout(&unnamed);
+    assert_eq!(said.matches("private-identity-providers").count(), 2, "{said}");
+    fs::write(
+        &configuration,
+        format!("{settings}private-identity-providers: [127.0.0.1]\n"),
+    )
+    .unwrap();
+    let output = run(&["config", "check", "--config", &configuration, "--online"]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
-    assert!(said.contains(&format!("answers: {up}: 1 keys")), "{said}");
+    assert!(said.contains(&format!("answers: {up}: 1 key")), "{said}");
     assert!(said.contains(&format!("unreachable: {down}: ")), "{said}");
     assert!(
-        stderr(&output).contains("1 issuers did not answer"),
+        stderr(&output).contains("1 issuer did not answer"),
         "{}",
         stderr(&output)
     );
@@ -597,6 +586,29 @@ fn config_explain_shows_what_a_token_would_get_and_why_not() {
         &[],
     );
     assert!(stderr(&stranger).contains("no entry"), "{}", stderr(&stranger));
+    for (text, said) in [
+        ("", "claims.json is empty"),
+        ("\n", "claims.json is empty"),
+        ("[1]", "does not hold claims"),
+    ] {
+        let nothing = explain(text, &[]);
+        assert_eq!(nothing.status.code(), Some(1));
+        assert!(stderr(&nothing).contains(said), "{}", stderr(&nothing));
+    }
+    let missing = run(&[
+        "config",
+        "explain",
+        "--config",
+        "no-such-file.yaml",
+        "--claims",
+        &claims,
+    ]);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(
+        stderr(&missing).contains("no-such-file.yaml: cannot be read"),
+        "{}",
+        stderr(&missing)
+    );
 }
 
 #[test]

@@ -26,6 +26,9 @@ use self::survey::Survey;
 /// The longest expression, in bytes.
 pub const MAX_EXPRESSION_BYTES: usize = 4096;
 
+/// The most items of a list or object that a condition looks at. `in` and `==` go through them, inside a loop over others.
+const MAX_ITEMS: usize = 1000;
+
 /// The one variable.
 const CLAIMS: &str = "claims";
 
@@ -57,6 +60,8 @@ pub struct Condition {
     expression: IdedExpr,
     regexes: Arc<[Regex]>,
     reads: Reads,
+    /// Every name that the expression spells out.
+    names: BTreeSet<String>,
 }
 
 /// The claims that an expression may look at: converting all of a token's costs more than everything else here.
@@ -79,6 +84,9 @@ impl Condition {
         let mut parsed = PrattParser::new()
             .parse(expression)
             .map_err(|errors| syntax(&errors))?;
+        if survey::is_never_boolean(&parsed) {
+            return Err(ConditionError::NotBoolean);
+        }
         let mut survey = Survey::default();
         survey.expression(&mut parsed, 0)?;
         Ok(Self {
@@ -86,6 +94,7 @@ impl Condition {
             expression: parsed,
             regexes: survey.regexes.into(),
             reads: survey.reads,
+            names: survey.names,
         })
     }
 
@@ -102,8 +111,8 @@ impl Condition {
     pub fn holds(&self, claims: &serde_json::Map<String, Json>) -> Result<bool, Unanswered> {
         let mut context = Context::with_env(Arc::clone(&ENVIRONMENT));
         let seen = match &self.reads {
-            Reads::All => object(claims.iter()),
-            Reads::These(names) => object(names.iter().filter_map(|name| claims.get_key_value(name))),
+            Reads::All => object(claims.iter())?,
+            Reads::These(names) => object(names.iter().filter_map(|name| claims.get_key_value(name)))?,
         };
         context.add_variable_from_value(CLAIMS, seen);
         if !self.regexes.is_empty() {
@@ -119,7 +128,10 @@ impl Condition {
         match Value::resolve(&self.expression, &context) {
             Ok(Value::Bool(holds)) => Ok(holds),
             Ok(_) => Err(Unanswered::NotBoolean),
-            Err(ExecutionError::NoSuchKey(claim)) => Err(Unanswered::ClaimMissing(claim.to_string())),
+            // A name out of another claim is not repeated.
+            Err(ExecutionError::NoSuchKey(claim)) if self.names.contains(claim.as_str()) => {
+                Err(Unanswered::ClaimMissing(claim.to_string()))
+            }
             Err(_) => Err(Unanswered::Other),
         }
     }
@@ -144,28 +156,35 @@ pub enum Unanswered {
     /// An operator or function got a value of a type that it does not take.
     #[error("a claim has another type than it needs")]
     Other,
+    /// More than [`MAX_ITEMS`].
+    #[error("a claim has more than 1000 items")]
+    TooManyItems,
 }
 
-fn object<'a>(entries: impl Iterator<Item = (&'a String, &'a Json)>) -> Value {
-    let entry = |(key, value): (&String, &Json)| (Key::from(key.as_str()), cel_value(value));
-    let map: HashMap<Key, Value> = entries.map(entry).collect();
-    Value::Map(Map { map: Arc::new(map) })
+fn object<'a>(entries: impl Iterator<Item = (&'a String, &'a Json)>) -> Result<Value, Unanswered> {
+    let entry = |(key, value): (&String, &Json)| Ok((Key::from(key.as_str()), cel_value(value)?));
+    let map = entries.map(entry).collect::<Result<HashMap<_, _>, _>>()?;
+    if map.len() > MAX_ITEMS {
+        return Err(Unanswered::TooManyItems);
+    }
+    Ok(Value::Map(Map { map: Arc::new(map) }))
 }
 
 /// Whole numbers are CEL's int where they fit, so that `claims.run_attempt == 1` is what it looks like.
-fn cel_value(value: &Json) -> Value {
-    match value {
+fn cel_value(value: &Json) -> Result<Value, Unanswered> {
+    Ok(match value {
         Json::Null => Value::Null,
         Json::Bool(value) => Value::Bool(*value),
         Json::String(text) => Value::from(text.as_str()),
-        Json::Array(items) => Value::List(Arc::new(items.iter().map(cel_value).collect())),
-        Json::Object(map) => object(map.iter()),
+        Json::Array(items) if items.len() > MAX_ITEMS => return Err(Unanswered::TooManyItems),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(cel_value).collect::<Result<_, _>>()?)),
+        Json::Object(map) => object(map.iter())?,
         Json::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
             (Some(number), _, _) => Value::Int(number),
             (None, Some(number), _) => Value::UInt(number),
             (None, None, number) => Value::Float(number.unwrap_or(f64::NAN)),
         },
-    }
+    })
 }
 
 /// Why an `allow` cannot be used. `Display` completes a sentence that begins with the key.
@@ -181,9 +200,18 @@ pub enum ConditionError {
     /// Nested deeper than any condition needs.
     #[error("nests more than 64 levels deep")]
     TooDeep,
-    /// A name that is neither `claims` nor bound by a macro.
+    /// A name that is neither `claims` nor bound by a macro; with what is selected of it, if something is.
     #[error("uses `{0}`, which is not known")]
     Variable(String),
+    /// The name of a claim cut at a hyphen.
+    #[error("subtracts: `{0}` is not one name here")]
+    Hyphen(String),
+    /// A value that is never true.
+    #[error("is neither true nor false, whatever the token says")]
+    NotBoolean,
+    /// `in` with a text on its right side, say.
+    #[error("looks with `in` into something that is not a list")]
+    NotAList,
     /// A function outside the allow-list.
     #[error("calls `{0}`, which is not known")]
     Function(String),
@@ -206,7 +234,13 @@ impl ConditionError {
     #[must_use]
     pub fn suggestion(&self) -> String {
         match self {
-            Self::Variable(name) => format!("Did you mean `claims.{name}`?"),
+            Self::Variable(name) => match name.split_once('.') {
+                Some((_, field)) => format!("Did you mean `claims.{field}`?"),
+                None => format!("Did you mean `claims.{name}`?"),
+            },
+            Self::Hyphen(name) => format!(r#"Did you mean `claims["{name}"]`?"#),
+            Self::NotBoolean => r#"Compare a claim, as in claims.hd == "example.com""#.to_owned(),
+            Self::NotAList => r#"Write claims.hd in ["example.com", "example.org"]"#.to_owned(),
             Self::Function(_) => format!("Known here: {}", CONDITION_FUNCTIONS.join(", ")),
             Self::NestedLoop => "Write `value in claims.list` where that is meant".to_owned(),
             Self::DynamicRegex => r#"Write claims.name.matches("^…$")"#.to_owned(),

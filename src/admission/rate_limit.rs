@@ -4,8 +4,8 @@ use std::{
     fmt,
     num::NonZeroU32,
     str::FromStr,
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    sync::Mutex,
+    time::{Duration, Instant},
 };
 
 use governor::{
@@ -18,11 +18,11 @@ use governor::{
 use crate::identity::SubjectName;
 
 /// How many identities one entry counts at the same time. An identity is forgotten as soon as its allowance is whole
-/// again; if so many are not, others have to wait. Each takes about a hundred bytes.
+/// again; if so many are not, the entry admits nobody until some are. Each takes about a hundred bytes.
 pub const MAX_COUNTED_IDENTITIES: usize = 100_000;
 
-/// How many requests pass between two searches for identities to forget: a search looks at all of them.
-const REQUESTS_PER_SEARCH: u32 = 1000;
+/// How much time passes between two searches for identities to forget: a search looks at all of them.
+const SEARCH_EVERY: Duration = Duration::from_secs(5);
 
 /// When to come back if no more identities can be counted.
 const CROWDED_RETRY: Duration = Duration::from_secs(10);
@@ -65,7 +65,7 @@ impl FromStr for Rate {
 
 /// Not a [`Rate`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is not a number of certificates in a second, minute, hour or day")]
+#[error("is not a number of certificates, 1 to 4294967295, in a second, minute, hour or day")]
 pub struct RateError;
 
 type IssuerLimiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>;
@@ -76,7 +76,7 @@ type IdentityLimiter = RateLimiter<SubjectName, HashMapStateStore<SubjectName>, 
 pub struct RateLimits {
     issuer: Option<IssuerLimiter>,
     identity: Option<IdentityLimiter>,
-    since_search: AtomicU32,
+    searched: Mutex<Option<Instant>>,
 }
 
 /// Which limit was reached, and when it is worth trying again.
@@ -104,7 +104,7 @@ impl RateLimits {
         Self {
             issuer: issuer.map(|rate| RateLimiter::direct(rate.quota())),
             identity: identity.map(|rate| RateLimiter::hashmap(rate.quota())),
-            since_search: AtomicU32::new(0),
+            searched: Mutex::default(),
         }
     }
 
@@ -126,16 +126,14 @@ impl RateLimits {
         }
         Ok(())
     }
-}
 
-impl RateLimits {
     fn make_room(&self, limiter: &IdentityLimiter) -> bool {
-        if self
-            .since_search
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(REQUESTS_PER_SEARCH)
+        // Whoever comes while another one searches is refused.
+        if let Ok(mut searched) = self.searched.try_lock()
+            && searched.is_none_or(|last| last.elapsed() >= SEARCH_EVERY)
         {
             limiter.retain_recent();
+            *searched = Some(Instant::now());
         }
         limiter.len() < MAX_COUNTED_IDENTITIES
     }

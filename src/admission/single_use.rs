@@ -15,6 +15,9 @@ use crate::{clock::Timestamp, token::TokenHash};
 /// not expired yet, no further one is admitted: forgetting one would let it be used again.
 pub const MAX_REMEMBERED_TOKENS: usize = 250_000;
 
+/// For how many seconds after its expiry a token is remembered: longer than a request that was verified before may wait.
+const LATE_SECONDS: u64 = 120;
+
 /// The tokens that have been used, or are being used. The memory ends with the process, and each process has its own.
 #[derive(Clone, Debug)]
 pub struct UsedTokens {
@@ -79,10 +82,10 @@ impl UsedTokens {
 }
 
 impl Memory {
-    /// An expired token is refused before anybody asks here.
+    /// Of a token that expired so long ago, no request is under way.
     fn forget_expired(&mut self, now: u64) {
         while let Some((expires, token)) = self.by_expiry.first().copied()
-            && expires <= now
+            && expires.saturating_add(LATE_SECONDS) <= now
         {
             self.by_expiry.remove(&(expires, token));
             self.used.remove(&token);
@@ -149,6 +152,9 @@ mod tests {
         assert_eq!(use_up(&tokens, 1, 100, 10), Ok(()));
         assert_eq!(use_up(&tokens, 1, 100, 99), Err(Unusable::Used));
         assert_eq!(use_up(&tokens, 2, 100, 10), Ok(()));
+        // A request after its expiry, and then one that was verified before.
+        assert_eq!(use_up(&tokens, 3, 300, 102), Ok(()));
+        assert_eq!(use_up(&tokens, 1, 100, 99), Err(Unusable::Used));
     }
 
     #[test]
@@ -165,8 +171,9 @@ mod tests {
         let tokens = UsedTokens::with_capacity(2);
         assert_eq!(use_up(&tokens, 1, 100, 10), Ok(()));
         assert_eq!(use_up(&tokens, 2, 200, 10), Ok(()));
-        assert_eq!(use_up(&tokens, 3, 300, 99), Err(Unusable::MemoryFull));
-        assert_eq!(use_up(&tokens, 3, 300, 100), Ok(()));
+        let forgotten = 100 + LATE_SECONDS;
+        assert_eq!(use_up(&tokens, 3, 500, forgotten - 1), Err(Unusable::MemoryFull));
+        assert_eq!(use_up(&tokens, 3, 500, forgotten), Ok(()));
         let memory = tokens.lock();
         assert_eq!((memory.used.len(), memory.by_expiry.len()), (2, 2));
     }

@@ -65,10 +65,10 @@ impl FileArguments {
     }
 }
 
-/// From where keys may be fetched, by these settings; without any, from public addresses.
+/// From where keys may be fetched, by these settings; without any, also from this machine.
 fn fetch_policy(settings: Option<&Settings>) -> FetchPolicy {
     settings.map_or_else(
-        || FetchPolicy::new(LoopbackHttp::Refused),
+        || FetchPolicy::new(LoopbackHttp::Allowed),
         deployment::fetch_policy,
     )
 }

@@ -13,7 +13,7 @@ use mayfly::{
     audit::AuditLog,
     clock::{Clock, SystemClock},
     config::{
-        Settings,
+        ConfigErrors, Settings,
         issuers::{self, IssuerFile},
     },
     deployment::{self, Files, IssuerFileFollower, Parts},
@@ -28,6 +28,7 @@ use mayfly::{
     server::{Listeners, Server, ServerSettings, TlsFiles},
     token::{FetchPolicy, LoopbackHttp},
 };
+use tokio::sync::watch;
 use x509_cert::name::Name;
 
 use super::{
@@ -54,10 +55,12 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     Ok(())
 }
 
-/// Every start: the CA and the log that [`create`] made, or others in memory, trusting the place's issuer file.
-pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<Authority, Failure> {
-    let trusted = issuers::load(&place.data_dir().issuers())?.issuers;
+/// Every start: the CA and the log that [`create`] made, or others in memory, trusting the place's issuer file, which is
+/// given too.
+pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, ReadFile), Failure> {
     let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
+    let issuer_file = ReadFile::open(place.data_dir().issuers())?;
+    let trusted = issuers::parse(&issuer_file.path, &issuer_file.text, &fetch)?.issuers;
     let parts = match place {
         Place::Kept { data_dir, .. } => files(data_dir).load(trusted, fetch)?,
         Place::Ephemeral { .. } => {
@@ -72,7 +75,20 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<Authority, Fail
             }
         }
     };
-    Ok(parts.assemble(Arc::new(SystemClock)).await?)
+    Ok((parts.assemble(Arc::new(SystemClock)).await?, issuer_file))
+}
+
+/// An issuer file and the text that was read from it.
+pub(crate) struct ReadFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ReadFile {
+    fn open(path: PathBuf) -> Result<Self, ConfigErrors> {
+        let text = issuers::read(&path)?;
+        Ok(Self { path, text })
+    }
 }
 
 async fn generate(kind: KeyKind) -> Result<NewAuthority, Failure> {
@@ -100,6 +116,7 @@ pub(crate) struct Running {
     log: Log,
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
+    reload: watch::Receiver<()>,
 }
 
 /// The certificate log failed.
@@ -110,10 +127,10 @@ pub(crate) struct LogFailed(#[source] WriteFailure);
 impl Running {
     /// Serves the authority, its log, and `extra` beside them; follows the issuer file by which it trusts.
     pub(crate) fn new(
-        authority: Authority,
-        issuer_file: PathBuf,
+        (authority, issuer_file): (Authority, ReadFile),
         (listeners, tls): (Listeners, Option<TlsFiles>),
         extra: Router,
+        reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
         let log = authority.log().log().clone();
@@ -125,12 +142,14 @@ impl Running {
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
-        let issuer_file = IssuerFileFollower::new(issuer_file, authority, Arc::clone(server.metrics()));
+        let ReadFile { path, text } = issuer_file;
+        let issuer_file = IssuerFileFollower::new(path, text, authority, Arc::clone(server.metrics()));
         Ok(Self {
             server,
             log,
             issuer_file,
             stop: StopSignals::catch()?,
+            reload,
         })
     }
 
@@ -141,8 +160,9 @@ impl Running {
             log,
             issuer_file,
             stop,
+            reload,
         } = self;
-        let following = tokio::spawn(issuer_file.follow(signal::reload_requests()?));
+        let following = tokio::spawn(issuer_file.follow(reload));
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
@@ -162,19 +182,21 @@ impl Running {
 
 /// `mayfly serve`: the same, as a configuration file says.
 pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
+    let reload = signal::reload_requests()?;
     let settings = Settings::load(config).map_err(Failure::configuration)?;
+    let fetch = deployment::fetch_policy(&settings);
+    let issuer_file = ReadFile::open(settings.issuers().to_owned()).map_err(Failure::configuration)?;
     let IssuerFile { issuers, warnings } =
-        issuers::load(settings.issuers()).map_err(Failure::configuration)?;
+        issuers::parse(&issuer_file.path, &issuer_file.text, &fetch).map_err(Failure::configuration)?;
     for warning in &warnings {
         tracing::warn!("{warning}");
     }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
-    let parts = Files::from(&settings).load(issuers, deployment::fetch_policy(&settings))?;
+    let parts = Files::from(&settings).load(issuers, fetch)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
     let (api, metrics) = (listeners.api_address(), listeners.metrics_address());
-    let issuer_file = settings.issuers().to_owned();
-    let running = Running::new(authority, issuer_file, (listeners, tls), Router::new())?;
+    let running = Running::new((authority, issuer_file), (listeners, tls), Router::new(), reload)?;
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await
 }

@@ -28,7 +28,7 @@ use super::{
     failure::Failure,
     guide::Guide,
     place::{DEFAULT_DATA_DIR, Keep, Place},
-    token,
+    signal, token,
 };
 
 /// The port of Fulcio's own compose file.
@@ -160,6 +160,7 @@ pub(crate) fn run(mut arguments: DevArguments) -> Result<(), Failure> {
 struct PortsTaken(#[source] ServeError);
 
 async fn start(settings: DevSettings) -> Result<(), Failure> {
+    let reload = signal::reload_requests()?;
     let on_loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let metrics = Some(on_loopback(settings.metrics_port));
     let listeners = Listeners::bind(on_loopback(settings.port), metrics)
@@ -169,12 +170,16 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let ready = ready(&listeners, place.data_dir());
     let issuers = Issuers::at(&ready.api);
     write_public(&place.data_dir().issuers(), &issuer_file(&issuers))?;
-    let authority = deployment::open(&place, settings.ca_key).await?;
+    let (authority, issuer_file) = deployment::open(&place, settings.ca_key).await?;
     write_trust_files(&ready, &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
-    let issuer_file = place.data_dir().issuers();
-    let running = Running::new(authority, issuer_file, (listeners, None), provider.router())?;
+    let running = Running::new(
+        (authority, issuer_file),
+        (listeners, None),
+        provider.router(),
+        reload,
+    )?;
     match settings.announcement {
         Announcement::Instructions => write!(io::stdout(), "{}", Guide::new(&ready, &place))?,
         Announcement::Json => writeln!(io::stdout(), "{}", ready.to_json()?)?,

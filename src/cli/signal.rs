@@ -34,7 +34,7 @@ impl StopSignals {
     }
 }
 
-/// SIGHUP, by which an operator asks for files to be read again. It does not end the process.
+/// SIGHUP, by which an operator asks for files to be read again. From here on it does not kill the process; call it first.
 ///
 /// # Errors
 /// The handler cannot be installed.

@@ -154,6 +154,16 @@ impl Node {
         matches!(self.value, Value::Map(_))
     }
 
+    /// Whether it is a mapping with this key.
+    pub(crate) fn has_key(&self, key: &str) -> bool {
+        matches!(&self.value, Value::Map(entries) if entries.iter().any(|entry| entry.key == key))
+    }
+
+    /// Whether it has items.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
+    }
+
     /// The entries of a mapping, none for null; reports another kind of value and keys given twice.
     pub(crate) fn entries(&self, place: &Place, problems: &mut Problems) -> Option<&[Entry]> {
         match &self.value {
@@ -188,7 +198,11 @@ impl Node {
             Value::Scalar(value) => Some(Text { place, value }),
             Value::Null => Some(Text { place, value: "" }),
             Value::List(_) | Value::Map(_) => {
-                problems.report(&place, "must be a single value", "");
+                problems.report(
+                    &place,
+                    "must be a single value",
+                    "Write it behind the key, on the same line",
+                );
                 None
             }
         }
@@ -236,7 +250,8 @@ impl Entry {
         &self.node
     }
 
-    fn is_null(&self) -> bool {
+    /// Whether there is nothing behind the key.
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
     }
 

@@ -20,11 +20,13 @@ use super::{
 };
 use crate::{
     identity::CiProvider,
+    token::FetchPolicy,
     trusted_issuer::{IssuerName, TrustedIssuer, TrustedIssuers},
 };
 
 // `define` only holds anchors.
-const ROOT: Keys = &["oidc-issuers", META_ISSUERS, "ci-issuer-metadata", "define"];
+const ROOT: Keys = &[OIDC_ISSUERS, META_ISSUERS, "ci-issuer-metadata", "define"];
+const OIDC_ISSUERS: &str = "oidc-issuers";
 const META_ISSUERS: &str = "meta-issuers";
 
 /// A checked issuer file.
@@ -46,41 +48,50 @@ struct Provider {
     definition: serde_json::Value,
 }
 
-/// Reads, checks and compiles the issuer file at `path`.
+/// Reads, checks and compiles the issuer file at `path`, whose issuers' keys are to be fetched under `policy`.
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn load(path: &Path) -> Result<IssuerFile, ConfigErrors> {
-    let mut problems = Problems::new(path);
-    let issuers = yaml::read(path, &mut problems).and_then(|text| issuers(&text, &mut problems));
-    finish(issuers, problems)
+pub fn load(path: &Path, policy: &FetchPolicy) -> Result<IssuerFile, ConfigErrors> {
+    parse(path, &read(path)?, policy)
 }
 
-/// Checks and compiles the text of an issuer file; `path` is what the problems name.
+/// The text of the issuer file at `path`, for [`parse`].
+///
+/// # Errors
+/// It cannot be read, is too large or is not UTF-8.
+pub fn read(path: &Path) -> Result<String, ConfigErrors> {
+    let mut problems = Problems::new(path);
+    let text = yaml::read(path, &mut problems);
+    problems.into_result(text)
+}
+
+/// Checks and compiles the text of an issuer file, as [`load`] does; `path` is what the problems name.
 ///
 /// # Errors
 /// Everything that is wrong with the text.
-pub fn parse(path: &Path, text: &str) -> Result<IssuerFile, ConfigErrors> {
+pub fn parse(path: &Path, text: &str, policy: &FetchPolicy) -> Result<IssuerFile, ConfigErrors> {
     let mut problems = Problems::new(path);
-    let issuers = issuers(text, &mut problems);
-    finish(issuers, problems)
-}
-
-fn finish(issuers: Option<TrustedIssuers>, mut problems: Problems) -> Result<IssuerFile, ConfigErrors> {
+    let issuers = issuers(text, policy, &mut problems);
     let warnings = problems.take_warnings();
     let issuers = problems.into_result(issuers)?;
     Ok(IssuerFile { issuers, warnings })
 }
 
-fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
+fn issuers(text: &str, policy: &FetchPolicy, problems: &mut Problems) -> Option<TrustedIssuers> {
     let root = yaml::parse(text, problems)?;
     let fields = Fields::open(Place::whole_file(), &root, ROOT, problems)?;
     let providers = fields
         .get("ci-issuer-metadata")
         .map(|(place, node)| providers(&place, node, problems))
         .unwrap_or_default();
-    let mut issuers = section(&fields, "oidc-issuers", &providers, problems);
-    issuers.extend(section(&fields, META_ISSUERS, &providers, problems));
+    let mut entries = Entries {
+        providers: &providers,
+        policy,
+        problems,
+    };
+    let mut issuers = section(&fields, OIDC_ISSUERS, &mut entries);
+    issuers.extend(section(&fields, META_ISSUERS, &mut entries));
     if issuers.is_empty() && !problems.is_empty() {
         return None;
     }
@@ -91,28 +102,32 @@ fn issuers(text: &str, problems: &mut Problems) -> Option<TrustedIssuers> {
     Some(TrustedIssuers::new(issuers))
 }
 
-fn section(
-    fields: &Fields<'_>,
-    key: &str,
-    providers: &CiProviders,
-    problems: &mut Problems,
-) -> Vec<TrustedIssuer> {
+fn section(fields: &Fields<'_>, key: &str, entries: &mut Entries<'_>) -> Vec<TrustedIssuer> {
     let Some((place, node)) = fields.get(key) else {
         return Vec::new();
     };
     let mut issuers = Vec::new();
-    for entry in node.entries(&place, problems).unwrap_or_default() {
+    for entry in node.entries(&place, entries.problems).unwrap_or_default() {
         let place = entry.place(&place);
+        let problems = &mut *entries.problems;
+        if entry::KEYS.iter().any(|known| entry.is_named(known)) {
+            problems.report(&place, "is a key of an entry", "Indent it below its issuer's URL");
+            continue;
+        }
         let name = match entry.key() {
             text if key == META_ISSUERS && text.contains('*') => IssuerName::pattern(text),
             text => IssuerName::exact(text),
         };
         let name = name.map_err(|error| problems.report(&place, error.to_string(), error.suggestion()));
         if let (Ok(IssuerName::Exact(_)), META_ISSUERS) = (&name, key) {
-            let what = "has no `*`, so it is a single issuer and not a pattern";
-            problems.warn(&place, what, "Move it to `oidc-issuers`");
+            let above = fields.get(OIDC_ISSUERS).map(|(_, node)| node);
+            if above.is_some_and(|above| above.has_key(entry.key())) {
+                problems.report(&place, "stands below `oidc-issuers` as well", "Keep one of them");
+            } else {
+                let what = "has no `*`, so it is a single issuer and not a pattern";
+                problems.warn(&place, what, "Move it to `oidc-issuers`");
+            }
         }
-        let mut entries = Entries { providers, problems };
         issuers.extend(entries.compile(place, name.as_ref().ok(), entry));
     }
     issuers

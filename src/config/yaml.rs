@@ -2,7 +2,7 @@
 //!
 //! Deserialising straight into structs would stop at the first unknown key or wrong type.
 
-use std::{fmt, path::Path};
+use std::{fmt, io, path::Path};
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{DuplicateKeyPolicy, Location, Spanned};
@@ -72,28 +72,44 @@ pub(crate) fn read(path: &Path, problems: &mut Problems) -> Option<String> {
         }
     }
     std::fs::read_to_string(path)
-        .map_err(|error| problems.report(&whole_file, format!("cannot be read: {error}"), ""))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => {
+                problems.report(&whole_file, "is not UTF-8 text", "Save it as UTF-8");
+            }
+            _ => problems.report(&whole_file, format!("cannot be read: {error}"), ""),
+        })
         .ok()
 }
 
 /// Parses one YAML document (JSON is YAML too).
 pub(crate) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
     let source = separate_alias_keys(text);
-    // Duplicates are passed through so that `Node::entries` reports all of them.
-    let options = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
+    // Duplicates are passed through so that `Node::entries` reports all of them. A tag would swallow what follows the `!`
+    // of an unquoted condition.
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::PassThrough,
+        reject_unsupported_tags: true,
+    };
     match serde_saphyr::from_str_with_options::<Spanned<Raw>>(&source, options) {
         Ok(root) => Some(Node::new(root, &source)),
         Err(error) => {
             let line = error.location().map_or(0, |location| location.line());
-            let what = format!(
-                "is not valid YAML: {}",
-                first_line(&error.without_snippet().to_string())
-            );
-            problems.report(&Place::whole_file().on_line(line), what, "");
+            let error = error.without_snippet();
+            let what = match error {
+                serde_saphyr::Error::MultipleDocuments { .. } => {
+                    "holds more than one YAML document".to_owned()
+                }
+                error => format!("is not valid YAML: {}", first_line(&error.to_string())),
+            };
+            problems.report(&Place::whole_file().on_line(line), what, QUOTING);
             None
         }
     }
 }
+
+/// What to look for when YAML is wrong.
+const QUOTING: &str =
+    "Indent with spaces, and put a value in '…' if it begins with a quote or one of ! & * { [, or holds `: `";
 
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()

@@ -3,7 +3,7 @@
 //! The file's content is what is compared, so that links, renames and the way in which Kubernetes replaces files all
 //! look alike. A file that cannot be used is refused whole, and what was in force stays.
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use crate::{
-    config::issuers,
+    config::{ConfigErrors, issuers},
     issue::Authority,
     telemetry::{Metrics, Reload},
     trusted_issuer::Changes,
@@ -33,14 +33,14 @@ pub struct IssuerFileFollower {
 }
 
 /// What a file holds, or why that is not known.
-type Content = Result<Vec<u8>, io::ErrorKind>;
+type Content = Result<String, ConfigErrors>;
 
 impl IssuerFileFollower {
-    /// Follows the file at `path`, whose present content is in force already.
+    /// Follows the file at `path`, of which `text` is in force already.
     #[must_use]
-    pub fn new(path: PathBuf, authority: Arc<Authority>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(path: PathBuf, text: String, authority: Arc<Authority>, metrics: Arc<Metrics>) -> Self {
         Self {
-            seen: read(&path),
+            seen: Ok(text),
             path: Arc::new(path),
             authority,
             metrics,
@@ -77,20 +77,26 @@ impl IssuerFileFollower {
 
     async fn read(&self) -> Content {
         let path = Arc::clone(&self.path);
-        let content = tokio::task::spawn_blocking(move || read(&path)).await;
-        content.unwrap_or(Err(io::ErrorKind::Interrupted))
+        let reading = tokio::task::spawn_blocking(move || issuers::read(&path));
+        reading.await.unwrap_or_else(|_| self.seen.clone())
     }
 
     async fn apply(&self) {
-        let (path, authority) = (Arc::clone(&self.path), Arc::clone(&self.authority));
+        let (path, text, authority) = (
+            Arc::clone(&self.path),
+            self.seen.clone(),
+            Arc::clone(&self.authority),
+        );
         // Compiling a large file takes long enough to hold others up.
-        let checked = tokio::task::spawn_blocking(move || issuers::load(&path)).await;
+        let checked =
+            tokio::task::spawn_blocking(move || issuers::parse(&path, &text?, authority.tokens().policy()));
+        let checked = checked.await;
         let outcome = match checked {
             Ok(Ok(file)) => {
                 for warning in &file.warnings {
                     tracing::warn!("{warning}");
                 }
-                authority
+                self.authority
                     .trust(file.issuers)
                     .map_err(|error| vec![error.to_string()])
             }
@@ -115,8 +121,4 @@ impl IssuerFileFollower {
             }
         }
     }
-}
-
-fn read(path: &std::path::Path) -> Content {
-    fs::read(path).map_err(|error| error.kind())
 }

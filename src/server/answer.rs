@@ -1,7 +1,7 @@
 //! Writes an [`ApiError`] in the caller's dialect: `google.rpc.Status` as JSON, or gRPC trailers.
 //! Both carry the same `google.rpc.ErrorInfo`.
 
-use std::{collections::HashMap, error::Error, sync::Arc, time::Duration};
+use std::{collections::HashMap, error::Error, sync::Arc};
 
 use axum::{
     Json,
@@ -19,6 +19,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use crate::clock::whole_seconds;
 
 /// `domain` of every `ErrorInfo`: the reasons are ours (google/rpc/error_details.proto).
 const DOMAIN: &str = "mayfly";
@@ -117,17 +118,9 @@ pub(super) fn write_refusal(
     if let Some(after) = error.retry_after() {
         parts
             .headers
-            .insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after)));
+            .insert(RETRY_AFTER, HeaderValue::from(whole_seconds(after).max(1)));
     }
     (Response::from_parts(parts, body), Some(error))
-}
-
-/// Rounded up: whoever comes back then is not refused for having come too early.
-fn whole_seconds(after: Duration) -> u64 {
-    after
-        .as_secs()
-        .saturating_add(u64::from(after.subsec_nanos() > 0))
-        .max(1)
 }
 
 fn refusal(parts: &mut Parts) -> Option<Arc<ApiError>> {

@@ -1,6 +1,6 @@
 //! Metrics of the trusted issuers. Labels are names from the issuer file; what is no longer in it is dropped.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{IntCounterVec, IntGaugeVec};
 
@@ -15,6 +15,8 @@ pub(super) struct IssuerMetrics {
     usable: IntGaugeVec,
     fetches: IntCounterVec,
     read: IssuerStatuses,
+    /// One scrape at a time: another would find the series half made.
+    scrape: Mutex<()>,
 }
 
 impl IssuerMetrics {
@@ -31,10 +33,18 @@ impl IssuerMetrics {
                 &["issuer", "outcome"],
             )?,
             read,
+            scrape: Mutex::default(),
         })
     }
 
-    pub(super) fn refresh(&self) {
+    /// What `gather` gives while the series say how the issuers stand now.
+    pub(super) fn refreshed<T>(&self, gather: impl FnOnce() -> T) -> T {
+        let _scrape = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh();
+        gather()
+    }
+
+    fn refresh(&self) {
         self.usable.reset();
         self.fetches.reset();
         for issuer in (self.read)() {

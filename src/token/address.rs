@@ -3,7 +3,6 @@
 
 use std::{
     collections::HashSet,
-    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
@@ -49,20 +48,16 @@ impl FetchPolicy {
         self
     }
 
-    /// Lets the hosts of configured issuers have private addresses where the operator wrote the address itself, or the
-    /// name of the API server inside a cluster. No name of a pattern is one of these.
-    pub(super) fn with_configured_hosts<'a>(self, names: impl Iterator<Item = &'a IssuerName>) -> Self {
-        let exact = names.filter(|name| !name.is_pattern());
-        let urls = exact.filter_map(|name| Url::parse(name.as_str()).ok());
-        let hosts: Vec<String> = urls
-            .filter(|url| url.scheme() == "https")
-            .filter_map(|url| {
-                let host = url.host()?;
-                let is_meant = literal(&host).is_some() || self.service_account.is_for(&host.to_string());
-                is_meant.then(|| host.to_string())
-            })
-            .collect();
-        self.with_private_hosts(hosts)
+    /// What else holds for one configured issuer: its own host may have a private address where the operator wrote the
+    /// address itself, or the name of the API server inside a cluster. A pattern names no such host.
+    pub(super) fn for_issuer(&self, name: &IssuerName) -> Option<Self> {
+        let IssuerName::Exact(url) = name else {
+            return None;
+        };
+        let url = Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+        let host = url.host()?;
+        let is_meant = literal(&host).is_some() || self.service_account.is_for(&host.to_string());
+        is_meant.then(|| self.clone().with_private_hosts([host.to_string()]))
     }
 
     /// What the API server at this host wants, if it is one.
@@ -90,20 +85,32 @@ impl FetchPolicy {
             return Err(UrlError::UnexpectedPart);
         }
         let name = host.to_string();
-        let scheme_is_permitted = match url.scheme() {
-            "https" => true,
-            "http" => is_loopback(&host) && self.permits_loopback(&name),
-            _ => false,
-        };
-        if !scheme_is_permitted {
-            return Err(UrlError::NotHttps);
+        match url.scheme() {
+            "https" => {}
+            "http" if !is_loopback(&host) => return Err(UrlError::NotHttps),
+            "http" if !self.permits_loopback(&name) => return Err(UrlError::PlainLoopback),
+            "http" => {}
+            _ => return Err(UrlError::NotHttps),
         }
         if let Some(address) = literal(&host)
             && !self.permits(&name, address)
         {
-            return Err(UrlError::Address);
+            return Err(match Reach::of(address) {
+                Reach::Special => UrlError::SpecialAddress,
+                Reach::Public | Reach::Private | Reach::Loopback => UrlError::PrivateAddress,
+            });
         }
         Ok(url)
+    }
+
+    /// As [`Self::check`], for an issuer that is configured by this very URL.
+    pub(crate) fn check_configured(&self, url: &str) -> Result<(), UrlError> {
+        let name = IssuerName::Exact(url.to_owned());
+        self.for_issuer(&name)
+            .as_ref()
+            .unwrap_or(self)
+            .check(url)
+            .map(drop)
     }
 
     fn permits(&self, host: &str, address: IpAddr) -> bool {
@@ -123,39 +130,62 @@ impl FetchPolicy {
         &self,
         host: &str,
         resolved: impl Iterator<Item = SocketAddr>,
-    ) -> io::Result<Vec<SocketAddr>> {
+    ) -> Result<Vec<SocketAddr>, AddressRefused> {
         let permitted: Vec<_> = resolved
             .filter(|address| self.permits(host, address.ip()))
             .collect();
         if permitted.is_empty() {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the host has no address that keys may be fetched from: private and loopback addresses are refused unless the host is named under private-identity-providers, link-local ones always",
-            ));
+            return Err(AddressRefused);
         }
         Ok(permitted)
     }
 }
 
-/// Why a URL is not fetched.
+/// A host has no address that keys may be fetched from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the issuer has no public address. {NAME_THE_HOST}; link-local addresses are never contacted")]
+pub(super) struct AddressRefused;
+
+/// Why a URL is not fetched. `Display` completes a sentence that begins with the URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
     /// Not an absolute URL with a host.
-    #[error("it is not an absolute URL")]
+    #[error("is not an absolute URL")]
     NotAUrl,
-    /// Neither https nor a permitted loopback http.
-    #[error("it must be https (http is for loopback hosts in development only)")]
+    /// Neither https nor http to this machine.
+    #[error("is not an https URL")]
     NotHttps,
+    /// http to this machine, for which nobody asked.
+    #[error("is plain http to this machine, which is for development")]
+    PlainLoopback,
     /// User, password or fragment; for an issuer also a query.
-    #[error("it must not have a user, password or fragment, nor, for an issuer, a query")]
+    #[error("has a user, password, fragment or, for an issuer, a query")]
     UnexpectedPart,
-    /// An address literal that is not public.
-    #[error(
-        "its address is private, loopback or link-local, which is refused unless the host is named under private-identity-providers"
-    )]
-    Address,
+    /// An address of a private network or of this machine.
+    #[error("has a private or loopback address, and its host is not one of those that may")]
+    PrivateAddress,
+    /// A link-local or reserved address.
+    #[error("has a link-local or reserved address, which is never contacted")]
+    SpecialAddress,
 }
+
+impl UrlError {
+    /// What to do about it.
+    #[must_use]
+    pub fn suggestion(self) -> &'static str {
+        match self {
+            Self::PlainLoopback | Self::PrivateAddress => NAME_THE_HOST,
+            Self::SpecialAddress => "Use the name or address under which the issuer is reached",
+            Self::NotAUrl | Self::NotHttps | Self::UnexpectedPart => {
+                "Use the token's `iss` value, such as https://accounts.google.com"
+            }
+        }
+    }
+}
+
+/// What an operator does about an issuer on a private network.
+const NAME_THE_HOST: &str = "If it is yours, name its host under private-identity-providers in mayfly.yaml";
 
 /// The resolver of the HTTP client: the system's, less the addresses that policy refuses.
 #[derive(Debug)]

@@ -34,8 +34,8 @@ pub const LIFETIME_BOUNDS: (Duration, Duration) =
 /// How long keys are still used after their lifetime while the issuer cannot be reached.
 pub const MAX_STALENESS: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How many requests may wait for one issuer's keys: a quarter of the issuances that run at the same time, so that a
-/// slow issuer does not keep the tokens of the others out.
+/// How many requests may wait for the keys of one issuer, or of all that match one pattern: a quarter of the issuances
+/// that run at the same time, so that what is slow does not keep the tokens of the others out.
 pub const MAX_WAITING: usize = 256;
 
 /// How long the background refresh waits after a failure.
@@ -94,8 +94,24 @@ pub(super) struct IssuerKeys {
     counts: Arc<FetchCounts>,
     cached: ArcSwapOption<CachedKeys>,
     progress: watch::Sender<Progress>,
-    waiting: Semaphore,
+    waiting: Arc<Semaphore>,
     is_kept_fresh: AtomicBool,
+}
+
+/// What the issuers behind one name of the issuer file have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Fetching {
+    pub(super) counts: Arc<FetchCounts>,
+    waiting: Arc<Semaphore>,
+}
+
+impl Default for Fetching {
+    fn default() -> Self {
+        Self {
+            counts: Arc::default(),
+            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
+        }
+    }
 }
 
 /// How often keys were fetched, for one entry of the issuer file.
@@ -142,7 +158,7 @@ pub enum KeyState {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, counts: Arc<FetchCounts>) -> Self {
+    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, fetching: &Fetching) -> Self {
         let progress = Progress {
             last_start: None,
             is_running: false,
@@ -151,10 +167,10 @@ impl IssuerKeys {
         Self {
             issuer,
             fetcher,
-            counts,
+            counts: Arc::clone(&fetching.counts),
             cached: ArcSwapOption::empty(),
             progress: watch::Sender::new(progress),
-            waiting: Semaphore::new(MAX_WAITING),
+            waiting: Arc::clone(&fetching.waiting),
             is_kept_fresh: AtomicBool::new(false),
         }
     }

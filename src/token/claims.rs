@@ -10,6 +10,9 @@ use crate::clock::Timestamp;
 /// a token is refused from that second on (section 4.1.4).
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
 
+/// The longest `iss`, in bytes: no longer than any other value that a certificate carries.
+const MAX_ISSUER_BYTES: usize = 2048;
+
 type Claims = Map<String, Value>;
 
 /// `iss` before the signature is checked: good for finding the issuer whose keys check it, and for nothing else.
@@ -20,7 +23,14 @@ impl<'a> UnverifiedIssuer<'a> {
     /// # Errors
     /// `ClaimMissing` or `ClaimInvalid`.
     pub(super) fn peek(payload: &'a Claims) -> Result<Self, TokenError> {
-        text(payload, "iss").map(Self)
+        let issuer = text(payload, "iss")?;
+        if issuer.len() > MAX_ISSUER_BYTES {
+            return Err(TokenError::ClaimInvalid {
+                claim: "iss",
+                requirement: "at most 2048 bytes long",
+            });
+        }
+        Ok(Self(issuer))
     }
 
     /// The value, for looking up who is trusted.

@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{cache::COOL_DOWN, fetch::FetchError};
+use crate::clock::whole_seconds;
 
 /// How many characters of a foreign value an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;
@@ -49,7 +50,7 @@ pub enum TokenError {
     /// yet.
     #[error(
         "the identity token's key is not among those that its issuer {issuer} published a moment ago: try again in {} s, when they may be fetched again",
-        retry_after.as_secs().saturating_add(1)
+        whole_seconds(*retry_after)
     )]
     KeyNotYetKnown {
         /// The configured issuer.

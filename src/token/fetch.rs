@@ -5,6 +5,8 @@
 
 use std::{
     collections::HashMap,
+    error::Error,
+    iter,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -17,7 +19,7 @@ use url::Url;
 
 use super::{
     ServiceAccount,
-    address::{CheckedResolver, FetchPolicy, UrlError},
+    address::{AddressRefused, CheckedResolver, FetchPolicy, UrlError},
     error::Quoted,
     json,
     keys::{KeySet, MAX_KEYS},
@@ -39,6 +41,8 @@ pub(super) struct IssuerUrl {
     identifier: String,
     discovery: Url,
     access: Access,
+    /// Its own, where the shared one does not let its host have the address that the operator wrote.
+    policy: Option<Arc<FetchPolicy>>,
 }
 
 /// Certificates (PEM) that are trusted beside the system's, if any.
@@ -95,7 +99,9 @@ impl Fetcher {
     /// # Errors
     /// The URL is not one that this fetcher may use.
     pub(super) fn issuer(&self, identifier: &str, entry: &TrustedIssuer) -> Result<IssuerUrl, UrlError> {
-        let url = self.policy.check(identifier)?;
+        let own_policy = self.policy.for_issuer(entry.name()).map(Arc::new);
+        let policy = own_policy.as_ref().unwrap_or(&self.policy);
+        let url = policy.check(identifier)?;
         if url.query().is_some() {
             return Err(UrlError::UnexpectedPart);
         }
@@ -107,11 +113,12 @@ impl Fetcher {
         );
         Ok(IssuerUrl {
             identifier: identifier.to_owned(),
-            discovery: self.policy.check(&discovery)?,
+            discovery: policy.check(&discovery)?,
             access: match account.filter(|_| is_cluster && entry.ca_certificates().is_none()) {
                 Some(account) => Access::Cluster(account.clone()),
                 None => Access::Public(entry.ca_certificates().cloned()),
             },
+            policy: own_policy,
         })
     }
 
@@ -155,7 +162,10 @@ impl Fetcher {
                 .join(CLUSTER_JWKS)
                 .map_err(|_| FetchError::JwksUri(UrlError::NotAUrl));
         }
-        let url = self.policy.check(jwks_uri).map_err(FetchError::JwksUri)?;
+        let url = self
+            .policy_for(issuer)
+            .check(jwks_uri)
+            .map_err(FetchError::JwksUri)?;
         if issuer.discovery.scheme() == "https" && url.scheme() != "https" {
             return Err(FetchError::JwksUri(UrlError::NotHttps));
         }
@@ -170,7 +180,7 @@ impl Fetcher {
         {
             request = request.bearer_auth(token.expose_secret());
         }
-        let mut response = request.send().await.map_err(FetchError::Transport)?;
+        let mut response = request.send().await.map_err(FetchError::of_request)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
@@ -198,30 +208,40 @@ impl Fetcher {
             // Made anew each time, as Kubernetes may replace the file.
             Access::Cluster(account) => {
                 let roots = account.ca_certificates().map_err(FetchError::ServiceAccount)?;
-                return self.https_client(Some(roots)).await;
+                return https_client(self.policy_for(issuer), Some(roots)).await;
             }
         };
-        let pem = || roots.as_ref().map(|pem| pem.as_bytes().to_vec());
+        let make = || {
+            let roots = roots.as_ref().map(|pem| pem.as_bytes().to_vec());
+            https_client(self.policy_for(issuer), roots)
+        };
+        if issuer.policy.is_some() {
+            return make().await;
+        }
         let client = self.https_cell(roots);
-        client.get_or_try_init(|| self.https_client(pem())).await.cloned()
+        client.get_or_try_init(make).await.cloned()
+    }
+
+    fn policy_for<'a>(&'a self, issuer: &'a IssuerUrl) -> &'a Arc<FetchPolicy> {
+        issuer.policy.as_ref().unwrap_or(&self.policy)
     }
 
     fn https_cell(&self, roots: &Roots) -> Arc<OnceCell<Client>> {
         let mut clients = self.https.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(clients.entry(roots.clone()).or_default())
     }
+}
 
-    async fn https_client(&self, roots: Option<Vec<u8>>) -> Result<Client, FetchError> {
-        let builder = client(&self.policy).https_only(true);
-        let build = move || {
-            let roots = roots.map(|pem| Certificate::from_pem_bundle(&pem)).transpose()?;
-            builder.tls_certs_merge(roots.into_iter().flatten()).build()
-        };
-        tokio::task::spawn_blocking(build)
-            .await
-            .map_err(|_| FetchError::Interrupted)?
-            .map_err(FetchError::Transport)
-    }
+async fn https_client(policy: &Arc<FetchPolicy>, roots: Option<Vec<u8>>) -> Result<Client, FetchError> {
+    let builder = client(policy).https_only(true);
+    let build = move || {
+        let roots = roots.map(|pem| Certificate::from_pem_bundle(&pem)).transpose()?;
+        builder.tls_certs_merge(roots.into_iter().flatten()).build()
+    };
+    tokio::task::spawn_blocking(build)
+        .await
+        .map_err(|_| FetchError::Interrupted)?
+        .map_err(FetchError::Transport)
 }
 
 /// No proxy: it would resolve names itself, past [`CheckedResolver`].
@@ -259,6 +279,9 @@ fn max_age(cache_control: &str) -> Option<Duration> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
+    /// Private or loopback addresses only.
+    #[error("{}", AddressRefused)]
+    Address,
     /// No connection, TLS refused, or the exchange broke off.
     #[error("the request to the issuer failed")]
     Transport(#[source] reqwest::Error),
@@ -284,7 +307,7 @@ pub enum FetchError {
         said: Quoted,
     },
     /// `jwks_uri` is not one that may be fetched.
-    #[error("the discovery document's jwks_uri is refused: {0}")]
+    #[error("the discovery document's jwks_uri is refused: it {0}")]
     JwksUri(UrlError),
     /// More than a hundred keys.
     #[error("the issuer publishes more than 100 keys")]
@@ -298,6 +321,17 @@ pub enum FetchError {
     /// The fetch has not happened or was broken off on our side.
     #[error("the keys have not been fetched yet")]
     Interrupted,
+}
+
+impl FetchError {
+    fn of_request(error: reqwest::Error) -> Self {
+        let causes = iter::successors(error.source(), |&cause| cause.source());
+        let refused = causes.filter_map(|cause| cause.downcast_ref()).next();
+        match refused {
+            Some(AddressRefused) => Self::Address,
+            None => Self::Transport(error),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -325,6 +359,21 @@ mod tests {
         assert!(!is_allowed("https://issuer.example", "http://localhost/jwks"));
         assert!(is_allowed("https://issuer.example", "https://keys.example/jwks"));
         assert!(is_allowed("http://localhost", "http://127.0.0.1/jwks"));
+    }
+
+    #[test]
+    fn the_private_address_of_one_issuer_is_not_open_to_another() {
+        let fetcher = Fetcher::new(FetchPolicy::new(LoopbackHttp::Refused)).unwrap();
+        let may_lead_to = |issuer: &str, jwks_uri: &str| {
+            let configuration = json!({ "jwks_uri": jwks_uri });
+            let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
+            fetcher
+                .jwks_url(&issuer, configuration.as_object().unwrap())
+                .is_ok()
+        };
+        assert!(may_lead_to("https://10.0.0.1", "https://10.0.0.1/jwks"));
+        assert!(!may_lead_to("https://10.0.0.2", "https://10.0.0.1/jwks"));
+        assert!(!may_lead_to("https://issuer.example", "https://10.0.0.1/jwks"));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use super::{
     FetchError, FetchPolicy, KeyState, TokenError, TokenVerifierError,
-    cache::{FetchCounts, IssuerKeys},
+    cache::{Fetching, IssuerKeys},
     claims::UnverifiedIssuer,
     error::Quoted,
     fetch::Fetcher,
@@ -54,7 +54,7 @@ pub(super) struct Providers(HashMap<String, Source>);
 struct Source {
     /// From the file: with either of them, the way to the keys changes.
     access: (Option<Arc<str>>, String),
-    counts: Arc<FetchCounts>,
+    fetching: Fetching,
     keys: Keys,
 }
 
@@ -84,10 +84,8 @@ impl Providers {
         policy: &FetchPolicy,
         old: Option<&Self>,
     ) -> Result<Self, TokenVerifierError> {
-        let policy = policy
-            .clone()
-            .with_configured_hosts(issuers.iter().map(|entry| entry.name()));
-        let fetcher = Arc::new(Fetcher::new(policy).map_err(TokenVerifierError::HttpClient)?);
+        let fetcher = Fetcher::new(policy.clone()).map_err(TokenVerifierError::HttpClient)?;
+        let fetcher = Arc::new(fetcher);
         let mut sources = HashMap::new();
         for entries in issuers.groups() {
             let Some(entry) = entries.first() else { continue };
@@ -156,36 +154,29 @@ impl Providers {
                 Keys::One(keys) => keys.state(),
                 Keys::Pattern(_) => KeyState::OnDemand,
             },
-            fetched: source.counts.succeeded.load(Ordering::Relaxed),
-            failed: source.counts.failed.load(Ordering::Relaxed),
+            fetched: source.fetching.counts.succeeded.load(Ordering::Relaxed),
+            failed: source.fetching.counts.failed.load(Ordering::Relaxed),
         })
     }
 }
 
 impl Source {
     fn new(entry: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Self, TokenVerifierError> {
-        let counts = Arc::<FetchCounts>::default();
+        let fetching = Fetching::default();
         let name = entry.name();
         let keys = if name.is_pattern() {
-            Keys::Pattern(Arc::new(PatternKeys::new(
-                Arc::clone(fetcher),
-                Arc::clone(&counts),
-            )))
+            Keys::Pattern(Arc::new(PatternKeys::new(Arc::clone(fetcher), fetching.clone())))
         } else {
             let issuer = fetcher.issuer(name.as_str(), entry);
             let issuer = issuer.map_err(|problem| TokenVerifierError::Issuer {
                 url: name.to_string(),
                 problem,
             })?;
-            Keys::One(Arc::new(IssuerKeys::new(
-                issuer,
-                Arc::clone(fetcher),
-                Arc::clone(&counts),
-            )))
+            Keys::One(Arc::new(IssuerKeys::new(issuer, Arc::clone(fetcher), &fetching)))
         };
         Ok(Self {
             access: access(entry),
-            counts,
+            fetching,
             keys,
         })
     }
@@ -193,7 +184,7 @@ impl Source {
     fn again(&self) -> Self {
         Self {
             access: self.access.clone(),
-            counts: Arc::clone(&self.counts),
+            fetching: self.fetching.clone(),
             keys: self.keys.clone(),
         }
     }
@@ -208,7 +199,7 @@ fn access(entry: &TrustedIssuer) -> (Option<Arc<str>>, String) {
 #[derive(Debug)]
 struct PatternKeys {
     fetcher: Arc<Fetcher>,
-    counts: Arc<FetchCounts>,
+    fetching: Fetching,
     known: RwLock<HashMap<String, Known>>,
     newcomers: RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>,
     started: Instant,
@@ -222,11 +213,11 @@ struct Known {
 }
 
 impl PatternKeys {
-    fn new(fetcher: Arc<Fetcher>, counts: Arc<FetchCounts>) -> Self {
+    fn new(fetcher: Arc<Fetcher>, fetching: Fetching) -> Self {
         let quota = Quota::per_second(NEW_ISSUERS_PER_SECOND).allow_burst(NEW_ISSUERS_BURST);
         Self {
             fetcher,
-            counts,
+            fetching,
             known: RwLock::default(),
             newcomers: RateLimiter::direct(quota),
             started: Instant::now(),
@@ -254,11 +245,7 @@ impl PatternKeys {
             .fetcher
             .issuer(iss.as_str(), entry)
             .map_err(|_| iss.not_trusted())?;
-        let keys = Arc::new(IssuerKeys::new(
-            url,
-            Arc::clone(&self.fetcher),
-            Arc::clone(&self.counts),
-        ));
+        let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&self.fetcher), &self.fetching));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= MAX_ISSUERS_PER_PATTERN {
             forget_one(&mut known);
@@ -303,7 +290,7 @@ mod tests {
         for (tenant, last_used) in [("a", 7), ("b", 3), ("c", 5)] {
             let iss = format!("https://idp.example.com/{tenant}");
             let url = fetcher.issuer(&iss, &entry).unwrap();
-            let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&fetcher), Arc::default()));
+            let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&fetcher), &Fetching::default()));
             known.insert(
                 iss,
                 Known {

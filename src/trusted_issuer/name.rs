@@ -2,12 +2,15 @@
 
 use std::fmt;
 
-use regex::{Regex, RegexSet};
+use regex::{RegexSet, RegexSetBuilder};
 use url::{Host, Url};
 
 /// What `*` stands for in a pattern: one part of a host name or path, as in Fulcio. It holds neither dots, slashes,
 /// colons, `@`, `?`, `#` nor `%`, so a value that matches has the parts of its pattern and no others.
 const WILDCARD: &str = "[-_a-zA-Z0-9]+";
+
+/// The most memory for all patterns of a file together, in bytes.
+const MAX_SET_BYTES: usize = 1 << 30;
 
 /// A text that [`WILDCARD`] matches.
 const EXAMPLE: &str = "x";
@@ -74,11 +77,10 @@ impl fmt::Display for IssuerName {
     }
 }
 
-/// A URL with `*` in it, compiled once.
+/// A URL with `*` in it.
 #[derive(Clone, Debug)]
 pub struct IssuerPattern {
     text: String,
-    regex: Regex,
 }
 
 impl IssuerPattern {
@@ -98,10 +100,8 @@ impl IssuerPattern {
         {
             return Err(IssuerNameError::OpenDomain);
         }
-        let regex = Regex::new(&anchored(text)).map_err(|_| IssuerNameError::NotAUrl)?;
         Ok(Self {
             text: text.to_owned(),
-            regex,
         })
     }
 
@@ -109,12 +109,6 @@ impl IssuerPattern {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
-    }
-
-    /// Whether `iss` is one of the pattern's values.
-    #[must_use]
-    pub fn matches(&self, iss: &str) -> bool {
-        self.regex.is_match(iss) && normal_url(iss).is_ok()
     }
 }
 
@@ -134,9 +128,12 @@ pub(super) struct PatternSet(RegexSet);
 
 impl PatternSet {
     pub(super) fn new<'a>(patterns: impl Iterator<Item = &'a IssuerPattern>) -> Self {
-        // Each has been compiled before, so together they fail only by their size; then none of them matches.
+        // They are simple, so that all of them could fail only by their size, which the file's limit keeps far below this;
+        // then none of them would match.
         Self(
-            RegexSet::new(patterns.map(|pattern| anchored(&pattern.text)))
+            RegexSetBuilder::new(patterns.map(|pattern| anchored(&pattern.text)))
+                .size_limit(MAX_SET_BYTES)
+                .build()
                 .unwrap_or_else(|_| RegexSet::empty()),
         )
     }
@@ -159,9 +156,18 @@ fn normal_url(text: &str) -> Result<Url, IssuerNameError> {
     if !url.username().is_empty() || url.password().is_some() {
         return Err(IssuerNameError::UserInfo);
     }
+    if let Some(host) = url.host_str()
+        && host.ends_with('.')
+    {
+        let without = url.as_str().replacen(host, host.trim_end_matches('.'), 1);
+        return Err(IssuerNameError::NotNormal(without));
+    }
     let normal = url.as_str();
     if text != normal && normal.strip_suffix('/') != Some(text) {
-        return Err(IssuerNameError::NotNormal(normal.to_owned()));
+        let bare = normal
+            .strip_suffix('/')
+            .filter(|_| !text.trim_end().ends_with('/'));
+        return Err(IssuerNameError::NotNormal(bare.unwrap_or(normal).to_owned()));
     }
     Ok(url)
 }
@@ -214,7 +220,9 @@ impl IssuerNameError {
             Self::NotHttps => "Plain http is for issuers on this machine only".to_owned(),
             Self::QueryOrFragment => "Remove what follows the path".to_owned(),
             Self::UserInfo => "Remove what stands before the host".to_owned(),
-            Self::NotNormal(normal) => format!("Did you mean {normal}?"),
+            Self::NotNormal(normal) => {
+                format!("Did you mean `{normal}`? It must be the `iss` of the tokens, letter for letter")
+            }
             Self::Wildcard => "Move it to `meta-issuers`".to_owned(),
             Self::WildcardInPort => "Write the port out".to_owned(),
             Self::OpenDomain => "Write out the domain that the issuer's operator owns".to_owned(),
@@ -231,8 +239,7 @@ mod tests {
     fn matches(pattern: &str, iss: &str) -> bool {
         let pattern = IssuerPattern::parse(pattern).unwrap();
         let set = PatternSet::new(std::iter::once(&pattern));
-        assert_eq!(set.first_match(iss).is_some(), pattern.matches(iss), "{iss}");
-        pattern.matches(iss)
+        set.first_match(iss).is_some()
     }
 
     #[test]
@@ -304,6 +311,18 @@ mod tests {
     }
 
     #[test]
+    fn as_many_patterns_as_a_file_can_hold_still_match() {
+        let pattern = |number: usize| {
+            let text = format!("https://a-long-name-of-a-tenant-{number}.example.com/a/long/path/*");
+            IssuerPattern::parse(&text).unwrap()
+        };
+        let patterns: Vec<_> = (0..12_000).map(pattern).collect();
+        let set = PatternSet::new(patterns.iter());
+        let last = "https://a-long-name-of-a-tenant-11999.example.com/a/long/path/x";
+        assert_eq!(set.first_match(last), Some(11_999));
+    }
+
+    #[test]
     fn patterns_that_trust_anybody_are_refused() {
         for (pattern, error) in [
             ("https://*", IssuerNameError::OpenDomain),
@@ -320,6 +339,10 @@ mod tests {
             ("http://*.example.com/x", IssuerNameError::NotHttps),
             ("*://idp.example.com/x", IssuerNameError::NotHttps),
             ("*", IssuerNameError::NotAUrl),
+            (
+                "https://*.com./x",
+                IssuerNameError::NotNormal("https://x.com/x".to_owned()),
+            ),
         ] {
             assert_eq!(IssuerPattern::parse(pattern).unwrap_err(), error, "{pattern}");
         }

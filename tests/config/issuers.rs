@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use mayfly::config::issuers;
+use mayfly::{
+    config::issuers,
+    token::{FetchPolicy, LoopbackHttp},
+};
 
-use crate::lines;
+use crate::{lines, policy};
 
 fn issuer_problems(text: &str) -> Vec<String> {
     let file = Path::new("issuers.yaml");
-    match issuers::parse(file, text) {
+    match issuers::parse(file, text, &policy()) {
         Ok(issuers) => panic!("accepted: {issuers:?}"),
         Err(errors) => lines(&errors, file),
     }
@@ -16,7 +19,7 @@ fn issuer_problems(text: &str) -> Vec<String> {
 
 fn issuer_url_problem(url: &str) -> Option<String> {
     let text = format!("oidc-issuers:\n  \"{url}\": {{client-id: a, type: email}}\n");
-    let errors = issuers::parse(Path::new("issuers.yaml"), &text).err()?;
+    let errors = issuers::parse(Path::new("issuers.yaml"), &text, &policy()).err()?;
     let [problem] = errors.problems() else {
         panic!("{errors}")
     };
@@ -24,8 +27,27 @@ fn issuer_url_problem(url: &str) -> Option<String> {
 }
 
 #[test]
+fn the_normal_form_of_a_url_is_offered_without_a_slash_that_was_not_there() {
+    for (url, normal) in [
+        ("https://IDP.example.com", "https://idp.example.com"),
+        ("https://idp.example.com:443", "https://idp.example.com"),
+        ("https://IDP.example.com/", "https://idp.example.com/"),
+        ("https://idp.example.com/a/../b", "https://idp.example.com/b"),
+    ] {
+        let text = format!("oidc-issuers: {{\"{url}\": {{client-id: a, type: email}}}}\n");
+        let problems = issuer_problems(&text);
+        assert!(
+            problems[0].contains(&format!("Did you mean `{normal}`?")),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn the_example_issuer_file_loads() {
-    let issuers = issuers::load(Path::new("config/issuers.yaml")).unwrap().issuers;
+    let issuers = issuers::load(Path::new("config/issuers.yaml"), &policy())
+        .unwrap()
+        .issuers;
     assert_eq!(issuers.iter().count(), 5);
     let google = &issuers.find("https://accounts.google.com").unwrap()[0];
     assert_eq!(google.audience(), "1234567890-example.apps.googleusercontent.com");
@@ -74,10 +96,10 @@ ci-issuer-metadata:
         "4: oidc-issuers[https://a.example].issuer-url: differs from the key of its entry, `https://a.example`. \
          Write the same URL in both places",
         "5: oidc-issuers[https://a.example].client-id: is empty. \
-         Set it to the audience that tokens are requested for, such as `sigstore`",
+         Set it to the audience that tokens are requested for, such as `mayfly.example.com`",
         "6: oidc-issuers[https://a.example].type: `emial` is not a type of issuer. Did you mean `email`?",
         "7: oidc-issuers[https://c.example]: `client-id` is missing. \
-         Set it to the audience that tokens are requested for, such as `sigstore`",
+         Set it to the audience that tokens are requested for, such as `mayfly.example.com`",
         "8: oidc-issuers[https://c.example].clientid: is not a known key. Did you mean `client-id`?",
         "10: oidc-issuers[https://c.example].ci-provider: `githb` is not an entry of `ci-issuer-metadata`. \
          Did you mean `github`?",
@@ -92,7 +114,7 @@ ci-issuer-metadata:
         "22: oidc-issuers[https://f.example].subject-domain: \
          must not have a scheme: write the host name alone, such as example.com",
         "23: oidc-issuers[https://g.example]: must be a mapping. Write `key: value` lines below it",
-        "24: oidc-issuers[https://h.example].client-id: must be a single value",
+        "24: oidc-issuers[https://h.example].client-id: must be a single audience. For several, use `audiences`, with each as a key",
         "24: oidc-issuers[https://h.example]: `subject-domain` is missing. \
          Set it to the domain whose names this issuer gives out",
         "28: ci-issuer-metadata.github.extension-templates.build-signer-url: is not the name of an extension. \
@@ -133,7 +155,9 @@ ci-issuer-metadata:
       run-invocation-uri: '{{.url}}/{{(index . \"ci.example/job\")}}'
     subject-alternative-name-template: \"{{ .url }}/{{ .repository }}\"
 ";
-    let issuers = issuers::parse(Path::new("issuers.yaml"), text).unwrap().issuers;
+    let issuers = issuers::parse(Path::new("issuers.yaml"), text, &policy())
+        .unwrap()
+        .issuers;
     let issuer = &issuers.find("https://ci.example").unwrap()[0];
     assert_eq!((issuer.audience(), issuer.issuer_type()), ("0123", "ci-provider"));
 }
@@ -198,7 +222,8 @@ fn a_key_without_a_value_is_refused() {
 
 /// What is warned about, without the file's name.
 fn warnings(text: &str) -> Vec<String> {
-    let file = issuers::parse(Path::new("issuers.yaml"), text).unwrap_or_else(|errors| panic!("{errors}"));
+    let file = issuers::parse(Path::new("issuers.yaml"), text, &policy())
+        .unwrap_or_else(|errors| panic!("{errors}"));
     let strip = |warning: &mayfly::config::Problem| warning.to_string().replacen("issuers.yaml:", "", 1);
     file.warnings.iter().map(strip).collect()
 }
@@ -211,7 +236,7 @@ fn every_file_to_start_from_loads_alone() {
         if path.ends_with("mayfly.yaml") {
             continue;
         }
-        let file = issuers::load(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        let file = issuers::load(&path, &policy()).unwrap_or_else(|errors| panic!("{errors}"));
         assert!(file.issuers.iter().count() > 0, "{}", path.display());
         // Those that show how to trust one's own pipelines and people trust nobody else's.
         let open = ["issuers.yaml", "public-good.yaml"];
@@ -238,7 +263,7 @@ fn an_issuer_of_the_whole_world_is_warned_about_unless_a_condition_narrows_it() 
         "{said:?}"
     );
     assert!(
-        said[0].contains("allow: claims.repository_owner == \"example\""),
+        said[0].contains("allow: claims.repository_owner_id == \"123456\""),
         "{said:?}"
     );
     assert_eq!(
@@ -253,7 +278,18 @@ fn an_issuer_of_the_whole_world_is_warned_about_unless_a_condition_narrows_it() 
     );
     assert_eq!(warnings(&own), [""; 0]);
     let google = "oidc-issuers:\n  https://accounts.google.com: {client-id: mine, type: email}\n";
-    assert!(warnings(google)[0].contains("everybody who has an account"));
+    let said = warnings(google);
+    assert!(said[0].contains("everybody who has an account") && said[0].contains("claims.hd =="));
+    let tenants = "meta-issuers:
+  https://login.microsoftonline.com/*/v2.0: {client-id: mine, type: email, skip-email-verification: true}
+";
+    let said = warnings(tenants);
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[1].contains("Name your own tenant's issuer"), "{said:?}");
+    assert!(
+        said[0].contains("skip-email-verification: takes every address"),
+        "{said:?}"
+    );
     let pattern =
         "meta-issuers:\n  https://oidc.eks.*.amazonaws.com/id/*: {client-id: mine, type: kubernetes}\n";
     assert_eq!(warnings(pattern).len(), 1);
@@ -325,7 +361,7 @@ ci-issuer-metadata:
 }"#;
     let claims = serde_json::json!({"job": "build", "sha": "abc", "sub": "1"});
     let described = |text: &str| {
-        let trusted = issuers::parse(Path::new("issuers.yaml"), text)
+        let trusted = issuers::parse(Path::new("issuers.yaml"), text, &policy())
             .unwrap_or_else(|errors| panic!("{errors}"))
             .issuers;
         let ci = &trusted.find("https://ci.example.com").unwrap()[0];
@@ -400,6 +436,14 @@ fn patterns_that_trust_too_much_or_nothing_are_refused() {
         spiffe[0].contains("`spiffe` cannot be the type of a pattern"),
         "{spiffe:?}"
     );
+    let twice = issuer_problems(
+        "oidc-issuers:\n  https://idp.example.com: {client-id: x, type: email}
+meta-issuers:\n  https://idp.example.com: {client-id: y, type: email}\n",
+    );
+    assert_eq!(
+        twice,
+        ["4: meta-issuers[https://idp.example.com]: stands below `oidc-issuers` as well. Keep one of them"]
+    );
     let single = warnings("meta-issuers:\n  https://idp.example.com: {client-id: x, type: email}\n");
     assert!(
         single[0].contains("has no `*`, so it is a single issuer"),
@@ -417,7 +461,9 @@ fn one_issuer_may_have_several_audiences_each_with_its_rules() {
       people:
       machines: {type: username, subject-domain: example.com, allow: claims.b == 2}
 ";
-    let trusted = issuers::parse(Path::new("issuers.yaml"), text).unwrap().issuers;
+    let trusted = issuers::parse(Path::new("issuers.yaml"), text, &policy())
+        .unwrap()
+        .issuers;
     let entries = trusted.find("https://idp.example.com").unwrap();
     let described: Vec<_> = entries
         .iter()
@@ -461,9 +507,29 @@ fn mistakes_in_admission_rules_are_found_before_anybody_is_refused() {
             "allow.ours: calls `endswith`, which is not known. Did you mean `endsWith`?",
         ),
         ("allow: claims.a ==", "allow: is not a CEL expression: column "),
-        ("allow: [claims.a]", "allow: must be a single value"),
+        (
+            "allow: [claims.a]",
+            "allow: must be one condition, or conditions with names. Give each condition a name",
+        ),
+        ("allow: {a: }", "allow.a: has no condition"),
+        ("allow: \"'acme'\"", "allow: is neither true nor false"),
+        (
+            "allow: clams.hd == 'a'",
+            "allow: uses `clams.hd`, which is not known. Did you mean `claims.hd`?",
+        ),
+        (
+            "allow: claims.my-claim == 'a'",
+            "allow: subtracts: `my-claim` is not one name here. Did you mean `claims[\"my-claim\"]`?",
+        ),
+        (
+            "allow: claims.hd in 'example.com'",
+            "allow: looks with `in` into something that is not a list",
+        ),
         ("allow: {}", "allow: has no condition"),
-        ("rate-limit: 5", "rate-limit: must be a mapping"),
+        (
+            "rate-limit: 5/hour",
+            "rate-limit: does not say whose certificates it limits. Write { identity: 60/minute }",
+        ),
         (
             "rate-limit: {issuer: 5/fortnight}",
             "rate-limit.issuer: is not a number of certificates",
@@ -498,6 +564,76 @@ fn mistakes_in_admission_rules_are_found_before_anybody_is_refused() {
     }
 }
 
+/// YAML takes a value that begins with `!` for a tag and what follows: half of this condition would be gone.
+#[test]
+fn a_condition_that_begins_with_an_exclamation_mark_needs_quotes() {
+    let entry = "oidc-issuers:\n  https://idp.example.com:\n    client-id: x\n    type: email\n    allow: ";
+    for condition in [
+        "!claims.bot && claims.hd == 'a'",
+        "!claims.bot",
+        "!has(claims.bot)",
+    ] {
+        let problems = issuer_problems(&format!("{entry}{condition}\n"));
+        assert!(
+            problems.len() == 1
+                && problems[0].starts_with("5: is not valid YAML: ")
+                && problems[0].contains("put a value in '…' if it begins with"),
+            "{problems:?}"
+        );
+        assert_eq!(warnings(&format!("{entry}\"{condition}\"\n")), [""; 0]);
+    }
+}
+
+#[test]
+fn entries_that_are_not_indented_are_one_problem_each() {
+    let problems = issuer_problems("oidc-issuers:\n  https://idp.example.com:\n  client-id: a\n");
+    assert!(
+        problems.contains(
+            &"3: oidc-issuers.client-id: is a key of an entry. Indent it below its issuer's URL".to_owned()
+        ),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn issuers_whose_keys_could_never_be_fetched_are_found_at_once() {
+    let text = "oidc-issuers:
+  http://127.0.0.1:5556: {client-id: x, type: email}
+  https://169.254.169.254: {client-id: x, type: email}
+  https://10.0.0.1: {client-id: x, type: email}
+";
+    let file = Path::new("issuers.yaml");
+    let strict = FetchPolicy::new(LoopbackHttp::Refused);
+    let errors = issuers::parse(file, text, &strict).unwrap_err();
+    assert_eq!(
+        lines(&errors, file),
+        [
+            "2: oidc-issuers[http://127.0.0.1:5556]: is plain http to this machine, which is for development. \
+             If it is yours, name its host under private-identity-providers in mayfly.yaml",
+            "3: oidc-issuers[https://169.254.169.254]: has a link-local or reserved address, which is never contacted. \
+             Use the name or address under which the issuer is reached",
+        ]
+    );
+    let ours = strict.with_private_hosts(["127.0.0.1".to_owned()]);
+    assert_eq!(issuers::parse(file, text, &ours).unwrap_err().problems().len(), 1);
+}
+
+#[test]
+fn a_template_without_braces_that_is_no_claims_name_is_warned_about() {
+    let text = |template: &str| {
+        format!(
+            "oidc-issuers:\n  https://ci.example.com: {{client-id: x, type: ci-provider, ci-provider: ci}}
+ci-issuer-metadata:\n  ci:\n    subject-alternative-name-template: \"{template}\"\n"
+        )
+    };
+    let said = warnings(&text("https://ci.example.com/x"));
+    assert!(
+        said.len() == 1 && said[0].contains("names a claim called `https://ci.example.com/x`"),
+        "{said:?}"
+    );
+    assert_eq!(warnings(&text("workflow_ref")), [""; 0]);
+}
+
 #[test]
 fn anchors_and_merged_keys_are_understood() {
     let text = "define:
@@ -506,7 +642,9 @@ oidc-issuers:
   https://a.example.com: *ours
   https://b.example.com: *ours
 ";
-    let trusted = issuers::parse(Path::new("issuers.yaml"), text).unwrap().issuers;
+    let trusted = issuers::parse(Path::new("issuers.yaml"), text, &policy())
+        .unwrap()
+        .issuers;
     assert_eq!(
         trusted.iter().filter(|entry| entry.audience() == "mine").count(),
         2

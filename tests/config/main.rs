@@ -7,7 +7,14 @@ mod settings;
 
 use std::path::Path;
 
-use mayfly::config::ConfigErrors;
+use mayfly::{
+    config::ConfigErrors,
+    token::{FetchPolicy, LoopbackHttp},
+};
+
+fn policy() -> FetchPolicy {
+    FetchPolicy::new(LoopbackHttp::Allowed)
+}
 
 /// The lines of a report without the name of the file.
 fn lines(errors: &ConfigErrors, file: &Path) -> Vec<String> {

@@ -9,7 +9,7 @@ use std::{
 use mayfly::config::{ConfigErrors, Settings, issuers};
 use tempfile::TempDir;
 
-use crate::lines;
+use crate::{lines, policy};
 
 /// A folder with a `mayfly.yaml` and the files that the example names.
 struct Installation(TempDir);
@@ -246,7 +246,10 @@ fn files_that_cannot_be_read_are_one_problem() {
     let missing = Path::new("config/no-such-file.yaml");
     let expected = "config/no-such-file.yaml: cannot be read: No such file or directory (os error 2)";
     assert_eq!(Settings::load(missing).unwrap_err().to_string(), expected);
-    assert_eq!(issuers::load(missing).unwrap_err().to_string(), expected);
+    assert_eq!(
+        issuers::load(missing, &policy()).unwrap_err().to_string(),
+        expected
+    );
 
     let huge = Installation::new(&"#".repeat(1024 * 1024 + 1));
     assert_eq!(
@@ -263,7 +266,7 @@ fn files_that_are_not_mappings_are_refused() {
     for text in ["", "~", "a", "- a", "[]", "{"] {
         assert!(Installation::new(text).load().is_err(), "{text:?}");
         assert!(
-            issuers::parse(Path::new("issuers.yaml"), text).is_err(),
+            issuers::parse(Path::new("issuers.yaml"), text, &policy()).is_err(),
             "{text:?}"
         );
     }

@@ -17,14 +17,19 @@ use mayfly::{
     config::issuers,
     extension::FulcioExtension as E,
     identity::{IdentityError, Names},
+    token::{FetchPolicy, LoopbackHttp},
     trusted_issuer::{TrustedIssuer, TrustedIssuers},
 };
 use serde_json::{Value, json};
 
 const GITHUB: &str = "https://token.actions.githubusercontent.com";
 
+fn policy() -> FetchPolicy {
+    FetchPolicy::new(LoopbackHttp::Allowed)
+}
+
 fn issuer_file() -> TrustedIssuers {
-    let file = issuers::load(Path::new("config/issuers.yaml"));
+    let file = issuers::load(Path::new("config/issuers.yaml"), &policy());
     file.unwrap_or_else(|errors| panic!("{errors}")).issuers
 }
 
@@ -46,7 +51,7 @@ fn github(claims: &Value) -> Result<Names, IdentityError> {
 
 fn parse(entry: &str) -> TrustedIssuers {
     let text = format!("oidc-issuers:\n  https://accounts.example.com:\n    client-id: sigstore\n{entry}");
-    let file = issuers::parse(Path::new("issuers.yaml"), &text);
+    let file = issuers::parse(Path::new("issuers.yaml"), &text, &policy());
     file.unwrap_or_else(|errors| panic!("{errors}")).issuers
 }
 

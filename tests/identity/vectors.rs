@@ -13,6 +13,8 @@ use std::{
 use mayfly::{config::issuers, identity::SubjectName, trusted_issuer::TrustedIssuers};
 use serde_json::{Map, Value, json};
 
+use crate::policy;
+
 const FOLDER: &str = "tests/vectors/identity";
 
 /// By file and case, the reason for which Mayfly refuses what Fulcio certifies.
@@ -82,8 +84,8 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> T {
 /// For Fulcio's public instance, our file that is to be its equal.
 fn trusted(issuer_file: &str) -> TrustedIssuers {
     let file = match issuer_file {
-        "public" => issuers::load(Path::new("config/public-good.yaml")),
-        text => issuers::parse(Path::new("issuers.yaml"), text),
+        "public" => issuers::load(Path::new("config/public-good.yaml"), &policy()),
+        text => issuers::parse(Path::new("issuers.yaml"), text, &policy()),
     };
     file.unwrap_or_else(|errors| panic!("{errors}")).issuers
 }

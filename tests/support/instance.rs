@@ -211,15 +211,17 @@ async fn parts(wishes: &Wishes, issuer: &FakeIssuer, folder: &Path) -> Parts {
         .unwrap();
     let settings =
         LogSettings::new(folder.join("log"), Origin::new("log.example/test").unwrap()).min_free_bytes(0);
+    let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
+    let file = issuer_file(issuer.url(), wishes);
     Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
         key: Box::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
         log: Log::create(settings, LogKey::generate().unwrap()).unwrap(),
         audit: AuditLog::open(&wishes.audit).unwrap(),
-        issuers: issuers::parse(Path::new("issuers.yaml"), &issuer_file(issuer.url(), wishes))
+        issuers: issuers::parse(Path::new("issuers.yaml"), &file, &fetch)
             .unwrap()
             .issuers,
-        fetch: FetchPolicy::new(LoopbackHttp::Allowed),
+        fetch,
     }
 }
 

@@ -246,6 +246,16 @@ async fn a_name_that_leads_to_loopback_is_refused() {
     let token =
         key.token(&json!({"iss": url, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}));
     assert_unavailable(&verifier, &token).await;
+    let state = verifier.status().next().unwrap().keys;
+    let KeyState::Unavailable(error) = state else {
+        panic!("{state:?}")
+    };
+    assert!(
+        error
+            .to_string()
+            .contains("name its host under private-identity-providers"),
+        "{error}"
+    );
     assert_eq!(
         listener.accept().unwrap_err().kind(),
         std::io::ErrorKind::WouldBlock

@@ -1,8 +1,14 @@
 //! Issuers that match a pattern: found when their first token arrives, and bounded in what they cost.
 
-use mayfly::token::NEW_ISSUERS_PER_SECOND;
+use std::sync::Arc;
 
-use super::{fake_issuer::SigningKey, *};
+use mayfly::token::{MAX_WAITING, NEW_ISSUERS_PER_SECOND};
+use tokio::task::JoinSet;
+
+use super::{
+    fake_issuer::{Answer, Document, SigningKey},
+    *,
+};
 
 fn pattern(text: &str) -> TokenVerifier {
     let entry = TrustedIssuer::new(
@@ -91,6 +97,39 @@ async fn made_up_issuers_cost_few_connections_and_do_not_keep_the_known_ones_out
     let asked = issuer.requests();
     verify(&verifier, &known).await.unwrap();
     assert_eq!(issuer.requests(), asked);
+}
+
+/// Otherwise whoever can write a token holds all places with a few names that do not answer.
+#[tokio::test]
+async fn all_issuers_of_a_pattern_wait_in_one_queue() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    issuer.answer(Document::Discovery, Answer::Hang);
+    let verifier = Arc::new(pattern(&format!("{}/*", issuer.url())));
+    let mut verifications = JoinSet::new();
+    for number in 0..=MAX_WAITING {
+        let iss = format!("{}/tenant-{}", issuer.url(), number % 8);
+        let (verifier, token) = (Arc::clone(&verifier), token(&key, &iss));
+        verifications.spawn(async move { reason(&verifier, &token).await });
+    }
+    issuer.wait_for_requests(8).await;
+    let one_too_many = verifications.join_next().await.unwrap().unwrap();
+    assert_eq!(one_too_many, "issuer_unavailable");
+    tokio::task::yield_now().await;
+    assert!(verifications.try_join_next().is_none());
+}
+
+#[tokio::test]
+async fn an_issuers_name_is_no_longer_than_a_certificate_can_carry() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let verifier = pattern(&format!("{}/*", issuer.url()));
+    for (length, expected, requests) in [(2049, "claim_invalid", 0), (2048, "accepted", ONE_FETCH)] {
+        let tenant = "a".repeat(length - issuer.url().len() - 1);
+        let iss = format!("{}/{tenant}", issuer.url());
+        assert_eq!(reason(&verifier, &token(&key, &iss)).await, expected);
+        assert_eq!(issuer.requests(), requests);
+    }
 }
 
 #[tokio::test]

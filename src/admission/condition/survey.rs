@@ -23,6 +23,8 @@ pub(super) struct Survey {
     loops: usize,
     pub(super) regexes: Vec<Regex>,
     pub(super) reads: Reads,
+    /// Every name that the expression spells out.
+    pub(super) names: BTreeSet<String>,
 }
 
 impl Default for Survey {
@@ -32,6 +34,7 @@ impl Default for Survey {
             loops: 0,
             regexes: Vec::new(),
             reads: Reads::These(BTreeSet::new()),
+            names: BTreeSet::new(),
         }
     }
 }
@@ -47,7 +50,13 @@ impl Survey {
         }
         let inner = depth.saturating_add(1);
         match &mut expression.expr {
-            Expr::Unspecified | Expr::Literal(_) => Ok(()),
+            Expr::Unspecified => Ok(()),
+            Expr::Literal(literal) => {
+                if let LiteralValue::String(text) = literal {
+                    self.names.insert(text.inner().to_owned());
+                }
+                Ok(())
+            }
             Expr::Ident(name) if self.bound.contains(name) => Ok(()),
             Expr::Ident(name) if name == CLAIMS => {
                 self.reads = Reads::All;
@@ -55,10 +64,19 @@ impl Survey {
             }
             Expr::Ident(name) => Err(ConditionError::Variable(name.clone())),
             Expr::Select(select) if self.is_claims(&select.operand) => {
+                self.names.insert(select.field.clone());
                 self.read(&select.field);
                 Ok(())
             }
-            Expr::Select(select) => self.expression(&mut select.operand, inner),
+            Expr::Select(select) => match &select.operand.expr {
+                Expr::Ident(name) if !self.bound.contains(name) => {
+                    Err(ConditionError::Variable(format!("{name}.{}", select.field)))
+                }
+                _ => {
+                    self.names.insert(select.field.clone());
+                    self.expression(&mut select.operand, inner)
+                }
+            },
             Expr::Struct(_) => Err(ConditionError::Message),
             Expr::List(list) => list
                 .elements
@@ -76,7 +94,24 @@ impl Survey {
     fn call(&mut self, call: &mut CallExpr, depth: usize) -> Result<(), ConditionError> {
         if let Some(name) = self.claim_by_index(call) {
             self.read(&name);
+            self.names.insert(name);
             return Ok(());
+        }
+        if let Some(name) = self.cut_name(call) {
+            return Err(ConditionError::Hyphen(name));
+        }
+        if let (
+            operators::IN,
+            [
+                _,
+                IdedExpr {
+                    expr: Expr::Literal(_),
+                    ..
+                },
+            ],
+        ) = (call.func_name.as_str(), call.args.as_slice())
+        {
+            return Err(ConditionError::NotAList);
         }
         if call.func_name == "matches" {
             let regex = self.regex(&mut call.target, &mut call.args)?;
@@ -141,6 +176,28 @@ impl Survey {
         }
     }
 
+    /// `my-claim` in `claims.my-claim`, which is a difference.
+    fn cut_name(&self, call: &CallExpr) -> Option<String> {
+        match (call.func_name.as_str(), call.args.as_slice()) {
+            (
+                operators::SUBSTRACT,
+                [
+                    IdedExpr {
+                        expr: Expr::Select(select),
+                        ..
+                    },
+                    IdedExpr {
+                        expr: Expr::Ident(rest),
+                        ..
+                    },
+                ],
+            ) if rest != CLAIMS && !self.bound.contains(rest) && self.is_claims(&select.operand) => {
+                Some(format!("{}-{rest}", select.field))
+            }
+            _ => None,
+        }
+    }
+
     fn read(&mut self, claim: &str) {
         if let Reads::These(names) = &mut self.reads {
             names.insert(claim.to_owned());
@@ -189,10 +246,18 @@ impl Survey {
     }
 }
 
+/// Whether the value is a text, a list or the like as it stands.
+pub(super) fn is_never_boolean(expression: &IdedExpr) -> bool {
+    match &expression.expr {
+        Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
+        Expr::Ident(_) | Expr::List(_) | Expr::Map(_) => true,
+        _ => false,
+    }
+}
+
 /// Operators and the helpers of macros have names that no identifier can have.
 fn is_function(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+    name.starts_with(|first: char| first.is_ascii_alphabetic())
 }
 
 /// The regular expression library draws a picture first.

@@ -82,9 +82,33 @@ fn what_cannot_be_answered_is_not_true() {
         ("claims.ref + 1 == 2", Unanswered::Other),
         ("claims.run_attempt / 0 == 1", Unanswered::Other),
         ("claims.groups[7] == 'x'", Unanswered::Other),
+        // The value of another claim is not told.
+        ("claims[claims.ref] == 'x'", Unanswered::Other),
+        (
+            "claims[\"nosuch\"] == 'x'",
+            Unanswered::ClaimMissing("nosuch".to_owned()),
+        ),
     ] {
         assert_eq!(answer(expression), Err(expected), "{expression}");
     }
+}
+
+/// `==` and `in` go through whole lists: inside a loop, their time grows with the square of the list.
+#[test]
+fn long_lists_are_not_looked_at() {
+    let condition = Condition::compile("allow", "claims.a.all(x, claims.a == claims.a)").unwrap();
+    let holds = |items: usize| condition.holds(json!({"a": vec![0; items]}).as_object().unwrap());
+    assert_eq!(holds(MAX_ITEMS), Ok(true));
+    assert_eq!(holds(MAX_ITEMS + 1), Err(Unanswered::TooManyItems));
+    let object: serde_json::Map<String, Json> = (0..=MAX_ITEMS)
+        .map(|name| (name.to_string(), Json::Null))
+        .collect();
+    assert_eq!(
+        Condition::compile("allow", "\"a\" in claims")
+            .unwrap()
+            .holds(&object),
+        Err(Unanswered::TooManyItems)
+    );
 }
 
 #[test]
@@ -101,6 +125,10 @@ fn mistakes_are_found_when_the_file_is_loaded() {
         (
             "claims.ref.startswith('a')",
             ConditionError::Function("startswith".to_owned()),
+        ),
+        (
+            "starts_with(claims.ref, 'a')",
+            ConditionError::Function("starts_with".to_owned()),
         ),
         ("claims.ref.matches(claims.sub)", ConditionError::DynamicRegex),
         ("claims.ref.matches('a', 'b')", ConditionError::DynamicRegex),

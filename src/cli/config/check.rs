@@ -48,7 +48,7 @@ pub(super) struct CheckArguments {
 
 /// The configuration cannot be served.
 #[derive(Debug, thiserror::Error)]
-#[error("the configuration has {errors} errors and {warnings} warnings")]
+#[error("the configuration has {} and {}", counted(*errors, "error"), counted(*warnings, "warning"))]
 struct Faulty {
     errors: usize,
     warnings: usize,
@@ -56,7 +56,7 @@ struct Faulty {
 
 /// Some issuers do not answer.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} issuers did not answer as they should: until they do, their tokens cannot be verified")]
+#[error("{} did not answer as they should: until then, their tokens cannot be verified", counted(*.0, "issuer"))]
 struct Unreachable(usize);
 
 pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
@@ -71,7 +71,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     };
     let mut trusted = None;
     if let Some(path) = arguments.files.issuer_file() {
-        match issuers::load(&path) {
+        match issuers::load(&path, &fetch_policy(settings.as_ref())) {
             Ok(file) => {
                 warnings.extend(file.warnings);
                 trusted = Some(file.issuers);
@@ -93,11 +93,16 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
-    writeln!(out, "no errors, {warnings} warnings")?;
+    writeln!(out, "no errors, {}", counted(warnings, "warning"))?;
     match trusted {
         Some(trusted) if arguments.online => online(trusted, settings.as_ref(), &mut out),
         _ => Ok(()),
     }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 fn summary(trusted: &TrustedIssuers) -> String {
@@ -129,7 +134,7 @@ fn online(trusted: TrustedIssuers, settings: Option<&Settings>, out: &mut impl W
                     "unusable: {issuer}: it publishes no key that could verify a token"
                 )?;
             }
-            Ok(keys) => writeln!(out, "answers: {issuer}: {keys} keys")?,
+            Ok(keys) => writeln!(out, "answers: {issuer}: {}", counted(keys, "key"))?,
             Err(error) => {
                 unreachable += 1;
                 let causes =

@@ -15,7 +15,7 @@ use mayfly::{
 };
 use serde_json::{Map, Value};
 
-use super::FileArguments;
+use super::{FileArguments, fetch_policy};
 use crate::cli::failure::Failure;
 
 const AFTER_HELP: &str = "\
@@ -68,14 +68,21 @@ struct NoCertificate(String);
 #[error("{} does not hold claims: give a JSON object", .0.display())]
 struct NotClaims(PathBuf, #[source] serde_json::Error);
 
+/// There is nothing to explain.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is empty", .0.display())]
+struct Empty(PathBuf);
+
 pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
-    let Some(path) = arguments.files.issuer_file() else {
-        let file = arguments.files.config.display();
-        return Err(Failure::configuration(format!(
-            "{file} names no issuer file: give one with --issuers"
-        )));
+    let (path, policy) = match (arguments.files.issuer_file(), arguments.files.settings()) {
+        // What else may be wrong with the settings does not matter here.
+        (Some(path), settings) => (path, fetch_policy(settings.and_then(Result::ok).as_ref())),
+        (None, Some(Err(problems))) => return Err(Failure::configuration(problems)),
+        (None, _) => return Err(Failure::configuration("give an issuer file with --issuers")),
     };
-    let trusted = issuers::load(&path).map_err(Failure::configuration)?.issuers;
+    let trusted = issuers::load(&path, &policy)
+        .map_err(Failure::configuration)?
+        .issuers;
     let mut out = io::stdout().lock();
     let mut refusal = None;
     for (number, claims) in arguments.what.claims()?.iter().enumerate() {
@@ -101,14 +108,22 @@ impl WhatArguments {
     fn claims(&self) -> Result<Vec<Map<String, Value>>, Failure> {
         match (&self.token_file, &self.claims) {
             (Some(path), _) => {
-                let token = RawToken::new(read(path)?.trim().to_owned());
+                let token = read(path)?.trim().to_owned();
+                if token.is_empty() {
+                    return Err(Empty(path.clone()).into());
+                }
+                let token = RawToken::new(token);
                 Ok(vec![token::unverified_claims(&token)?])
             }
             (None, Some(path)) => {
                 let objects: Result<Vec<_>, _> = serde_json::Deserializer::from_str(&read(path)?)
                     .into_iter()
                     .collect();
-                Ok(objects.map_err(|error| NotClaims(path.clone(), error))?)
+                let objects = objects.map_err(|error| NotClaims(path.clone(), error))?;
+                if objects.is_empty() {
+                    return Err(Empty(path.clone()).into());
+                }
+                Ok(objects)
             }
             (None, None) => Err(Failure::configuration("give --token-file or --claims")),
         }

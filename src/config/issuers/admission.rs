@@ -38,6 +38,15 @@ pub(super) fn compile(fields: &Fields<'_>, problems: &mut Problems) -> Admission
 
 /// One expression, or several with names.
 fn conditions(place: &Place, node: &Node, problems: &mut Problems) -> Vec<Condition> {
+    if node.is_list() {
+        let suggestion = "Give each condition a name: write `main: …`, not `- …`";
+        problems.report(
+            place,
+            "must be one condition, or conditions with names",
+            suggestion,
+        );
+        return Vec::new();
+    }
     if !node.is_mapping() {
         let text = node.text(place, problems);
         return text
@@ -51,7 +60,10 @@ fn conditions(place: &Place, node: &Node, problems: &mut Problems) -> Vec<Condit
         problems.report(place, "has no condition", "Write a CEL expression on `claims`");
     }
     for entry in entries {
-        if let Some(text) = entry.node().text(&entry.place(place), problems) {
+        let place = entry.place(place);
+        if entry.is_null() {
+            problems.report(&place, "has no condition", "Write a CEL expression on `claims`");
+        } else if let Some(text) = entry.node().text(&place, problems) {
             conditions.extend(condition(entry.key(), &text, problems));
         }
     }
@@ -71,6 +83,11 @@ fn condition(name: &str, text: &Text<'_>, problems: &mut Problems) -> Option<Con
 }
 
 fn rate_limits(place: Place, node: &Node, problems: &mut Problems) -> RateLimits {
+    if !node.is_mapping() {
+        let suggestion = "Write { identity: 60/minute }, or issuer, or both";
+        problems.report(&place, "does not say whose certificates it limits", suggestion);
+        return RateLimits::default();
+    }
     let Some(fields) = Fields::open(place, node, RATE_LIMIT, problems) else {
         return RateLimits::default();
     };

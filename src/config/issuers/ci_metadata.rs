@@ -92,6 +92,14 @@ fn extension(place: &Place, entry: &Entry, problems: &mut Problems) -> Option<Fu
 }
 
 fn template(text: &Text<'_>, problems: &mut Problems) -> Option<Template> {
+    if !text.value.contains("{{") && text.value.contains(['{', '/', ' ']) {
+        let what = format!("names a claim called `{}`", text.value);
+        problems.warn(
+            &text.place,
+            what,
+            "Where a template is meant, write {{ .claim }} for each claim",
+        );
+    }
     match Template::compile(text.value) {
         Ok(template) => Some(template),
         Err(error) => {

@@ -12,11 +12,12 @@ use crate::{
         problem::{Place, Problems},
         yaml::{Entry, Node},
     },
+    token::FetchPolicy,
     trusted_issuer::{ChallengeClaim, IssuerName, TrustedIssuer},
 };
 
 /// What an entry may say.
-const ENTRY_KEYS: Keys = &[
+pub(super) const KEYS: Keys = &[
     "issuer-url",
     "client-id",
     "audiences",
@@ -38,11 +39,12 @@ const ENTRY_KEYS: Keys = &[
 ];
 
 /// What may differ from audience to audience. In the entry it holds for all that do not say otherwise.
-const AUDIENCE_KEYS: Keys = ENTRY_KEYS.split_at(4).1;
+const AUDIENCE_KEYS: Keys = KEYS.split_at(4).1;
 
 /// Compiles entries; what cannot be used is reported.
 pub(super) struct Entries<'a> {
     pub(super) providers: &'a CiProviders,
+    pub(super) policy: &'a FetchPolicy,
     pub(super) problems: &'a mut Problems,
 }
 
@@ -63,7 +65,13 @@ impl Entries<'_> {
         name: Option<&IssuerName>,
         entry: &Entry,
     ) -> Vec<TrustedIssuer> {
-        let Some(fields) = Fields::open(place, entry.node(), ENTRY_KEYS, self.problems) else {
+        if let Some(IssuerName::Exact(url)) = name
+            && let Err(error) = self.policy.check_configured(url)
+        {
+            self.problems
+                .report(&place, error.to_string(), error.suggestion());
+        }
+        let Some(fields) = Fields::open(place, entry.node(), KEYS, self.problems) else {
             return Vec::new();
         };
         check_issuer_url(entry.key(), &fields, self.problems);
@@ -107,8 +115,16 @@ impl Entries<'_> {
 
     /// Without a `client-id`, the rest of the entry is checked all the same.
     fn only_audience(&mut self, issuer: &Issuer<'_>, fields: &Fields<'_>) -> Option<TrustedIssuer> {
-        let suggestion = "Set it to the audience that tokens are requested for, such as `sigstore`";
-        let audience = fields.required_text("client-id", suggestion, self.problems);
+        let suggestion = "Set it to the audience that tokens are requested for, such as `mayfly.example.com`";
+        let audience = match fields.get("client-id") {
+            Some((place, node)) if node.is_list() => {
+                let suggestion = "For several, use `audiences`, with each as a key";
+                self.problems
+                    .report(&place, "must be a single audience", suggestion);
+                None
+            }
+            _ => fields.required_text("client-id", suggestion, self.problems),
+        };
         let text = audience.as_ref().map_or("", |text| text.value);
         self.audience(issuer, text, fields).filter(|_| audience.is_some())
     }

@@ -39,35 +39,53 @@ pub(super) fn warn(issuer: &TrustedIssuer, place: &Place, problems: &mut Problem
             "everybody who has an account with"
         };
         let what = format!("{who} this issuer gets a certificate here: it has no `allow`");
-        problems.warn(place, what, example(issuer));
+        problems.warn(place, what, way_out(issuer));
     }
     if issuer.audience() == SHARED_AUDIENCE && rules.key_binding().is_none() {
-        let what = "takes the audience `sigstore`, here and perhaps elsewhere. That is the audience of every Sigstore \
+        let what = "takes the audience `sigstore`, as other entries of this file may. That is the audience of every Sigstore \
                     instance: whoever runs one can use here the tokens that are sent there";
-        let suggestion = "Choose an audience of your own where your clients can ask for it";
+        let suggestion =
+            "Choose one of your own, such as `mayfly.example.com`, where your clients can ask for it";
         problems.warn_once(place, what, suggestion);
     }
 }
 
-/// A condition that fits the claims of the issuer, for its operator to adapt.
-fn example(issuer: &TrustedIssuer) -> String {
-    let claims = [
-        ("githubusercontent", r#"claims.repository_owner == "example""#),
-        ("gitlab", r#"claims.namespace_path == "example""#),
-        ("buildkite", r#"claims.organization_slug == "example""#),
-        (
-            "circleci",
-            r#"claims["oidc.circleci.com/org-id"] == "0a1b2c3d-…""#,
-        ),
-        ("codefresh", r#"claims.account_id == "0a1b2c3d…""#),
-        ("buddy", r#"claims.workspace_domain == "example""#),
-    ];
+/// Conditions that fit the claims of well-known issuers: part of the name, the type or nothing, the condition.
+const EXAMPLES: [(&str, &str, &str); 8] = [
+    (
+        "githubusercontent",
+        "",
+        r#"claims.repository_owner_id == "123456""#,
+    ),
+    (
+        "gitlab",
+        "email",
+        r#"'"example/signers" in claims.groups_direct'"#,
+    ),
+    ("gitlab", "", r#"claims.namespace_id == "123456""#),
+    ("accounts.google.com", "email", r#"claims.hd == "example.com""#),
+    ("buildkite", "", r#"claims.organization_slug == "example""#),
+    (
+        "circleci",
+        "",
+        r#"claims["oidc.circleci.com/org-id"] == "0a1b2c3d-…""#,
+    ),
+    ("codefresh", "", r#"claims.account_id == "0a1b2c3d…""#),
+    ("buddy", "", r#"claims.workspace_domain == "example""#),
+];
+
+/// What to do about an issuer that is open to all.
+fn way_out(issuer: &TrustedIssuer) -> String {
     let name = issuer.name().as_str();
-    let known = claims
-        .iter()
-        .find(|(part, _)| name.contains(part))
-        .map(|(_, condition)| *condition);
-    let condition = known.unwrap_or(match issuer.issuer_type() {
+    // Whoever has a tenant chooses its addresses.
+    if name.contains("microsoftonline") {
+        return "Name your own tenant's issuer, as config/entra.yaml does".to_owned();
+    }
+    let fits = |(part, kind, _): &&(&str, &str, &str)| {
+        name.contains(part) && (kind.is_empty() || *kind == issuer.issuer_type())
+    };
+    let condition = EXAMPLES.iter().find(fits).map(|(_, _, condition)| *condition);
+    let condition = condition.unwrap_or(match issuer.issuer_type() {
         "email" => r#"claims.email.endsWith("@example.com")"#,
         "kubernetes" => r#"claims.iss == "https://…""#,
         _ => r#"claims.sub.startsWith("…")"#,

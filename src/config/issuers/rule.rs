@@ -94,7 +94,10 @@ fn mention_keys_of_other_types(issuer_type: &str, fields: &Fields<'_>, problems:
 
 fn email(fields: &Fields<'_>, problems: &mut Problems) -> Option<Rule> {
     let verification = match fields.flag("skip-email-verification", problems) {
-        true => Verification::Skipped,
+        true => {
+            warn_of_any_address(fields, problems);
+            Verification::Skipped
+        }
         false => Verification::Required,
     };
     let path = fields
@@ -103,6 +106,14 @@ fn email(fields: &Fields<'_>, problems: &mut Problems) -> Option<Rule> {
     // `None` here is an unusable path, which has been reported.
     let path = path.map_or(Some(None), |path| path.map(Some))?;
     Some(Rule::Email(EmailRule::new(verification, path)))
+}
+
+fn warn_of_any_address(fields: &Fields<'_>, problems: &mut Problems) {
+    if let (Some((place, _)), None) = (fields.get("skip-email-verification"), fields.get("allow")) {
+        let what = "takes every address that the issuer names, and there is no `allow`";
+        let suggestion = "Hold tokens to your tenant and your domain, as config/entra.yaml does";
+        problems.warn(&place, what, suggestion);
+    }
 }
 
 fn claim_path(text: &Text<'_>, problems: &mut Problems) -> Option<ClaimPath> {

@@ -196,7 +196,9 @@ fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {
             continue;
         };
         match Host::parse(text.value) {
-            Ok(host) if host.to_string() == text.value => hosts.push(text.value.to_owned()),
+            Ok(host) if host.to_string() == text.value && !text.value.contains('*') => {
+                hosts.push(text.value.to_owned());
+            }
             _ => {
                 let what = format!("`{}` is not a host name or IP address", text.value);
                 let suggestion = "Write the host alone, in lower case, such as dex.corp.example";
