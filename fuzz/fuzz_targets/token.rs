@@ -1,0 +1,86 @@
+//! A token that nobody signed: it is never accepted and never a panic. It is refused at once, without asking any host
+//! for keys, unless its `iss` is one that is trusted. What is read of it without keys is what its JSON says.
+//!
+//! An input is a token as it is sent; or, with separators, its header, payload and signature before they are encoded.
+#![no_main]
+
+use std::{sync::LazyLock, time::Duration};
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use futures_util::FutureExt;
+use libfuzzer_sys::fuzz_target;
+use mayfly::{
+    clock::Timestamp,
+    identity::Rule,
+    token::{FetchPolicy, LoopbackHttp, RawToken, TokenError, TokenVerifier, unverified_claims},
+    trusted_issuer::{ChallengeClaim, IssuerName, TrustedIssuer, TrustedIssuers},
+};
+use mayfly_fuzz::Parts;
+use serde_json::{Map, Value};
+use tokio::runtime::{Builder, Runtime};
+
+/// 2027-01-15T08:00:00Z
+const NOW: Timestamp = Timestamp::from_unix(Duration::from_secs(1_800_000_000));
+
+/// Where a trusted issuer's keys would be fetched; but nobody runs it, so that nothing ever is.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    #[expect(clippy::expect_used, reason = "does not depend on the input")]
+    Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime")
+});
+
+static VERIFIER: LazyLock<TokenVerifier> = LazyLock::new(|| {
+    let names = [
+        IssuerName::exact("https://idp.invalid"),
+        IssuerName::pattern("https://*.idp.invalid/*"),
+    ];
+    let trusted = |name| {
+        TrustedIssuer::new(
+            name,
+            "sigstore".to_owned(),
+            ChallengeClaim::Subject,
+            Rule::email(),
+        )
+    };
+    let issuers = TrustedIssuers::new(names.into_iter().flatten().map(trusted).collect());
+    assert_eq!(issuers.iter().count(), 2);
+    #[expect(clippy::expect_used, reason = "does not depend on the input")]
+    TokenVerifier::new(issuers, FetchPolicy::new(LoopbackHttp::Refused)).expect("a verifier")
+});
+
+fuzz_target!(|input: Parts<'_, 3>| {
+    let token = match input {
+        Parts([token, "", ""]) => token.to_owned(),
+        Parts(parts) => parts.map(|part| BASE64_URL_SAFE_NO_PAD.encode(part)).join("."),
+    };
+    let claims = unverified_claims(&RawToken::new(token.clone()));
+    if let Ok(claims) = &claims {
+        assert_eq!(payload(&token).as_ref(), Some(claims));
+    }
+
+    let _runtime = RUNTIME.enter();
+    let verified = VERIFIER.verify(RawToken::new(token), NOW).now_or_never();
+    let reason = match claims.as_ref().map(|claims| claims.get("iss")) {
+        Err(error) => error.reason(),
+        Ok(None) => "claim_missing",
+        Ok(Some(Value::String(iss))) if VERIFIER.issuers().find(iss).is_some() => "issuer_unavailable",
+        Ok(Some(Value::String(iss))) if !iss.is_empty() => "issuer_not_trusted",
+        Ok(Some(_)) => "claim_invalid",
+    };
+    let Some(verified) = verified else {
+        // It waits for keys.
+        return assert_eq!(reason, "issuer_unavailable");
+    };
+    let refusal = verified.err();
+    assert_eq!(refusal.as_ref().map(TokenError::reason), Some(reason));
+    let text = refusal.map(|error| error.to_string()).unwrap_or_default();
+    assert!(!text.contains(char::is_control), "{text:?}");
+});
+
+/// The payload as another parser reads it. That one allows a key twice; but such a token is refused.
+fn payload(token: &str) -> Option<Map<String, Value>> {
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
