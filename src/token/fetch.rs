@@ -346,34 +346,40 @@ mod tests {
         TrustedIssuer::new(name, "sigstore".to_owned(), ChallengeClaim::Email, Rule::email())
     }
 
+    fn may_lead_to(fetcher: &Fetcher, issuer: &str, jwks_uri: &str) -> bool {
+        let configuration = json!({ "jwks_uri": jwks_uri });
+        let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
+        fetcher
+            .jwks_url(&issuer, configuration.as_object().unwrap())
+            .is_ok()
+    }
+
     #[test]
     fn an_issuer_on_https_does_not_lead_to_plain_http() {
         let fetcher = Fetcher::new(FetchPolicy::new(LoopbackHttp::Allowed)).unwrap();
-        let is_allowed = |issuer: &str, jwks_uri: &str| {
-            let configuration = json!({ "jwks_uri": jwks_uri });
-            let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
-            fetcher
-                .jwks_url(&issuer, configuration.as_object().unwrap())
-                .is_ok()
-        };
-        assert!(!is_allowed("https://issuer.example", "http://localhost/jwks"));
-        assert!(is_allowed("https://issuer.example", "https://keys.example/jwks"));
-        assert!(is_allowed("http://localhost", "http://127.0.0.1/jwks"));
+        for (issuer, jwks_uri, expected) in [
+            ("https://issuer.example", "http://localhost/jwks", false),
+            ("https://issuer.example", "https://keys.example/jwks", true),
+            ("http://localhost", "http://127.0.0.1/jwks", true),
+        ] {
+            assert_eq!(may_lead_to(&fetcher, issuer, jwks_uri), expected, "{jwks_uri}");
+        }
     }
 
     #[test]
     fn the_private_address_of_one_issuer_is_not_open_to_another() {
         let fetcher = Fetcher::new(FetchPolicy::new(LoopbackHttp::Refused)).unwrap();
-        let may_lead_to = |issuer: &str, jwks_uri: &str| {
-            let configuration = json!({ "jwks_uri": jwks_uri });
-            let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
-            fetcher
-                .jwks_url(&issuer, configuration.as_object().unwrap())
-                .is_ok()
-        };
-        assert!(may_lead_to("https://10.0.0.1", "https://10.0.0.1/jwks"));
-        assert!(!may_lead_to("https://10.0.0.2", "https://10.0.0.1/jwks"));
-        assert!(!may_lead_to("https://issuer.example", "https://10.0.0.1/jwks"));
+        for (issuer, expected) in [
+            ("https://10.0.0.1", true),
+            ("https://10.0.0.2", false),
+            ("https://issuer.example", false),
+        ] {
+            assert_eq!(
+                may_lead_to(&fetcher, issuer, "https://10.0.0.1/jwks"),
+                expected,
+                "{issuer}"
+            );
+        }
     }
 
     #[test]
