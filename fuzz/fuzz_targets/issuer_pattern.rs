@@ -5,6 +5,8 @@
 //! The part below the separator is an `iss`, and then what every `*` of the pattern is replaced with for a second one.
 #![no_main]
 
+use std::collections::BTreeSet;
+
 use libfuzzer_sys::fuzz_target;
 use mayfly::{
     identity::Rule,
@@ -35,26 +37,31 @@ fuzz_target!(|input: Parts<'_, 2>| {
 fn is_filled_in(pattern: &str, iss: &str) -> bool {
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    // What may be left of `iss` after the parts so far.
-    let mut rests: Vec<&str> = iss.strip_prefix(first).into_iter().collect();
-    for part in parts {
-        let next = rests.into_iter().flat_map(without_run);
-        let mut next: Vec<_> = next.filter_map(|rest| rest.strip_prefix(part)).collect();
-        next.sort_unstable_by_key(|rest| rest.len());
-        next.dedup_by_key(|rest| rest.len());
-        rests = next;
+    // Where in `iss` the parts so far may end.
+    let mut ends = BTreeSet::new();
+    if iss.starts_with(first) {
+        ends.insert(first.len());
     }
-    rests.contains(&"")
+    for part in parts {
+        let begins = after_runs(iss, &ends).into_iter();
+        let follows = |begin: &usize| iss.get(*begin..).is_some_and(|rest| rest.starts_with(part));
+        ends = begins.filter(follows).map(|begin| begin + part.len()).collect();
+    }
+    ends.contains(&iss.len())
 }
 
-/// What follows each run of one or more characters at the head of `text` for which a `*` may stand.
-fn without_run(text: &str) -> impl Iterator<Item = &str> {
-    let may_stand = |character: char| character.is_ascii_alphanumeric() || matches!(character, '-' | '_');
-    let run = text
-        .chars()
-        .take_while(move |character| may_stand(*character))
-        .count();
-    (1..=run).filter_map(|length| text.get(length..))
+/// Where one or more characters for which a `*` may stand end, if they begin at one of these places.
+fn after_runs(iss: &str, places: &BTreeSet<usize>) -> BTreeSet<usize> {
+    let may_stand = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let mut ends = BTreeSet::new();
+    for place in places {
+        let mut end = *place;
+        // From where another run has been, everything has been seen.
+        while iss.as_bytes().get(end).is_some_and(may_stand) && ends.insert(end + 1) {
+            end += 1;
+        }
+    }
+    ends
 }
 
 fn is_normal(iss: &str) -> bool {

@@ -65,8 +65,9 @@ fuzz_target!(|input: Parts<'_, 3>| {
     let reason = match claims.as_ref().map(|claims| claims.get("iss")) {
         Err(error) => error.reason(),
         Ok(None) => "claim_missing",
+        Ok(Some(Value::String(iss))) if iss.is_empty() || iss.len() > 2048 => "claim_invalid",
         Ok(Some(Value::String(iss))) if VERIFIER.issuers().find(iss).is_some() => "issuer_unavailable",
-        Ok(Some(Value::String(iss))) if !iss.is_empty() => "issuer_not_trusted",
+        Ok(Some(Value::String(_))) => "issuer_not_trusted",
         Ok(Some(_)) => "claim_invalid",
     };
     let Some(verified) = verified else {
