@@ -145,9 +145,11 @@ impl Instance {
         self.authority.issue(self.request()).await
     }
 
+    /// The whole lines of the audit record: a last one may be in the middle of being written.
     pub fn audit_records(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.path().join("audit.jsonl")).unwrap();
-        text.lines()
+        text.split_inclusive('\n')
+            .filter(|line| line.ends_with('\n'))
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
     }
