@@ -21,12 +21,7 @@ use std::{
     thread,
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::DefaultClock,
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{mpsc, oneshot};
 
 use self::record::Record;
@@ -62,7 +57,7 @@ pub struct AuditLog {
 /// Keeps refusals from filling the disk.
 #[derive(Debug)]
 struct Refusals {
-    limit: RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>,
+    limit: DefaultDirectRateLimiter,
     left_out: AtomicU64,
 }
 

@@ -64,13 +64,8 @@ impl Explanation {
         }
     }
 
-    /// Whether a genuine token with these claims would get a certificate, limits and single use aside.
-    #[must_use]
-    pub fn is_admitted(&self) -> bool {
-        self.refusal().is_none()
-    }
-
-    /// Why it would not, in the order of the request's path.
+    /// Why a genuine token with these claims would get no certificate, in the order of the request's path; limits and
+    /// single use aside.
     #[must_use]
     pub fn refusal(&self) -> Option<String> {
         let matched = match &self.outcome {
@@ -107,11 +102,7 @@ impl Explanation {
                 "holds": answer.as_ref().ok(),
                 "problem": answer.as_ref().err().map(ToString::to_string),
             })).collect::<Vec<_>>()),
-            "name": names.map(|names| match names.subject() {
-                SubjectName::Email(name) => json!({"email": name}),
-                SubjectName::Uri(name) => json!({"uri": name}),
-                SubjectName::Username(name) => json!({"username": name}),
-            }),
+            "name": names.map(Names::subject),
             "extensions": names.map(|names| {
                 names.extensions().iter().map(|(extension, value)| json!({
                     "oid": extension.oid().to_string(),
@@ -132,8 +123,8 @@ fn find(
     let entries = issuers
         .find(iss.ok_or(NoEntry::NoIssuer)?)
         .ok_or(NoEntry::UnknownIssuer)?;
-    let takes = |entry: &&Arc<TrustedIssuer>| audiences.iter().any(|audience| entry.takes_audience(audience));
-    entries.iter().find(takes).map(Arc::clone).ok_or_else(|| {
+    let entry = TrustedIssuer::for_audiences(entries, audiences);
+    entry.map(Arc::clone).ok_or_else(|| {
         NoEntry::OtherAudience(
             entries
                 .iter()

@@ -16,12 +16,13 @@ mod subject_domain;
 mod uri;
 mod username;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{extension::ExtensionValues, token::VerifiedToken, trusted_issuer::ChallengeClaim};
 
 pub use ci_provider::{CiProvider, LEGACY_TYPES, Template, TemplateError};
-pub use claims::ClaimPath;
+pub use claims::{ClaimPath, MAX_VALUE_BYTES};
 pub use email::{EmailRule, Verification};
 pub use error::IdentityError;
 pub use rule::{Names, Rule};
@@ -31,7 +32,8 @@ pub use uri::UriRule;
 pub use username::UsernameRule;
 
 /// The one subject alternative name of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SubjectName {
     /// rfc822Name (RFC 5280 section 4.2.1.6), ASCII.
     Email(String),

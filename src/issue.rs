@@ -16,7 +16,7 @@ use crate::{
     log::{CertificateLog, LogError},
     profile::{Draft, Profile, ProfileError},
     proof::{self, KeyProof, ProofError},
-    token::{IssuerStatus, KeyState, RawToken, TokenError, TokenVerifier, TokenVerifierError},
+    token::{RawToken, TokenError, TokenVerifier, TokenVerifierError},
     trusted_issuer::{Changes, TrustedIssuers},
 };
 
@@ -134,7 +134,12 @@ impl Authority {
             key: self.profile.check_issuer(now).map_err(|error| error.to_string()),
             log: self.signing.log.log().health().map_err(|error| error.to_string()),
             audit: self.signing.audit.health().map_err(|error| error.to_string()),
-            issuers: self.tokens.load().status().map(usable).collect(),
+            issuers: self
+                .tokens
+                .load()
+                .status()
+                .map(|issuer| (issuer.name, issuer.keys.usable()))
+                .collect(),
         }
     }
 }
@@ -179,15 +184,6 @@ impl Readiness {
             && self.audit.is_ok()
             && self.issuers.iter().any(|(_, state)| state.is_ok())
     }
-}
-
-fn usable(issuer: IssuerStatus) -> (String, Result<(), String>) {
-    let usable = match issuer.keys {
-        KeyState::Fresh | KeyState::Stale | KeyState::OnDemand => Ok(()),
-        KeyState::Unavailable(error) => Err(error.to_string()),
-        KeyState::NoUsableKey => Err("the issuer publishes no key that could verify a token".to_owned()),
-    };
-    (issuer.name, usable)
 }
 
 /// Why no certificate was issued.

@@ -67,7 +67,7 @@ pub fn unverified_claims(token: &RawToken) -> Result<Map<String, Value>, TokenEr
 
 /// SHA-256 of what a token's issuer signed: header, dot, payload. The same for a token whose signature was rewritten into
 /// another valid one, as anybody can do with ECDSA.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
@@ -82,7 +82,8 @@ impl TokenHash {
     }
 }
 
-impl fmt::Debug for TokenHash {
+/// Hexadecimal, lower case.
+impl fmt::Display for TokenHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(self.0))
     }
@@ -257,11 +258,7 @@ impl Provider {
         let claims = jws.into_payload();
         let expires = claims::check_times(&claims, now)?;
         let audiences = claims::audiences(&claims)?;
-        let entry = self
-            .entries
-            .iter()
-            .find(|entry| audiences.iter().any(|audience| entry.takes_audience(audience)));
-        let Some(entry) = entry else {
+        let Some(entry) = TrustedIssuer::for_audiences(&self.entries, &audiences) else {
             let wanted: Vec<String> = self.entries.iter().map(|entry| entry.wanted_audience()).collect();
             return Err(TokenError::AudienceMismatch {
                 expected: Quoted::list(wanted.iter().map(String::as_str)),

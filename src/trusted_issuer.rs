@@ -91,10 +91,23 @@ impl TrustedIssuer {
         &self.audience
     }
 
+    /// Of the entries for one issuer, the one for a token with these `aud` values: the first in the file's order.
+    #[must_use]
+    pub fn for_audiences<'a>(
+        entries: &'a [Arc<Self>],
+        audiences: &[impl AsRef<str>],
+    ) -> Option<&'a Arc<Self>> {
+        let takes = |entry: &&Arc<Self>| {
+            audiences
+                .iter()
+                .any(|audience| entry.takes_audience(audience.as_ref()))
+        };
+        entries.iter().find(takes)
+    }
+
     /// Whether a token with this `aud` value is for this entry: the audience itself, or with a key's thumbprint behind
     /// it if this entry's tokens name their key there.
-    #[must_use]
-    pub fn takes_audience(&self, given: &str) -> bool {
+    fn takes_audience(&self, given: &str) -> bool {
         match self.admission.key_binding() {
             Some(KeyBinding::Audience) => admission::in_audience(given, &self.audience).is_some(),
             _ => given == self.audience,

@@ -22,12 +22,8 @@ pub enum KeyBinding {
 }
 
 impl KeyBinding {
-    /// Every way, by its name in the issuer file.
-    pub const NAMES: [(&str, Self); 3] = [
-        ("cnf", Self::Confirmation),
-        ("nonce", Self::Nonce),
-        ("audience", Self::Audience),
-    ];
+    /// Every way.
+    pub const ALL: [Self; 3] = [Self::Confirmation, Self::Nonce, Self::Audience];
 
     /// The name in the issuer file.
     #[must_use]

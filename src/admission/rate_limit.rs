@@ -9,10 +9,8 @@ use std::{
 };
 
 use governor::{
-    Quota, RateLimiter,
+    DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter,
     clock::{Clock, DefaultClock},
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed, keyed::HashMapStateStore},
 };
 
 use crate::identity::SubjectName;
@@ -68,14 +66,11 @@ impl FromStr for Rate {
 #[error("is not a number of certificates, 1 to 4294967295, in a second, minute, hour or day")]
 pub struct RateError;
 
-type IssuerLimiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>;
-type IdentityLimiter = RateLimiter<SubjectName, HashMapStateStore<SubjectName>, DefaultClock, NoOpMiddleware>;
-
 /// The limits of one entry and what they have counted.
 #[derive(Default)]
 pub struct RateLimits {
-    issuer: Option<IssuerLimiter>,
-    identity: Option<IdentityLimiter>,
+    issuer: Option<DefaultDirectRateLimiter>,
+    identity: Option<DefaultKeyedRateLimiter<SubjectName>>,
     searched: Mutex<Option<Instant>>,
 }
 
@@ -103,7 +98,7 @@ impl RateLimits {
     pub fn new(issuer: Option<Rate>, identity: Option<Rate>) -> Self {
         Self {
             issuer: issuer.map(|rate| RateLimiter::direct(rate.quota())),
-            identity: identity.map(|rate| RateLimiter::hashmap(rate.quota())),
+            identity: identity.map(|rate| RateLimiter::keyed(rate.quota())),
             searched: Mutex::default(),
         }
     }
@@ -127,7 +122,7 @@ impl RateLimits {
         Ok(())
     }
 
-    fn make_room(&self, limiter: &IdentityLimiter) -> bool {
+    fn make_room(&self, limiter: &DefaultKeyedRateLimiter<SubjectName>) -> bool {
         // Whoever comes while another one searches is refused.
         if let Ok(mut searched) = self.searched.try_lock()
             && searched.is_none_or(|last| last.elapsed() >= SEARCH_EVERY)

@@ -1,7 +1,8 @@
-//! `single-use:` — a token is good for one certificate. What is remembered is its hash, until it expires.
+//! `single-use:` — a token is good for one certificate. What is remembered is its hash, until somewhat after it
+//! expires.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::BTreeSet,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -11,8 +12,8 @@ use std::{
 
 use crate::{clock::Timestamp, token::TokenHash};
 
-/// How many tokens are remembered at the same time, of all issuers together; about 100 bytes each. If so many have
-/// not expired yet, no further one is admitted: forgetting one would let it be used again.
+/// How many tokens are remembered at the same time, of all issuers together; about 50 bytes each. While there are so
+/// many, no further one is admitted: forgetting one would let it be used again.
 pub const MAX_REMEMBERED_TOKENS: usize = 250_000;
 
 /// For how many seconds after its expiry a token is remembered: longer than a request that was verified before may wait.
@@ -25,12 +26,9 @@ pub struct UsedTokens {
     capacity: usize,
 }
 
+/// Tokens by the second of their expiry, which is part of what is hashed: the same token has the same one.
 #[derive(Debug, Default)]
-struct Memory {
-    used: HashSet<TokenHash>,
-    /// The same, by the second of their expiry.
-    by_expiry: BTreeSet<(u64, TokenHash)>,
-}
+struct Memory(BTreeSet<(u64, TokenHash)>);
 
 /// Why a token is not good for another certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,24 +57,23 @@ impl UsedTokens {
     pub(super) fn begin(&self, token: TokenHash, expires: u64, now: Timestamp) -> Result<TokenUse, Unusable> {
         let mut memory = self.lock();
         memory.forget_expired(now.unix_seconds());
-        if memory.used.contains(&token) {
+        let used = (expires, token);
+        if memory.0.contains(&used) {
             return Err(Unusable::Used);
         }
-        if memory.used.len() >= self.capacity {
+        if memory.0.len() >= self.capacity {
             return Err(Unusable::MemoryFull);
         }
-        memory.used.insert(token);
-        memory.by_expiry.insert((expires, token));
+        memory.0.insert(used);
         Ok(TokenUse {
             tokens: self.clone(),
-            token,
-            expires,
+            used,
             completed: AtomicBool::new(false),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Memory> {
-        // Nothing between two steps of a change can panic.
+        // Nothing under the lock can panic.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -84,11 +81,10 @@ impl UsedTokens {
 impl Memory {
     /// Of a token that expired so long ago, no request is under way.
     fn forget_expired(&mut self, now: u64) {
-        while let Some((expires, token)) = self.by_expiry.first().copied()
+        while let Some((expires, _)) = self.0.first()
             && expires.saturating_add(LATE_SECONDS) <= now
         {
-            self.by_expiry.remove(&(expires, token));
-            self.used.remove(&token);
+            self.0.pop_first();
         }
     }
 }
@@ -96,8 +92,7 @@ impl Memory {
 /// The one use of a token, under way. Dropped, it has not happened: whoever got no certificate may try again.
 pub(super) struct TokenUse {
     tokens: UsedTokens,
-    token: TokenHash,
-    expires: u64,
+    used: (u64, TokenHash),
     completed: AtomicBool,
 }
 
@@ -111,9 +106,7 @@ impl TokenUse {
 impl Drop for TokenUse {
     fn drop(&mut self) {
         if !self.completed.load(Ordering::Acquire) {
-            let mut memory = self.tokens.lock();
-            memory.used.remove(&self.token);
-            memory.by_expiry.remove(&(self.expires, self.token));
+            self.tokens.lock().0.remove(&self.used);
         }
     }
 }
@@ -174,8 +167,7 @@ mod tests {
         let forgotten = 100 + LATE_SECONDS;
         assert_eq!(use_up(&tokens, 3, 500, forgotten - 1), Err(Unusable::MemoryFull));
         assert_eq!(use_up(&tokens, 3, 500, forgotten), Ok(()));
-        let memory = tokens.lock();
-        assert_eq!((memory.used.len(), memory.by_expiry.len()), (2, 2));
+        assert_eq!(tokens.lock().0.len(), 2);
     }
 
     #[test]
@@ -184,6 +176,6 @@ mod tests {
         for _ in 0..1000 {
             drop(tokens.begin(token(1), 100, at(10)).unwrap());
         }
-        assert!(tokens.lock().used.is_empty() && tokens.lock().by_expiry.is_empty());
+        assert!(tokens.lock().0.is_empty());
     }
 }

@@ -28,7 +28,7 @@ pub(super) enum Record<'a> {
         serial: String,
         not_before: String,
         not_after: String,
-        name: Name<'a>,
+        name: &'a SubjectName,
         /// Fulcio's extensions by their name in the issuer file, with the token's issuer and subject.
         extensions: BTreeMap<&'static str, &'a str>,
         /// DER SubjectPublicKeyInfo, base64.
@@ -45,7 +45,7 @@ pub(super) enum Record<'a> {
         condition: Option<&'a str>,
         /// What the caller was told.
         message: String,
-        name: Name<'a>,
+        name: &'a SubjectName,
         extensions: BTreeMap<&'static str, &'a str>,
         /// SHA-256 of the token without its signature, hexadecimal: the same token gives the same value.
         token: String,
@@ -63,24 +63,6 @@ pub(super) enum Record<'a> {
         /// SHA-256 of the DER certificate, hexadecimal.
         sha256: String,
     },
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Name<'a> {
-    Email(&'a str),
-    Uri(&'a str),
-    Username(&'a str),
-}
-
-impl<'a> From<&'a SubjectName> for Name<'a> {
-    fn from(name: &'a SubjectName) -> Self {
-        match name {
-            SubjectName::Email(name) => Self::Email(name),
-            SubjectName::Uri(name) => Self::Uri(name),
-            SubjectName::Username(name) => Self::Username(name),
-        }
-    }
 }
 
 fn extensions(identity: &Identity) -> BTreeMap<&'static str, &str> {
@@ -103,7 +85,7 @@ impl<'a> Record<'a> {
             serial: hex::encode(draft.serial().as_bytes()),
             not_before: draft.validity().not_before.to_string(),
             not_after: draft.validity().not_after.to_string(),
-            name: Name::from(identity.name()),
+            name: identity.name(),
             extensions: extensions(identity),
             public_key: STANDARD.encode(key.spki_der()),
             proof: match key.kind() {
@@ -120,9 +102,9 @@ impl<'a> Record<'a> {
             reason: error.reason(),
             condition: error.condition_name(),
             message: error.to_string(),
-            name: Name::from(identity.name()),
+            name: identity.name(),
             extensions: extensions(identity),
-            token: format!("{:?}", identity.token().hash()),
+            token: identity.token().hash().to_string(),
             left_out,
         })
     }

@@ -155,9 +155,7 @@ impl CiProvider {
         uri::parse(&uri).map_err(IdentityError::SanInvalid)?;
         Ok(uri.into_owned())
     }
-}
 
-impl CiProvider {
     /// Whether `null` would be printed.
     fn takes_null(&self, name: &str) -> bool {
         let need = self.claims.iter().find(|(own, _)| own.as_ref() == name);

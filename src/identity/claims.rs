@@ -8,7 +8,7 @@ use super::IdentityError;
 
 /// Longest value of one name or extension, in bytes. The longest that a CI provider documents (repository, workflow
 /// path and ref together) stays below 2 KiB; the limit bounds the certificate, whatever the size of the token.
-pub(super) const MAX_VALUE_BYTES: usize = 2048;
+pub const MAX_VALUE_BYTES: usize = 2048;
 
 /// Integers up to 2^53 are exact as a double, which is what Fulcio makes of every JSON number.
 const MAX_EXACT_INTEGER: u64 = 1 << 53;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prometheus::{IntCounterVec, IntGaugeVec};
 
 use super::Maker;
-use crate::token::{IssuerStatus, KeyState};
+use crate::token::IssuerStatus;
 
 /// Reads how each configured issuer and pattern stands.
 pub type IssuerStatuses = Arc<dyn Fn() -> Vec<IssuerStatus> + Send + Sync>;
@@ -49,10 +49,7 @@ impl IssuerMetrics {
         self.fetches.reset();
         for issuer in (self.read)() {
             let name = issuer.name.as_str();
-            let usable = matches!(
-                issuer.keys,
-                KeyState::Fresh | KeyState::Stale | KeyState::OnDemand
-            );
+            let usable = issuer.keys.usable().is_ok();
             self.usable.with_label_values(&[name]).set(usable.into());
             self.fetches
                 .with_label_values(&[name, "succeeded"])

@@ -157,6 +157,20 @@ pub enum KeyState {
     OnDemand,
 }
 
+impl KeyState {
+    /// Whether tokens can be verified now.
+    ///
+    /// # Errors
+    /// Why not, in words.
+    pub fn usable(&self) -> Result<(), String> {
+        match self {
+            Self::Fresh | Self::Stale | Self::OnDemand => Ok(()),
+            Self::Unavailable(error) => Err(error.to_string()),
+            Self::NoUsableKey => Err("the issuer publishes no key that could verify a token".to_owned()),
+        }
+    }
+}
+
 impl IssuerKeys {
     pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, fetching: &Fetching) -> Self {
         let progress = Progress {

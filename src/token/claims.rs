@@ -3,15 +3,12 @@
 use serde_json::{Map, Value};
 
 use super::error::{Quoted, TokenError};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, identity::MAX_VALUE_BYTES};
 
 /// How far `nbf` and `iat` may lie in the future, in seconds: RFC 7519 section 4.1.5 allows "some small leeway,
 /// usually no more than a few minutes". For `exp` there is none, as in the verifier that Fulcio uses (go-oidc):
 /// a token is refused from that second on (section 4.1.4).
 pub const CLOCK_SKEW_SECONDS: u64 = 60;
-
-/// The longest `iss`, in bytes: no longer than any other value that a certificate carries.
-const MAX_ISSUER_BYTES: usize = 2048;
 
 type Claims = Map<String, Value>;
 
@@ -24,7 +21,7 @@ impl<'a> UnverifiedIssuer<'a> {
     /// `ClaimMissing` or `ClaimInvalid`.
     pub(super) fn peek(payload: &'a Claims) -> Result<Self, TokenError> {
         let issuer = text(payload, "iss")?;
-        if issuer.len() > MAX_ISSUER_BYTES {
+        if issuer.len() > MAX_VALUE_BYTES {
             return Err(TokenError::ClaimInvalid {
                 claim: "iss",
                 requirement: "at most 2048 bytes long",

@@ -9,12 +9,7 @@ use std::{
     },
 };
 
-use governor::{
-    Quota, RateLimiter,
-    clock::DefaultClock,
-    middleware::NoOpMiddleware,
-    state::{InMemoryState, NotKeyed},
-};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
@@ -201,7 +196,7 @@ struct PatternKeys {
     fetcher: Arc<Fetcher>,
     fetching: Fetching,
     known: RwLock<HashMap<String, Known>>,
-    newcomers: RateLimiter<NotKeyed, InMemoryState, DefaultClock, NoOpMiddleware>,
+    newcomers: DefaultDirectRateLimiter,
     started: Instant,
 }
 

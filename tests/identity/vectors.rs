@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use mayfly::{config::issuers, identity::SubjectName, trusted_issuer::TrustedIssuers};
+use mayfly::{
+    config::issuers,
+    trusted_issuer::{TrustedIssuer, TrustedIssuers},
+};
 use serde_json::{Map, Value, json};
 
 use crate::policy;
@@ -98,21 +101,13 @@ fn answer(trusted: &TrustedIssuers, claims: &Map<String, Value>) -> Value {
         _ => text("aud").into_iter().collect(),
     };
     let entries = text("iss").and_then(|iss| trusted.find(iss));
-    let takes = |entry: &&std::sync::Arc<mayfly::trusted_issuer::TrustedIssuer>| {
-        audiences.iter().any(|audience| entry.takes_audience(audience))
-    };
-    let Some(entry) = entries.and_then(|entries| entries.iter().find(takes)) else {
+    let Some(entry) = entries.and_then(|entries| TrustedIssuer::for_audiences(entries, &audiences)) else {
         return json!({"refused": "issuer_or_audience"});
     };
     let subject = text("sub").unwrap_or_default();
     let names = match entry.rule().apply(text("iss").unwrap(), subject, claims) {
         Ok(names) => names,
         Err(error) => return json!({"refused": error.reason()}),
-    };
-    let name = match names.subject() {
-        SubjectName::Email(name) => json!({"email": name}),
-        SubjectName::Uri(name) => json!({"uri": name}),
-        SubjectName::Username(name) => json!({"username": name}),
     };
     let arc = |extension: mayfly::extension::FulcioExtension| {
         extension.oid().to_string().rsplit('.').next().unwrap().to_owned()
@@ -122,5 +117,5 @@ fn answer(trusted: &TrustedIssuers, claims: &Map<String, Value>) -> Value {
         .iter()
         .map(|(extension, value)| (arc(extension), value.into()))
         .collect();
-    json!({"name": name, "extensions": extensions})
+    json!({"name": names.subject(), "extensions": extensions})
 }

@@ -18,9 +18,8 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 /// A walk over an expression: that it uses only what it may; takes the regular expressions out of it.
 #[derive(Debug)]
 pub(super) struct Survey {
-    /// Names bound by the loops round the present place.
+    /// Names bound by the loop round the present place; empty outside.
     bound: Vec<String>,
-    loops: usize,
     pub(super) regexes: Vec<Regex>,
     pub(super) reads: Reads,
     /// Every name that the expression spells out.
@@ -31,7 +30,6 @@ impl Default for Survey {
     fn default() -> Self {
         Self {
             bound: Vec::new(),
-            loops: 0,
             regexes: Vec::new(),
             reads: Reads::These(BTreeSet::new()),
             names: BTreeSet::new(),
@@ -64,7 +62,6 @@ impl Survey {
             }
             Expr::Ident(name) => Err(ConditionError::Variable(name.clone())),
             Expr::Select(select) if self.is_claims(&select.operand) => {
-                self.names.insert(select.field.clone());
                 self.read(&select.field);
                 Ok(())
             }
@@ -94,7 +91,6 @@ impl Survey {
     fn call(&mut self, call: &mut CallExpr, depth: usize) -> Result<(), ConditionError> {
         if let Some(name) = self.claim_by_index(call) {
             self.read(&name);
-            self.names.insert(name);
             return Ok(());
         }
         if let Some(name) = self.cut_name(call) {
@@ -133,14 +129,11 @@ impl Survey {
         depth: usize,
     ) -> Result<(), ConditionError> {
         self.expression(&mut comprehension.iter_range, depth)?;
-        if self.loops > 0 {
+        if !self.bound.is_empty() {
             return Err(ConditionError::NestedLoop);
         }
-        let before = self.bound.len();
-        self.bound
-            .extend([comprehension.iter_var.clone(), comprehension.accu_var.clone()]);
+        self.bound = vec![comprehension.iter_var.clone(), comprehension.accu_var.clone()];
         self.bound.extend(comprehension.iter_var2.clone());
-        self.loops = 1;
         for part in [
             &mut comprehension.accu_init,
             &mut comprehension.loop_cond,
@@ -149,8 +142,7 @@ impl Survey {
         ] {
             self.expression(part, depth)?;
         }
-        self.loops = 0;
-        self.bound.truncate(before);
+        self.bound.clear();
         Ok(())
     }
 
@@ -199,6 +191,7 @@ impl Survey {
     }
 
     fn read(&mut self, claim: &str) {
+        self.names.insert(claim.to_owned());
         if let Reads::These(names) = &mut self.reads {
             names.insert(claim.to_owned());
         }
@@ -250,7 +243,8 @@ impl Survey {
 pub(super) fn is_never_boolean(expression: &IdedExpr) -> bool {
     match &expression.expr {
         Expr::Literal(literal) => !matches!(literal, LiteralValue::Boolean(_)),
-        Expr::Ident(_) | Expr::List(_) | Expr::Map(_) => true,
+        Expr::Ident(name) => name == CLAIMS,
+        Expr::List(_) | Expr::Map(_) => true,
         _ => false,
     }
 }

@@ -111,17 +111,25 @@ fn long_lists_are_not_looked_at() {
     );
 }
 
-#[test]
-fn mistakes_are_found_when_the_file_is_loaded() {
-    let error = |expression: &str| match Condition::compile("allow", expression) {
+fn error(expression: &str) -> ConditionError {
+    match Condition::compile("allow", expression) {
         Err(error) => error,
         Ok(_) => panic!("{expression}: accepted"),
-    };
+    }
+}
+
+#[test]
+fn mistakes_are_found_when_the_file_is_loaded() {
     for (expression, expected) in [
         (
             "repository_owner == 'acme'",
             ConditionError::Variable("repository_owner".to_owned()),
         ),
+        (
+            "email_verified",
+            ConditionError::Variable("email_verified".to_owned()),
+        ),
+        ("claims", ConditionError::NotBoolean),
         (
             "claims.ref.startswith('a')",
             ConditionError::Function("startswith".to_owned()),
@@ -156,6 +164,10 @@ fn mistakes_are_found_when_the_file_is_loaded() {
         error("claims.ref.matches('(((a{999}){999}){999})')"),
         ConditionError::Regex(_)
     ));
+}
+
+#[test]
+fn what_is_no_expression_or_too_large_is_found_when_the_file_is_loaded() {
     for expression in [
         "",
         "claims.ref ==",

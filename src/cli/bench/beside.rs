@@ -9,7 +9,6 @@ use std::{fmt, fs, time::Duration};
 use clap::ValueEnum;
 use mayfly::clock::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tokio::time;
 
 use self::{neighbour::Neighbour, strangers::Strangers};
@@ -232,11 +231,4 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
-}
-
-/// The JSON of a token's payload.
-fn payload(token: &str) -> Option<Value> {
-    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-    let part = token.split('.').nth(1)?;
-    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(part).ok()?).ok()
 }

@@ -104,11 +104,13 @@ fn rate_limits(place: Place, node: &Node, problems: &mut Problems) -> RateLimits
 
 fn key_binding(fields: &Fields<'_>, problems: &mut Problems) -> Option<KeyBinding> {
     let text = fields.text("key-binding", problems)?;
-    let known = KeyBinding::NAMES.iter().find(|(name, _)| *name == text.value);
+    let known = KeyBinding::ALL
+        .into_iter()
+        .find(|binding| binding.name() == text.value);
     if known.is_none() {
-        let names = KeyBinding::NAMES.map(|(name, _)| name);
+        let names = KeyBinding::ALL.map(KeyBinding::name);
         let what = format!("`{}` is not a place where a token can name its key", text.value);
         problems.report(&text.place, what, did_you_mean(text.value, &names));
     }
-    known.map(|(_, binding)| *binding)
+    known
 }

@@ -13,11 +13,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use mayfly::{
     clock::Timestamp,
     dev::{CLIENT_ID, Repository},
+    token::{self, RawToken},
 };
 use serde_json::{Value, json};
 use tokio::{task::LocalSet, time};
 
-use super::{Beside, payload};
+use super::Beside;
 use crate::cli::{
     bench::{load, target::Target},
     failure::Failure,
@@ -57,8 +58,8 @@ impl Strangers {
             }
             None => {
                 let repository: Repository = "octo-org/octo-repo".parse()?;
-                payload(&target.minter()?.github(&repository, CLIENT_ID, now)?)
-                    .ok_or("a token without a payload")?
+                let token = target.minter()?.github(&repository, CLIENT_ID, now)?;
+                token::unverified_claims(&RawToken::new(token))?.into()
             }
         };
         let authority = load::authority(target)?.to_owned();
@@ -100,7 +101,7 @@ async fn ask_steadily(authority: &str, claims: &Value, stop: &AtomicBool, connec
     while !stop.load(Ordering::Relaxed) {
         pace.tick().await;
         number = number.wrapping_add(1);
-        let token = token(claims, &format!("made-up-{connection}-{number}"));
+        let token = unsigned(claims, &format!("made-up-{connection}-{number}"));
         if let Ok(request) = load::request_with_token(authority, &token) {
             // Refusals are what is expected; a lost connection is made anew.
             let _refused = load::ask(authority, &mut open, request).await;
@@ -109,7 +110,7 @@ async fn ask_steadily(authority: &str, claims: &Value, stop: &AtomicBool, connec
 }
 
 /// A token that nobody has signed.
-fn token(claims: &Value, key_id: &str) -> String {
+fn unsigned(claims: &Value, key_id: &str) -> String {
     let encode = |part: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(part);
     let header = json!({"alg": "RS256", "typ": "JWT", "kid": key_id}).to_string();
     let (header, claims) = (encode(header.as_bytes()), encode(claims.to_string().as_bytes()));
