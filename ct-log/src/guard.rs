@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::storage::Files;
+use crate::storage::Objects;
 
 /// Says when the log must stop taking entries, long before a write could fail.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ impl DiskGuard {
     }
 
     /// Measures again. A file system that cannot tell is taken as having space: the next write will tell.
-    pub(crate) fn measure(&self, files: &dyn Files) {
-        let low = files.free_bytes().is_ok_and(|free| free < self.min_free_bytes);
+    pub(crate) fn measure(&self, objects: &dyn Objects) {
+        let low = objects.free_bytes().is_ok_and(|free| free < self.min_free_bytes);
         self.set_low(low);
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::leaf::Fingerprint;
-use crate::storage::Store;
+use crate::storage::Objects;
 use crate::tree::sha256;
 
 /// Most fingerprints that an entry can carry: they have a two-byte length (static-ct-api).
@@ -58,7 +58,7 @@ impl Issuers {
     }
 
     /// Durable on return.
-    pub(crate) fn store(&self, store: &Store, chain: &[&[u8]]) -> io::Result<IssuerChain> {
+    pub(crate) fn store(&self, objects: &dyn Objects, chain: &[&[u8]]) -> io::Result<IssuerChain> {
         if chain.len() > MAX_CHAIN {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -79,7 +79,7 @@ impl Issuers {
             if known.closed {
                 return Err(io::Error::other("the log is shut down"));
             }
-            store.put_immutable(&files)?;
+            objects.put_immutable(&files)?;
             if known.durable.len() >= MAX_KNOWN {
                 known.durable.clear();
             }

@@ -1,14 +1,14 @@
-//! The thread behind the sequencer: stores full tiles, deletes the write-ahead log that they replace, prepares the next
-//! segment, and watches the disk. Nothing here is on the way to an SCT.
+//! The thread behind the sequencer: stores full tiles, does the storage's upkeep, and watches the disk. Nothing here is on the
+//! way to an SCT.
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::running::Shared;
-use crate::storage::{FullTile, Segment, SegmentRetired, is_full, prepare_segment, remove_segment};
+use crate::storage::{FullTile, Upkeep, is_full};
 use crate::tile::TileKind;
 
 /// How often the free space is measured, and work that found no space is tried again.
@@ -25,40 +25,33 @@ pub(crate) const MAX_CHORES: usize = 16;
 pub(crate) enum Chore {
     /// Store these.
     Keep(Vec<FullTile>),
-    /// Delete this segment once its entries are in stored tiles.
-    Retire(SegmentRetired),
+    /// The journal needs its upkeep.
+    Tend,
 }
 
 /// Owned by its thread.
 pub(crate) struct Keeper {
     shared: Arc<Shared>,
-    spares: SyncSender<Segment>,
-    next_segment: u64,
-    /// A segment that the sequencer has no use for yet.
-    prepared: Option<Segment>,
+    upkeep: Box<dyn Upkeep>,
     waiting: VecDeque<FullTile>,
     /// Entries in full, stored and verified tiles.
     kept: u64,
-    retired: VecDeque<SegmentRetired>,
 }
 
 impl Keeper {
-    pub(crate) fn new(shared: Arc<Shared>, spares: SyncSender<Segment>, next_segment: u64) -> Keeper {
+    pub(crate) fn new(shared: Arc<Shared>, upkeep: Box<dyn Upkeep>) -> Keeper {
         Keeper {
             shared,
-            spares,
-            next_segment,
-            prepared: None,
+            upkeep,
             waiting: VecDeque::new(),
             kept: 0,
-            retired: VecDeque::new(),
         }
     }
 
     /// Works until the sequencer is gone. What is left then is done by recovery.
     pub(crate) fn run(mut self, chores: &Receiver<Chore>) {
         loop {
-            self.shared.guard.measure(self.shared.store.files());
+            self.shared.guard.measure(&*self.shared.objects);
             match self.work() {
                 Ok(()) => {}
                 Err(error) if is_full(&error) => self.shared.guard.report_full(),
@@ -84,33 +77,19 @@ impl Keeper {
     fn accept(&mut self, chore: Chore) {
         match chore {
             Chore::Keep(tiles) => self.waiting.extend(tiles),
-            Chore::Retire(retired) => self.retired.push_back(retired),
+            Chore::Tend => {}
         }
     }
 
     fn work(&mut self) -> io::Result<()> {
-        // The sequencer may wait for a segment, so that comes first. Without space for one, tiles may make some.
-        let offered = match self.offer_segment() {
+        // The sequencer may wait for it, so that comes first. Without space for it, tiles may make some.
+        let prepared = match self.upkeep.prepare() {
             Err(error) if !is_full(&error) => return Err(error),
-            offered => offered,
+            prepared => prepared,
         };
         self.store_tiles()?;
-        self.delete_segments()?;
-        offered
-    }
-
-    fn offer_segment(&mut self) -> io::Result<()> {
-        let segment = match self.prepared.take() {
-            Some(segment) => segment,
-            None => prepare_segment(&self.shared.store, self.next_segment)?,
-        };
-        self.next_segment = segment.number().saturating_add(1);
-        match self.spares.try_send(segment) {
-            // The sequencer is gone: so is the need.
-            Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(segment)) => self.prepared = Some(segment),
-        }
-        Ok(())
+        self.upkeep.tidy(self.kept)?;
+        prepared
     }
 
     fn store_tiles(&mut self) -> io::Result<()> {
@@ -118,21 +97,13 @@ impl Keeper {
             return Ok(());
         }
         let files: Vec<_> = self.waiting.iter().map(FullTile::file).collect();
-        self.shared.store.put_immutable(&files)?;
+        self.shared.objects.put_immutable(&files)?;
         let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
         for full in self.waiting.drain(..) {
             tail.release(full.tile);
             if full.tile.kind() == (TileKind::Hashes { level: 0 }) {
                 self.kept = full.tile.tree_size();
             }
-        }
-        Ok(())
-    }
-
-    /// Oldest first, so that what is left never has a gap.
-    fn delete_segments(&mut self) -> io::Result<()> {
-        while let Some(oldest) = self.retired.pop_front_if(|oldest| oldest.size <= self.kept) {
-            remove_segment(&self.shared.store, oldest.number)?;
         }
         Ok(())
     }

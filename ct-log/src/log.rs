@@ -6,7 +6,7 @@ use std::{fmt, io};
 use tokio::sync::oneshot;
 
 use crate::checkpoint::Origin;
-use crate::clock::SystemClock;
+use crate::clock::{Clock, SystemClock};
 use crate::failure::WriteFailure;
 use crate::issuers::{self, IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
@@ -17,7 +17,8 @@ use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
 use crate::settings::LogSettings;
 use crate::storage::{
-    self, Directory, LockError, Memory, OpenError, Sequenced, StorageError, Store, read_stored_tile,
+    self, Directory, Disk, Files, LockError, Memory, Objects, OpenError, Sequenced, Storage, StorageError,
+    Store, read_stored_tile,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
 use crate::tile::Tile;
@@ -43,24 +44,22 @@ impl Log {
     /// The directory is not empty, or cannot be written.
     pub fn create(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
         std::fs::create_dir_all(&settings.directory).map_err(storage::io_error("create the directory"))?;
-        let platform = directory_platform(&settings)?;
-        let names = platform
-            .files
-            .names(".")
-            .map_err(storage::io_error("list the directory"))?;
+        let disk = lock_directory(&settings)?;
+        let names = disk.files.names(".");
+        let names = names.map_err(storage::io_error("list the directory"))?;
         if names.iter().any(|name| name != "lock") {
             return Err(OpenError::Exists {
                 directory: settings.directory,
             });
         }
         storage::create(
-            &Store::new(Arc::clone(&platform.files)),
+            &Store::new(Arc::clone(&disk.files)),
             &settings.origin,
             &key,
-            platform.clock.now(),
+            SystemClock.now(),
         )?;
         sync_parent(&settings.directory).map_err(storage::io_error("create the directory"))?;
-        Log::start(platform, settings, key)
+        Log::start(Platform::now(disk), settings, key)
     }
 
     /// Opens an existing log. This is recovery, whatever ended the log before, and returns once a fresh checkpoint is published.
@@ -68,8 +67,8 @@ impl Log {
     /// # Errors
     /// There is no log in the directory, it is another key's, it is open already, it is damaged, or the clock is behind.
     pub fn open(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
-        let platform = directory_platform(&settings)?;
-        Log::start(platform, settings, key)
+        let disk = lock_directory(&settings)?;
+        Log::start(Platform::now(disk), settings, key)
     }
 
     /// A log that lives as long as the process: the same code on files in memory.
@@ -77,18 +76,10 @@ impl Log {
     /// # Errors
     /// The key cannot sign.
     pub fn in_memory(origin: Origin, key: LogKey) -> Result<Log, OpenError> {
-        let platform = Platform {
-            files: Arc::new(Memory::new()),
-            clock: Arc::new(SystemClock),
-            lock: None,
-        };
-        storage::create(
-            &Store::new(Arc::clone(&platform.files)),
-            &origin,
-            &key,
-            platform.clock.now(),
-        )?;
-        Log::start(platform, LogSettings::new("", origin), key)
+        let files: Arc<dyn Files> = Arc::new(Memory::new());
+        storage::create(&Store::new(Arc::clone(&files)), &origin, &key, SystemClock.now())?;
+        let memory = Disk { files, lock: None };
+        Log::start(Platform::now(memory), LogSettings::new("", origin), key)
     }
 
     pub(crate) fn start(platform: Platform, settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
@@ -120,7 +111,7 @@ impl Log {
     /// The write failed, or the log is shut down. After a failed write, unless for want of space, the log is poisoned.
     pub fn store_issuers(&self, chain: &[&[u8]]) -> Result<IssuerChain, StorageError> {
         let shared = self.shared();
-        let stored = self.open.issuers.store(&shared.store, chain);
+        let stored = self.open.issuers.store(&*shared.objects, chain);
         stored.map_err(|source| {
             let refused = source.kind() == io::ErrorKind::InvalidInput || shared.pool.is_closed();
             if !refused && !storage::is_full(&source) {
@@ -224,8 +215,8 @@ impl Log {
         if held.is_some() {
             return Ok(held);
         }
-        self.blocking("read a tile", move |store| {
-            read_stored_tile(store, tile).map(Some)
+        self.blocking("read a tile", move |objects| {
+            read_stored_tile(objects, tile).map(Some)
         })
         .await
     }
@@ -236,17 +227,17 @@ impl Log {
     /// It could not be read.
     pub async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
         let path = issuers::path(&fingerprint);
-        self.blocking("read an issuer", move |store| store.read(&path))
+        self.blocking("read an issuer", move |objects| objects.read(&path))
             .await
     }
 
     async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
-        read: impl FnOnce(&Store) -> io::Result<T> + Send + 'static,
+        read: impl FnOnce(&dyn Objects) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StorageError> {
         let shared = Arc::clone(self.shared());
-        let read = tokio::task::spawn_blocking(move || read(&shared.store)).await;
+        let read = tokio::task::spawn_blocking(move || read(&*shared.objects)).await;
         read.unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|source| StorageError { doing, source })
     }
@@ -282,7 +273,16 @@ impl fmt::Debug for Log {
     }
 }
 
-fn directory_platform(settings: &LogSettings) -> Result<Platform, OpenError> {
+impl Platform {
+    fn now(storage: impl Storage + 'static) -> Platform {
+        Platform {
+            storage: Box::new(storage),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+fn lock_directory(settings: &LogSettings) -> Result<Disk, OpenError> {
     let directory = Directory::new(&settings.directory);
     let lock = directory.lock().map_err(|error| match error {
         LockError::Held => OpenError::Locked {
@@ -293,9 +293,8 @@ fn directory_platform(settings: &LogSettings) -> Result<Platform, OpenError> {
         },
         LockError::Io(error) => storage::io_error("lock the directory")(error),
     })?;
-    Ok(Platform {
+    Ok(Disk {
         files: Arc::new(directory),
-        clock: Arc::new(SystemClock),
         lock: Some(lock),
     })
 }

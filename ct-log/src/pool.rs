@@ -17,7 +17,7 @@ const MAX_BATCH_ENTRIES: usize = 1024;
 const MAX_BATCH_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a refused submitter is told to wait: the queue is worked off in far less.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// An entry and who waits for it.
 #[derive(Debug)]
@@ -79,14 +79,23 @@ impl Pool {
         Ok(())
     }
 
-    /// Waits for entries and takes as many as fit one batch. Nothing once the pool is closed and empty.
-    pub(crate) fn take_batch(&self) -> Option<Vec<Waiting>> {
+    /// Waits for entries, at most that long, and takes as many as fit one batch. Nothing once the pool is closed and empty.
+    pub(crate) fn take_batch(&self, at_most: Option<Duration>) -> Option<Vec<Waiting>> {
         let mut queue = self.queue();
         while queue.waiting.is_empty() {
             if queue.closed {
                 return None;
             }
-            queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            let Some(at_most) = at_most else {
+                queue = self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.changed.wait_timeout(queue, at_most);
+            let (woken, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = woken;
+            if timeout.timed_out() {
+                break;
+            }
         }
         let mut bytes = 0usize;
         let fits = |waiting: &Waiting| {

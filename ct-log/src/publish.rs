@@ -1,5 +1,6 @@
 //! The thread that signs checkpoints of the durable tree.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,13 +9,17 @@ use crate::checkpoint::Checkpoint;
 use crate::key::KeyError;
 use crate::leaf::UnixMillis;
 use crate::running::Shared;
-use crate::storage::{Head, is_full};
+use crate::storage::{Head, Replaced, is_full};
+use crate::tree::Hash;
 
 /// Shortest time between two checkpoints of a growing log.
 const GROWING: Duration = Duration::from_millis(100);
 
 /// Longest time between two checkpoints: a reader sees that the log lives.
 const IDLE: Duration = Duration::from_secs(10);
+
+/// Heads that are remembered, to compare another writer's checkpoint with: those of several checkpoints.
+const MAX_RECENT_HEADS: usize = 1024;
 
 /// The durable tree, and whether the log is shutting down.
 #[derive(Debug)]
@@ -26,6 +31,8 @@ pub(crate) struct Durable {
 #[derive(Debug)]
 struct State {
     head: Head,
+    /// The last heads, the newest at the end.
+    recent: VecDeque<(u64, Hash)>,
     stopping: Stopping,
     /// Whether the publisher waits for the tree to grow. Otherwise it waits for time to pass, and is not woken by every batch.
     idle: bool,
@@ -37,7 +44,7 @@ enum Stopping {
     Yes,
 }
 
-/// The newest checkpoint. It is in the directory already.
+/// The newest checkpoint. It is stored already.
 #[derive(Debug)]
 pub(crate) struct Published {
     pub(crate) checkpoint: Checkpoint,
@@ -49,6 +56,7 @@ impl Durable {
         Durable {
             state: Mutex::new(State {
                 head,
+                recent: VecDeque::from([(head.size, head.root)]),
                 stopping: Stopping::No,
                 idle: false,
             }),
@@ -63,9 +71,20 @@ impl Durable {
     pub(crate) fn advance(&self, head: Head) {
         let mut state = self.state();
         state.head = head;
+        if state.recent.len() >= MAX_RECENT_HEADS {
+            state.recent.pop_front();
+        }
+        state.recent.push_back((head.size, head.root));
         if std::mem::take(&mut state.idle) {
             self.changed.notify_one();
         }
+    }
+
+    /// The root of the tree of that size, if it was a head lately.
+    fn root_at(&self, size: u64) -> Option<Hash> {
+        let state = self.state();
+        let head = state.recent.iter().rev().find(|head| head.0 == size);
+        head.map(|head| head.1)
     }
 
     /// Makes the publisher sign a last checkpoint and return.
@@ -136,10 +155,32 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
     let timestamp = shared.clock.now().max(after).max(head.timestamp);
     let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
     let note = checkpoint.sign(&shared.origin, &shared.key)?;
-    shared.store.replace("checkpoint", note.as_bytes())?;
-    shared.set_published(Published {
-        checkpoint,
-        note: note.into(),
-    });
+    match shared.objects.replace_checkpoint(&checkpoint, &note)? {
+        Replaced::Yes => shared.set_published(Published {
+            checkpoint,
+            note: note.into(),
+        }),
+        Replaced::Newer(note) => adopt(shared, note),
+    }
     Ok(())
+}
+
+/// Shows readers the checkpoint of another writer, as far as this log has its entries.
+fn adopt(shared: &Shared, note: String) {
+    let checkpoint = match Checkpoint::verify(&note, &shared.origin, shared.key.public()) {
+        Ok(checkpoint) => checkpoint,
+        Err(error) => return shared.fail("read the checkpoint of another writer", io::Error::other(error)),
+    };
+    match shared.durable.root_at(checkpoint.size()) {
+        Some(root) if root == checkpoint.root() => shared.set_published(Published {
+            checkpoint,
+            note: note.into(),
+        }),
+        Some(_) => shared.fail(
+            "go on beside another writer",
+            io::Error::other("its tree is another"),
+        ),
+        // Not followed so far yet, or long past.
+        None => {}
+    }
 }

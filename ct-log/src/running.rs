@@ -16,23 +16,19 @@ use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
-use crate::storage::{
-    self, Files, Head, LockFile, OpenError, RecordBuffer, Recovered, Recovery, Store, Tail, WalStart,
-};
-use crate::tree::Frontier;
+use crate::storage::{self, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, Tail};
 
 /// What a log runs on.
 pub(crate) struct Platform {
-    pub(crate) files: Arc<dyn Files>,
+    pub(crate) storage: Box<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) lock: Option<LockFile>,
 }
 
 /// What the handle and the threads of a log share. Locks are held for moments, and never across a write to the disk.
 pub(crate) struct Shared {
     pub(crate) origin: Origin,
     pub(crate) key: LogKey,
-    pub(crate) store: Store,
+    pub(crate) objects: Arc<dyn Objects>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: Arc<DiskGuard>,
     pub(crate) failure: Failure,
@@ -88,28 +84,30 @@ impl Running {
             queue_entries,
             min_free_bytes,
         } = settings;
-        let Platform { files, clock, lock } = platform;
-        let store = Store::new(files);
-        let recovery = Recovery {
-            store: &store,
+        let Platform { storage, clock } = platform;
+        let guard = Arc::new(DiskGuard::new(min_free_bytes));
+        let opening = Opening {
             origin: &origin,
             key: key.public(),
             now: clock.now(),
+            guard: Arc::clone(&guard),
         };
-        let recovered = recovery.run().map_err(|error| error.in_directory(&directory))?;
-        let Recovered {
-            tail,
-            frontier,
+        let opened = storage.open(opening);
+        let Opened {
             head,
+            frontier,
+            tail,
             published,
-            wal,
-        } = recovered;
-        let guard = Arc::new(DiskGuard::new(min_free_bytes));
-        guard.measure(store.files());
+            objects,
+            journal,
+            upkeep,
+            lock,
+        } = opened.map_err(|error| error.in_directory(&directory))?;
+        guard.measure(&*objects);
         let shared = Arc::new(Shared {
             origin,
             key,
-            store,
+            objects,
             clock,
             guard,
             failure: Failure::none(),
@@ -122,7 +120,25 @@ impl Running {
             PublishError::Key(error) => OpenError::Key(error),
             PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
         })?;
-        let threads = Threads::spawn(&shared, wal, (head, frontier), lock)?;
+        let (chores, to_do) = sync_channel(MAX_CHORES);
+        let sequencer = Sequencer {
+            shared: Arc::clone(&shared),
+            journal,
+            chores,
+            head,
+            frontier,
+            buffer: RecordBuffer::new(),
+        };
+        let keeper = Keeper::new(Arc::clone(&shared), upkeep);
+        let threads = Threads {
+            keeper: spawn("ct-log-keeper", &shared, move || keeper.run(&to_do))?,
+            sequencer: spawn("ct-log-sequencer", &shared, move || sequencer.run())?,
+            publisher: spawn("ct-log-publisher", &shared, {
+                let shared = Arc::clone(&shared);
+                move || publish::run(&shared)
+            })?,
+            lock,
+        };
         Ok(Running {
             shared,
             threads: Mutex::new(Some(threads)),
@@ -158,42 +174,13 @@ impl Drop for Running {
     }
 }
 
-impl Threads {
-    fn spawn(
-        shared: &Arc<Shared>,
-        wal: WalStart,
-        (head, frontier): (Head, Frontier),
-        lock: Option<LockFile>,
-    ) -> Result<Threads, OpenError> {
-        let (chores, to_do) = sync_channel(MAX_CHORES);
-        let (spares, supply) = sync_channel(1);
-        let keeper = Keeper::new(Arc::clone(shared), spares, wal.next_segment());
-        let wal = wal.start(supply, Arc::clone(&shared.guard));
-        let (publisher, all) = (Arc::clone(shared), Arc::clone(shared));
-        let shared = Arc::clone(shared);
-        let sequencer = Sequencer {
-            shared,
-            wal,
-            chores,
-            head,
-            frontier,
-            buffer: RecordBuffer::new(),
-        };
-        Ok(Threads {
-            keeper: spawn("ct-log-keeper", Arc::clone(&all), move || keeper.run(&to_do))?,
-            sequencer: spawn("ct-log-sequencer", Arc::clone(&all), move || sequencer.run())?,
-            publisher: spawn("ct-log-publisher", all, move || publish::run(&publisher))?,
-            lock,
-        })
-    }
-}
-
 /// A thread without which the log cannot go on: if it panics, the log has failed, or submitters would wait for ever.
 fn spawn(
     name: &str,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     work: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, OpenError> {
+    let shared = Arc::clone(shared);
     let guarded = move || {
         if panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
             shared.fail("go on", io::Error::other("one of its threads panicked"));

@@ -1,21 +1,27 @@
 //! The one thread that owns the tree. It takes whatever waits, makes it one durable batch, and answers. There is no timer:
 //! what arrives while one batch is being synced is the next batch.
 
+use std::io;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
 
 use crate::keeper::Chore;
-use crate::leaf::{LeafIndex, Position, UnixMillis};
-use crate::pool::Waiting;
+use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
+use crate::pool::{RETRY_AFTER, Waiting};
 use crate::running::Shared;
-use crate::storage::{CLOCK_TOLERANCE_MS, CommitError, Committed, Head, RecordBuffer, Wal};
+use crate::storage::{
+    Batch, CLOCK_TOLERANCE_MS, CommitError, Committed, FullTile, Head, Header, Journal, RecordBuffer, Turn,
+};
 use crate::submission::SubmitError;
 use crate::tree::{Frontier, Hash};
+
+/// How often a batch is tried again because another writer's came first.
+const MAX_TURNS: usize = 16;
 
 /// Owned by its thread. `head` and `frontier` are the durable tree; they move on only after a commit.
 pub(crate) struct Sequencer {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) wal: Wal,
+    pub(crate) journal: Box<dyn Journal>,
     pub(crate) chores: SyncSender<Chore>,
     pub(crate) head: Head,
     pub(crate) frontier: Frontier,
@@ -24,74 +30,159 @@ pub(crate) struct Sequencer {
 
 /// A batch as it is written: the tree after it, and the leaf hash and end of each of its entries in the buffer.
 struct Encoded {
+    growth: Growth,
+    accepted: Vec<Waiting>,
+}
+
+/// Entries at the end of the tree: the tree after them, and the leaf hash of each and where its `TileLeaf` ends.
+struct Growth {
     frontier: Frontier,
     leaves: Vec<(Hash, usize)>,
-    accepted: Vec<Waiting>,
 }
 
 impl Sequencer {
     /// Works until the pool is closed and empty, or the log failed.
     pub(crate) fn run(mut self) {
-        while let Some(batch) = self.shared.pool.take_batch() {
+        while let Some(batch) = self.shared.pool.take_batch(self.journal.look_every()) {
             if self.shared.failure.is_set() {
                 refuse(batch, &SubmitError::Unavailable);
                 break;
             }
-            self.sequence(batch);
+            if batch.is_empty() {
+                self.follow();
+            } else {
+                self.sequence(batch);
+            }
         }
         self.shared.pool.abandon();
     }
 
-    fn sequence(&mut self, batch: Vec<Waiting>) {
+    fn follow(&mut self) {
+        if let Err(error) = self.catch_up(Turn::Look) {
+            self.give_up(Vec::new(), error);
+        }
+    }
+
+    fn sequence(&mut self, mut batch: Vec<Waiting>) {
+        for _ in 0..MAX_TURNS {
+            match self.append(batch) {
+                Ok(()) => return,
+                Err(behind) => batch = behind,
+            }
+        }
+        let retry_after = RETRY_AFTER;
+        refuse(batch, &SubmitError::Busy { retry_after });
+    }
+
+    /// Answers the entries, or gives them back because another writer came first.
+    fn append(&mut self, batch: Vec<Waiting>) -> Result<(), Vec<Waiting>> {
+        if let Err(error) = self.catch_up(Turn::Take) {
+            return self.give_up_unless_behind(batch, error);
+        }
         let now = self.shared.clock.now();
         if self.head.timestamp.get().saturating_sub(now.get()) > CLOCK_TOLERANCE_MS {
-            return refuse(batch, &SubmitError::ClockBehind);
+            self.journal.pass();
+            refuse(batch, &SubmitError::ClockBehind);
+            return Ok(());
         }
         let timestamp = now.max(self.head.timestamp);
-        let encoded = self.encode(batch, timestamp);
-        let (size, root) = (encoded.frontier.size(), encoded.frontier.root());
-        if encoded.accepted.is_empty() {
-            return;
+        let Encoded { growth, accepted } = self.encode(batch, timestamp);
+        if accepted.is_empty() {
+            self.journal.pass();
+            return Ok(());
         }
-        let head = Head {
-            size,
-            root,
-            timestamp,
-        };
-        match self.wal.commit(&mut self.buffer, &self.head, &head) {
-            Ok((committed, retired)) => {
-                self.advance(head, encoded, &committed);
-                if let Some(retired) = retired {
-                    self.send(Chore::Retire(retired));
+        let head = growth.head(timestamp);
+        match self.journal.commit(&mut self.buffer, &self.head, &head) {
+            Ok(committed) => {
+                let completed = self.extend_tail(&growth.leaves, self.buffer.body());
+                self.advance(head, growth.frontier);
+                answer(accepted, &committed);
+                self.keep(completed);
+                if committed.needs_upkeep() {
+                    self.send(Chore::Tend);
                 }
+                Ok(())
             }
-            Err(CommitError::DiskFull) => refuse(encoded.accepted, &SubmitError::DiskFull),
-            Err(CommitError::Failed(error)) => {
-                self.shared.fail("write an entry", error);
-                refuse(encoded.accepted, &SubmitError::Unavailable);
-            }
+            Err(error) => self.give_up_unless_behind(accepted, error),
         }
+    }
+
+    fn give_up_unless_behind(&self, batch: Vec<Waiting>, error: CommitError) -> Result<(), Vec<Waiting>> {
+        if let CommitError::Behind = error {
+            return Err(batch);
+        }
+        self.give_up(batch, error);
+        Ok(())
+    }
+
+    fn give_up(&self, batch: Vec<Waiting>, error: CommitError) {
+        let answer = match error {
+            CommitError::Behind => return,
+            CommitError::DiskFull => SubmitError::DiskFull,
+            CommitError::Unreachable(error) => {
+                tracing::error!(%error, "the log's storage cannot be reached");
+                SubmitError::Unreachable
+            }
+            CommitError::Failed(error) => {
+                self.shared.fail("write an entry", error);
+                SubmitError::Unavailable
+            }
+        };
+        refuse(batch, &answer);
+    }
+
+    /// Takes over what other writers appended.
+    fn catch_up(&mut self, turn: Turn) -> Result<(), CommitError> {
+        for batch in self.journal.missed(self.head.size, turn)? {
+            let unfit =
+                || CommitError::Failed(io::Error::other("another writer's batch does not fit the tree"));
+            let growth = self.read(&batch).ok_or_else(unfit)?;
+            let completed = self.extend_tail(&growth.leaves, &batch.body);
+            self.advance(batch.header.head, growth.frontier);
+            self.keep(completed);
+        }
+        Ok(())
+    }
+
+    /// Nothing if the batch does not continue this tree.
+    fn read(&self, batch: &Batch) -> Option<Growth> {
+        let Header {
+            first_index,
+            previous_root,
+            head,
+            ..
+        } = batch.header;
+        let mut growth = Growth::after(&self.frontier);
+        let mut times = self.head.timestamp;
+        let mut body = batch.body.as_slice();
+        while !body.is_empty() {
+            let (entry, rest) = SequencedEntry::decode(body).ok()?;
+            if entry.index().get() != growth.frontier.size() || entry.timestamp() < times {
+                return None;
+            }
+            times = entry.timestamp();
+            growth.push(entry.leaf_hash().ok()?, batch.body.len().checked_sub(rest.len())?);
+            body = rest;
+        }
+        let follows = first_index == self.head.size && previous_root == self.head.root;
+        (follows && times <= head.timestamp && growth.head(head.timestamp) == head).then_some(growth)
     }
 
     fn encode(&mut self, batch: Vec<Waiting>, timestamp: UnixMillis) -> Encoded {
         self.buffer.clear();
-        let mut encoded = Encoded {
-            frontier: self.frontier.clone(),
-            leaves: Vec::new(),
-            accepted: Vec::new(),
-        };
+        let mut growth = Growth::after(&self.frontier);
+        let mut accepted = Vec::new();
         for waiting in batch {
             let start = self.buffer.body_length();
-            let Some(index) = LeafIndex::new(encoded.frontier.size()) else {
+            let Some(index) = LeafIndex::new(growth.frontier.size()) else {
                 refuse(vec![waiting], &SubmitError::Unavailable);
                 continue;
             };
             let position = Position { index, timestamp };
             match waiting.entry.put_tile_leaf(position, self.buffer.body_mut()) {
                 Ok(hash) => {
-                    encoded.frontier.push(hash);
-                    encoded.leaves.push((hash, self.buffer.body_length()));
-                    encoded.accepted.push(waiting);
+                    growth.push(hash, self.buffer.body_length());
+                    accepted.push(waiting);
                 }
                 Err(too_large) => {
                     self.buffer.truncate_body(start);
@@ -99,28 +190,30 @@ impl Sequencer {
                 }
             }
         }
-        encoded
+        Encoded { growth, accepted }
     }
 
-    /// The batch is durable: moves the tree on, wakes the waiters, hands full tiles on.
-    fn advance(&mut self, head: Head, encoded: Encoded, committed: &Committed) {
+    /// Shows durable entries to readers; returns the tiles that they completed.
+    fn extend_tail(&self, leaves: &[(Hash, usize)], body: &[u8]) -> Vec<FullTile> {
         let mut completed = Vec::new();
         let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
         let mut start = 0;
-        for (hash, end) in encoded.leaves {
-            let tile_leaf = self.buffer.body().get(start..end).unwrap_or_default();
-            tail.push(hash, tile_leaf, &mut completed);
-            start = end;
+        for (hash, end) in leaves {
+            let tile_leaf = body.get(start..*end).unwrap_or_default();
+            tail.push(*hash, tile_leaf, &mut completed);
+            start = *end;
         }
         tail.hold(&completed);
-        drop(tail);
+        completed
+    }
+
+    fn advance(&mut self, head: Head, frontier: Frontier) {
         self.head = head;
-        self.frontier = encoded.frontier;
+        self.frontier = frontier;
         self.shared.durable.advance(head);
-        for (waiting, sequenced) in encoded.accepted.into_iter().zip(committed.entries()) {
-            // A submitter that went away has an entry without having its SCT.
-            let _ = waiting.answer.send(Ok(sequenced));
-        }
+    }
+
+    fn keep(&self, completed: Vec<FullTile>) {
         if !completed.is_empty() {
             self.send(Chore::Keep(completed));
         }
@@ -129,6 +222,35 @@ impl Sequencer {
     fn send(&self, chore: Chore) {
         // Without its keeper the log has failed already, and says so to the next batch.
         let _ = self.chores.send(chore);
+    }
+}
+
+impl Growth {
+    fn after(frontier: &Frontier) -> Growth {
+        Growth {
+            frontier: frontier.clone(),
+            leaves: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, leaf: Hash, end: usize) {
+        self.frontier.push(leaf);
+        self.leaves.push((leaf, end));
+    }
+
+    fn head(&self, timestamp: UnixMillis) -> Head {
+        Head {
+            size: self.frontier.size(),
+            root: self.frontier.root(),
+            timestamp,
+        }
+    }
+}
+
+fn answer(accepted: Vec<Waiting>, committed: &Committed) {
+    for (waiting, sequenced) in accepted.into_iter().zip(committed.entries()) {
+        // A submitter that went away has an entry without having its SCT.
+        let _ = waiting.answer.send(Ok(sequenced));
     }
 }
 

@@ -1,4 +1,7 @@
-//! What a log keeps on disk, and the order in which it gets there.
+//! What a log is kept in: [`Storage`] is the seam. Its implementations differ in where a batch becomes durable and where
+//! whole files lie; everything else is the same for all.
+//!
+//! In a directory:
 //!
 //! ```text
 //! log.json            who this log is: version, log id, origin, when it was created
@@ -10,6 +13,7 @@
 //! tmp/                files that are not finished; emptied at start
 //! ```
 
+mod disk;
 mod files;
 mod identity;
 mod memory;
@@ -17,31 +21,161 @@ mod read_only;
 mod record;
 mod recovery;
 mod replay;
+mod segments;
+mod sequenced;
+#[cfg(test)]
+mod shared_memory;
 mod store;
 mod tail;
 mod wal;
 
+pub(crate) use disk::Disk;
 #[cfg(test)]
 pub(crate) use files::OpenFile;
 pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 pub(crate) use memory::Memory;
 pub(crate) use read_only::StoredLog;
-pub(crate) use record::RecordBuffer;
 #[cfg(test)]
-pub(crate) use record::{BLOCK, Chain, Header, Kind, Record};
+pub(crate) use record::{BLOCK, Chain, Kind, Record};
+pub(crate) use record::{Batch, Header, RecordBuffer};
 pub use recovery::OpenError;
-pub(crate) use recovery::{CLOCK_TOLERANCE_MS, Recovered, Recovery, create, io_error};
+pub(crate) use recovery::{CLOCK_TOLERANCE_MS, create, io_error};
+pub(crate) use sequenced::Committed;
+pub use sequenced::Sequenced;
+#[cfg(test)]
+pub(crate) use shared_memory::SharedMemory;
 pub(crate) use store::Store;
 pub(crate) use tail::{FullTile, Tail, read_stored_tile};
-pub use wal::Sequenced;
-pub(crate) use wal::{
-    CommitError, Committed, Segment, SegmentRetired, Wal, WalStart, prepare_segment, remove_segment,
-};
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::checkpoint::{Checkpoint, Origin};
+use crate::guard::DiskGuard;
+use crate::key::LogPublicKey;
 use crate::leaf::UnixMillis;
-use crate::tree::Hash;
+use crate::publish::Published;
+use crate::tree::{Frontier, Hash};
+
+/// What a log is kept in, before it is opened.
+pub(crate) trait Storage: Send {
+    /// Recovery: the only way to start, whatever ended the log before. Finds what is durable, and refuses what this log did
+    /// not write.
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError>;
+}
+
+/// What a storage must know of the log to open it.
+pub(crate) struct Opening<'a> {
+    pub(crate) origin: &'a Origin,
+    pub(crate) key: &'a LogPublicKey,
+    pub(crate) now: UnixMillis,
+    pub(crate) guard: Arc<DiskGuard>,
+}
+
+/// A log that is ready to take entries: the tree as it is durable, and where it goes on.
+pub(crate) struct Opened {
+    pub(crate) head: Head,
+    pub(crate) frontier: Frontier,
+    pub(crate) tail: Tail,
+    /// What was published last.
+    pub(crate) published: Published,
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) journal: Box<dyn Journal>,
+    pub(crate) upkeep: Box<dyn Upkeep>,
+    /// Held until no thread writes any more.
+    pub(crate) lock: Option<LockFile>,
+}
+
+/// The whole files of a log: full tiles, issuers, the checkpoint. Paths are those below the monitoring prefix.
+pub(crate) trait Objects: Send + Sync {
+    /// Stores files that never change; durable on return. A file that is there already must be equal: the bytes behind an
+    /// immutable name never differ (C7).
+    fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()>;
+
+    /// The contents of a file, or nothing if there is none of that name. An error is never reported as absence.
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>>;
+
+    /// Puts a checkpoint in the place of the one before, unless another writer's is as new.
+    fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced>;
+
+    /// Bytes that can still be written; [`u64::MAX`] if that is not for this log to watch.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// What became of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// It is published.
+    Yes,
+    /// It is not: this note of another writer covers as many entries or more, and is not older.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for storages that several writers share")
+    )]
+    Newer(String),
+}
+
+/// Where batches become durable, in the order of the tree. Owned by the sequencer.
+pub(crate) trait Journal: Send {
+    /// How long the sequencer may wait for entries before it looks for those of other writers; nothing if there are none.
+    fn look_every(&self) -> Option<Duration>;
+
+    /// The batches that other writers made durable after `size` entries, in order; not necessarily all of them unless it is
+    /// this log's turn.
+    fn missed(&mut self, size: u64, turn: Turn) -> Result<Vec<Batch>, CommitError>;
+
+    /// Writes one batch: `buffer` holds its entries, `from` and `to` are the tree before and after it. On return it is
+    /// durable, or the error says what is known. Ends the turn.
+    fn commit(&mut self, buffer: &mut RecordBuffer, from: &Head, to: &Head)
+    -> Result<Committed, CommitError>;
+
+    /// Ends the turn without a batch.
+    fn pass(&mut self);
+}
+
+/// Why the sequencer looks for other writers' batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// To follow them.
+    Look,
+    /// To append after them: until [`Journal::commit`] or [`Journal::pass`] others should wait.
+    Take,
+}
+
+/// Why a batch was not committed.
+#[derive(Debug)]
+pub(crate) enum CommitError {
+    /// Another writer's batch came first. Nothing was written; look for it and try again.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for storages that several writers share")
+    )]
+    Behind,
+    /// There is no space. Nothing was written; the log goes on.
+    DiskFull,
+    /// The storage cannot be reached. Nothing was written, now or later; the log goes on.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "for storages that several writers share")
+    )]
+    Unreachable(io::Error),
+    /// Nothing is known about the batch, and nothing more may be written.
+    Failed(io::Error),
+}
+
+/// What a storage needs done beside its journal. Runs on the keeper's thread, once a second and whenever
+/// [`Committed::needs_upkeep`] or a full tile calls for it.
+pub(crate) trait Upkeep: Send {
+    /// Prepares what the journal will need next; before full tiles are stored.
+    fn prepare(&mut self) -> io::Result<()>;
+
+    /// Drops what is superseded: the first `kept` entries are in stored tiles.
+    fn tidy(&mut self, kept: u64) -> io::Result<()>;
+}
+
+/// The path of the newest checkpoint.
+const CHECKPOINT: &str = "checkpoint";
 
 /// The state of the tree after an entry was appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

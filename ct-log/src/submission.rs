@@ -29,6 +29,9 @@ pub enum SubmitError {
     /// The clock is more than two seconds behind the log's last timestamp.
     #[error("the log's clock went back; it takes no entries until the clock is right again")]
     ClockBehind,
+    /// The storage cannot be reached. The entry is not in the log.
+    #[error("the log's storage cannot be reached; try again later")]
+    Unreachable,
     /// A write failed, or the log is shut down. The entry may be in the log nevertheless.
     #[error("the log takes no entries until it is restarted")]
     Unavailable,

@@ -8,6 +8,7 @@ mod model;
 mod record;
 mod recovery;
 mod running;
+mod shared;
 mod support;
 mod tiles;
 mod tree;

@@ -11,6 +11,7 @@ use crate::checkpoint::Origin;
 use crate::key::LogPublicKey;
 use crate::leaf::{LogId, UnixMillis};
 
+use super::Objects;
 use super::recovery::{OpenError, corrupt, io_error};
 use super::store::Store;
 

@@ -10,13 +10,13 @@ use crate::key::LogPublicKey;
 use crate::leaf::Fingerprint;
 use crate::tile::Tile;
 
-use super::StorageError;
 use super::files::Directory;
 use super::identity::Identity;
 use super::recovery::{OpenError, corrupt, io_error, read_checkpoint, segments};
-use super::replay::Replay;
+use super::replay::WalReplay;
 use super::store::Store;
 use super::tail::{Tail, read_stored_tile};
+use super::{Objects, StorageError};
 
 /// What a directory held when it was read.
 pub(crate) struct StoredLog {
@@ -36,7 +36,7 @@ impl StoredLog {
         let (key, origin) = identity.claimed()?;
         let (note, published) = read_checkpoint(&store, &origin, &key)?;
         let segments = segments(&store)?;
-        let mut replay = Replay::begin(&store, key.log_id(), published, &segments)?;
+        let mut replay = WalReplay::begin(&store, key.log_id(), published, &segments)?;
         let mut completed = Vec::new();
         for number in &segments {
             completed.extend(replay.segment(*number)?);

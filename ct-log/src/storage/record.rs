@@ -65,6 +65,26 @@ pub(crate) struct Record<'a> {
     pub(crate) span: usize,
 }
 
+/// A batch that another writer made durable: a record that owns its entries.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) header: Header,
+    /// `TileLeaf` structures.
+    pub(crate) body: Vec<u8>,
+    #[expect(dead_code, reason = "for storages that several writers share")]
+    pub(crate) hash: [u8; 32],
+}
+
+impl From<Record<'_>> for Batch {
+    fn from(record: Record<'_>) -> Batch {
+        Batch {
+            header: record.header,
+            body: record.body.to_vec(),
+            hash: record.hash,
+        }
+    }
+}
+
 /// No record here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoRecord {

@@ -19,18 +19,16 @@ use crate::publish::Published;
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
 use crate::tree::{Frontier, empty_root};
 
-use super::Head;
 use super::identity::Identity;
 use super::record::{Chain, Header, Kind, RecordBuffer};
-use super::replay::Replay;
+use super::replay::WalReplay;
 use super::store::Store;
 use super::tail::{FullTile, Tail};
 use super::wal::{Wal, WalStart, segment_path};
+use super::{CHECKPOINT, Head, Objects};
 
 /// How far the clock may be behind the log's last timestamp, in milliseconds: what a step of NTP corrects.
 pub(crate) const CLOCK_TOLERANCE_MS: u64 = 2_000;
-
-const CHECKPOINT: &str = "checkpoint";
 
 /// Why a log was not created or opened. Nothing was changed that matters.
 #[derive(Debug, thiserror::Error)]
@@ -179,7 +177,7 @@ impl Recovery<'_> {
             .map_err(io_error("make the directories"))?;
         self.store.clear_temporaries().map_err(io_error("empty tmp/"))?;
         let segments = segments(self.store)?;
-        let mut replay = Replay::begin(self.store, self.key.log_id(), published, &segments)?;
+        let mut replay = WalReplay::begin(self.store, self.key.log_id(), published, &segments)?;
         for number in &segments {
             let completed = replay.segment(*number)?;
             let files: Vec<_> = completed.iter().map(FullTile::file).collect();

@@ -1,77 +1,64 @@
-//! Replaying the write-ahead log over the full tiles.
+//! Replaying batches over the full tiles: those of the write-ahead log, or of a storage that several writers share.
 
 use crate::checkpoint::Checkpoint;
 use crate::leaf::{LogId, SequencedEntry, UnixMillis};
 use crate::tile::{FULL_WIDTH, MAX_LEVEL, Tile, TileKind};
 use crate::tree::{Frontier, Hash, root};
 
-use super::Head;
-use super::record::{Chain, Header, Kind, Record};
+use super::record::{Batch, Chain, Header, Kind, Record};
 use super::recovery::{OpenError, corrupt, io_error};
 use super::store::Store;
 use super::tail::{FullTile, Tail, hashes};
 use super::wal::segment_path;
+use super::{Head, Objects};
 
 /// The tree as far as it was replayed.
-pub(crate) struct Replay<'a> {
-    store: &'a Store,
+pub(super) struct Replay {
     published: Checkpoint,
-    /// Segments before this one are superseded.
-    first_segment: u64,
-    /// What the next record must carry.
-    chain: Chain,
     head: Head,
     tail: Tail,
     frontier: Frontier,
     completed: Vec<FullTile>,
 }
 
-impl<'a> Replay<'a> {
+/// The same in the write-ahead log of a directory.
+pub(crate) struct WalReplay<'a> {
+    store: &'a Store,
+    /// Segments before this one are superseded.
+    first_segment: u64,
+    /// What the next record must carry.
+    chain: Chain,
+    replay: Replay,
+}
+
+impl<'a> WalReplay<'a> {
     /// Finds where the valid log begins, and restores the tree at that point from tiles.
-    pub(crate) fn begin(
+    pub(super) fn begin(
         store: &'a Store,
         log_id: LogId,
         published: Checkpoint,
         segments: &[u64],
-    ) -> Result<Replay<'a>, OpenError> {
+    ) -> Result<WalReplay<'a>, OpenError> {
         let (first_segment, header) = first_record(store, segments)?;
         if header.chain.log_id != log_id {
             return Err(corrupt("the write-ahead log is of another log"));
         }
-        let tail = restore(store, header.first_index)?;
-        verify_last_data_tile(store, header.first_index)?;
-        let frontier = tail.frontier();
-        if frontier.root() != header.previous_root {
+        let replay = Replay::begin(store, published, header.first_index)?;
+        if replay.head.root != header.previous_root {
             return Err(corrupt(
                 "the tiles do not lead to the root that the write-ahead log begins with",
             ));
         }
-        let size = header.first_index;
-        if published.size() < size && restore(store, published.size())?.frontier().root() != published.root()
-        {
-            return Err(corrupt("the tiles do not lead to the root of the checkpoint"));
-        }
-        let head = Head {
-            size,
-            root: frontier.root(),
-            timestamp: UnixMillis::new(0),
-        };
-        let replay = Replay {
+        Ok(WalReplay {
             store,
-            published,
             first_segment,
             chain: header.chain,
-            head,
-            tail,
-            frontier,
-            completed: Vec::new(),
-        };
-        replay.check_published()?;
-        Ok(replay)
+            replay,
+        })
     }
 
     /// Replays one segment; ascending order. Returns the tiles that it completed, which may not be on disk yet.
-    pub(crate) fn segment(&mut self, number: u64) -> Result<Vec<FullTile>, OpenError> {
+    pub(super) fn segment(&mut self, number: u64) -> Result<Vec<FullTile>, OpenError> {
         if number < self.first_segment {
             return Ok(Vec::new());
         }
@@ -81,22 +68,18 @@ impl<'a> Replay<'a> {
             if record.header.chain != self.chain {
                 break;
             }
-            self.apply(&record)?;
+            self.replay.apply(&record.into())?;
+            self.chain = self.chain.next(record.hash);
             rest = rest.get(record.span..).unwrap_or_default();
         }
         self.refuse_records(number, rest)?;
-        Ok(std::mem::take(&mut self.completed))
+        Ok(self.replay.take_completed())
     }
 
     /// The whole log, if it covers what was published.
-    pub(crate) fn finish(self) -> Result<(Tail, Head, Chain), OpenError> {
-        let (size, published) = (self.head.size, self.published.size());
-        if size < published {
-            return Err(corrupt(format!(
-                "{size} entries are left of {published} published ones"
-            )));
-        }
-        Ok((self.tail, self.head, self.chain))
+    pub(super) fn finish(self) -> Result<(Tail, Head, Chain), OpenError> {
+        let (tail, head) = self.replay.finish()?;
+        Ok((tail, head, self.chain))
     }
 
     /// After the last record that fits there may be the remains of one torn write, but nothing of any other record of this
@@ -122,14 +105,63 @@ impl<'a> Replay<'a> {
     fn is_ours(&self, chain: &Chain) -> bool {
         chain.log_id == self.chain.log_id && chain.incarnation == self.chain.incarnation
     }
+}
 
-    fn apply(&mut self, record: &Record<'_>) -> Result<(), OpenError> {
-        let header = &record.header;
+impl Replay {
+    /// The tree of the first `size` entries, from tiles: those that its partial tiles will become must be full and stored.
+    pub(super) fn begin(
+        objects: &dyn Objects,
+        published: Checkpoint,
+        size: u64,
+    ) -> Result<Replay, OpenError> {
+        let tail = restore(objects, size)?;
+        verify_last_data_tile(objects, size)?;
+        if published.size() < size
+            && restore(objects, published.size())?.frontier().root() != published.root()
+        {
+            return Err(corrupt("the tiles do not lead to the root of the checkpoint"));
+        }
+        let frontier = tail.frontier();
+        let head = Head {
+            size,
+            root: frontier.root(),
+            timestamp: UnixMillis::new(0),
+        };
+        let replay = Replay {
+            published,
+            head,
+            tail,
+            frontier,
+            completed: Vec::new(),
+        };
+        replay.check_published()?;
+        Ok(replay)
+    }
+
+    /// Tiles that were completed since the last call; they may not be stored yet.
+    pub(super) fn take_completed(&mut self) -> Vec<FullTile> {
+        std::mem::take(&mut self.completed)
+    }
+
+    /// The tree after all batches, if it covers what was published.
+    pub(super) fn finish(self) -> Result<(Tail, Head), OpenError> {
+        let (size, published) = (self.head.size, self.published.size());
+        if size < published {
+            return Err(corrupt(format!(
+                "{size} entries are left of {published} published ones"
+            )));
+        }
+        Ok((self.tail, self.head))
+    }
+
+    /// Takes the next batch. Every entry, root and time is checked.
+    pub(super) fn apply(&mut self, batch: &Batch) -> Result<(), OpenError> {
+        let header = &batch.header;
         let misplaced = || corrupt(format!("record {} does not fit the tree", header.chain.number));
         if header.first_index != self.head.size || header.previous_root != self.head.root {
             return Err(misplaced());
         }
-        let mut body = record.body;
+        let mut body = batch.body.as_slice();
         while !body.is_empty() {
             let (entry, rest) = SequencedEntry::decode(body).map_err(|_| misplaced())?;
             let length = body.len().saturating_sub(rest.len());
@@ -143,7 +175,6 @@ impl<'a> Replay<'a> {
             return Err(misplaced());
         }
         self.head.timestamp = header.head.timestamp;
-        self.chain = self.chain.next(record.hash);
         Ok(())
     }
 
@@ -195,7 +226,7 @@ fn read_segment(store: &Store, number: u64) -> Result<Vec<u8>, OpenError> {
 }
 
 /// The right edge of the tree of `size` entries, from tiles that must all be full.
-fn restore(store: &Store, size: u64) -> Result<Tail, OpenError> {
+fn restore(store: &dyn Objects, size: u64) -> Result<Tail, OpenError> {
     let width = u64::from(FULL_WIDTH);
     let mut tail = Tail::at(size);
     if !size.is_multiple_of(width) {
@@ -224,7 +255,7 @@ fn restore(store: &Store, size: u64) -> Result<Tail, OpenError> {
     Ok(tail)
 }
 
-fn verify_last_data_tile(store: &Store, size: u64) -> Result<(), OpenError> {
+fn verify_last_data_tile(store: &dyn Objects, size: u64) -> Result<(), OpenError> {
     let Some(last) = (size / u64::from(FULL_WIDTH)).checked_sub(1) else {
         return Ok(());
     };
@@ -236,7 +267,7 @@ fn verify_last_data_tile(store: &Store, size: u64) -> Result<(), OpenError> {
     Err(corrupt(format!("data tile {last} does not match its hashes")))
 }
 
-fn read_hashes(store: &Store, level: u8, index: u64) -> Result<Vec<Hash>, OpenError> {
+fn read_hashes(store: &dyn Objects, level: u8, index: u64) -> Result<Vec<Hash>, OpenError> {
     let (path, bytes) = read_full(store, TileKind::Hashes { level }, index)?;
     let hashes = hashes(&bytes);
     if hashes.len() == usize::from(FULL_WIDTH) && bytes.len().is_multiple_of(32) {
@@ -246,7 +277,7 @@ fn read_hashes(store: &Store, level: u8, index: u64) -> Result<Vec<Hash>, OpenEr
 }
 
 /// The leaf hash and the bytes of each entry.
-fn read_entries(store: &Store, index: u64) -> Result<Vec<(Hash, Vec<u8>)>, OpenError> {
+fn read_entries(store: &dyn Objects, index: u64) -> Result<Vec<(Hash, Vec<u8>)>, OpenError> {
     let (path, bytes) = read_full(store, TileKind::Entries, index)?;
     let damaged = || corrupt(format!("{path} is not a full data tile"));
     let entries = SequencedEntry::decode_all(&bytes).map_err(|_| damaged())?;
@@ -260,7 +291,7 @@ fn read_entries(store: &Store, index: u64) -> Result<Vec<(Hash, Vec<u8>)>, OpenE
         .collect()
 }
 
-fn read_full(store: &Store, kind: TileKind, index: u64) -> Result<(String, Vec<u8>), OpenError> {
+fn read_full(store: &dyn Objects, kind: TileKind, index: u64) -> Result<(String, Vec<u8>), OpenError> {
     let tile = Tile::full(kind, index).ok_or_else(|| corrupt("the log is larger than a log can be"))?;
     let path = tile.to_string();
     let bytes = store.read(&path).map_err(io_error("read a tile"))?;

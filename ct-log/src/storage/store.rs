@@ -5,7 +5,10 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::checkpoint::Checkpoint;
+
 use super::files::{Files, OpenFile};
+use super::{CHECKPOINT, Objects, Replaced};
 
 /// Most directory names that are remembered; one directory holds the tiles of 256,000 entries.
 const MAX_DURABLE: usize = 1024;
@@ -48,41 +51,6 @@ impl Store {
             self.files.remove(&format!("tmp/{name}"))?;
         }
         Ok(())
-    }
-
-    /// The contents of a file, or nothing if there is none of that name.
-    pub(crate) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
-        match self.files.read(path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Stores files that never change. Durable on return, and read back. A file that is there already must be equal: the
-    /// bytes behind an immutable name never differ (C7).
-    pub(crate) fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()> {
-        let mut parents = BTreeSet::new();
-        for (path, bytes) in new {
-            let parent = self.make_parents(path)?;
-            self.link_new(path, bytes)?;
-            parents.insert(parent);
-        }
-        for parent in parents {
-            self.files.sync_directory(parent)?;
-        }
-        for (path, bytes) in new {
-            if self.files.read(path)? != *bytes {
-                return Err(differs(path));
-            }
-        }
-        Ok(())
-    }
-
-    /// Stores a file in the place of the one of that name, if any. A reader sees one or the other, complete.
-    pub(crate) fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        let (temporary, _) = self.write_temporary(bytes)?;
-        self.files.rename(&temporary, path)
     }
 
     /// Writes a file to `tmp/` and makes its contents durable.
@@ -155,6 +123,46 @@ impl Store {
         }
         durable.insert(directory.to_owned());
         Ok(())
+    }
+}
+
+impl Objects for Store {
+    /// Also read back.
+    fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()> {
+        let mut parents = BTreeSet::new();
+        for (path, bytes) in new {
+            let parent = self.make_parents(path)?;
+            self.link_new(path, bytes)?;
+            parents.insert(parent);
+        }
+        for parent in parents {
+            self.files.sync_directory(parent)?;
+        }
+        for (path, bytes) in new {
+            if self.files.read(path)? != *bytes {
+                return Err(differs(path));
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        match self.files.read(path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The lock leaves no other writer. A reader sees one checkpoint or the other, complete.
+    fn replace_checkpoint(&self, _checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
+        let (temporary, _) = self.write_temporary(note.as_bytes())?;
+        self.files.rename(&temporary, CHECKPOINT)?;
+        Ok(Replaced::Yes)
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        self.files.free_bytes()
     }
 }
 

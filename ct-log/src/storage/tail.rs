@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::tile::{FULL_WIDTH, MAX_LEVEL, Tile, TileKind};
 use crate::tree::{Frontier, Hash, root};
 
-use super::store::Store;
+use super::Objects;
 
 /// A tile that will never change again.
 #[derive(Debug, Clone)]
@@ -181,9 +181,9 @@ pub(crate) fn hashes(bytes: &[u8]) -> Vec<Hash> {
 }
 
 /// A tile of any width from the full one on disk, where it must be.
-pub(crate) fn read_stored_tile(store: &Store, tile: Tile) -> io::Result<Vec<u8>> {
+pub(crate) fn read_stored_tile(objects: &dyn Objects, tile: Tile) -> io::Result<Vec<u8>> {
     let full = Tile::full(tile.kind(), tile.index()).unwrap_or(tile);
-    let bytes = store.files().read(&full.to_string())?;
+    let bytes = objects.read(&full.to_string())?.ok_or(ErrorKind::NotFound)?;
     let damaged = || io::Error::new(ErrorKind::InvalidData, format!("{full} is damaged"));
     first_of_full(tile, &bytes).ok_or_else(damaged)
 }

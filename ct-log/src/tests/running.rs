@@ -189,16 +189,16 @@ async fn external_submitters_have_a_quarter_of_the_queue() {
         push(Submitter::Internal).unwrap();
     }
     assert!(matches!(push(Submitter::Internal), Err(SubmitError::Busy { .. })));
-    assert_eq!(pool.take_batch().unwrap().len(), 8);
+    assert_eq!(pool.take_batch(None).unwrap().len(), 8);
     push(Submitter::External).unwrap();
     pool.close();
     assert!(matches!(push(Submitter::Internal), Err(SubmitError::Unavailable)));
     assert_eq!(
-        pool.take_batch().unwrap().len(),
+        pool.take_batch(None).unwrap().len(),
         1,
         "what was queued is still worked off"
     );
-    assert!(pool.take_batch().is_none());
+    assert!(pool.take_batch(None).is_none());
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_batch_is_bounded_in_bytes() {
         })
         .unwrap();
     }
-    let batch = pool.take_batch().unwrap().len();
+    let batch = pool.take_batch(None).unwrap().len();
     assert!((40..42).contains(&batch), "{batch}");
 }
 

@@ -17,7 +17,7 @@ use crate::log::Log;
 use crate::running::Platform;
 use crate::sct::Sct;
 use crate::settings::LogSettings;
-use crate::storage::{Memory, OpenError, Store, create};
+use crate::storage::{Disk, Memory, OpenError, Store, create};
 use crate::submission::{SubmitError, Submitter};
 use crate::tile::{Tile, TileKind};
 use crate::tree::{Frontier, Hash, leaf_hash};
@@ -124,10 +124,13 @@ impl Harness {
     }
 
     pub(super) fn open_as(&self, origin: Origin, key: LogKey) -> Result<Log, OpenError> {
-        let platform = Platform {
+        let storage = Disk {
             files: Arc::new(self.model.clone()),
-            clock: Arc::new(self.clock.clone()),
             lock: None,
+        };
+        let platform = Platform {
+            storage: Box::new(storage),
+            clock: Arc::new(self.clock.clone()),
         };
         let settings = LogSettings::new("the model", origin).queue_entries(self.queue_entries);
         Log::start(platform, settings, key)
