@@ -218,6 +218,9 @@ pub enum ConditionError {
     /// A loop in a loop takes time that grows with the square of the token.
     #[error("has `all`, `exists`, `map` or `filter` inside another")]
     NestedLoop,
+    /// Sums of long claims in a loop take memory that grows with the square of the token.
+    #[error("adds with `+` inside `all`, `exists`, `map` or `filter`")]
+    SumInLoop,
     /// `matches` with a regular expression out of a claim.
     #[error("calls `matches` with something else than one quoted regular expression")]
     DynamicRegex,
@@ -242,6 +245,7 @@ impl ConditionError {
             Self::NotBoolean => r#"Compare a claim, as in claims.hd == "example.com""#.to_owned(),
             Self::NotAList => r#"Write claims.hd in ["example.com", "example.org"]"#.to_owned(),
             Self::NestedLoop => "Write `value in claims.list` where that is meant".to_owned(),
+            Self::SumInLoop => "Add outside, or compare the parts".to_owned(),
             Self::DynamicRegex => r#"Write claims.name.matches("^…$")"#.to_owned(),
             Self::TooLong | Self::TooDeep => "Split it into several named conditions".to_owned(),
             // What is close to the name of a function, the reader of the file says.

@@ -1,5 +1,7 @@
 //! Mappings of a configuration file, read key by key: what is absent, unknown, doubled or of the wrong kind is reported.
 
+use std::collections::HashMap;
+
 use super::{
     problem::{Place, Problems, did_you_mean},
     yaml::{Entry, Node, Value},
@@ -210,11 +212,14 @@ impl Node {
 }
 
 fn report_duplicates(place: &Place, entries: &[Entry], problems: &mut Problems) {
-    for (index, entry) in entries.iter().enumerate() {
-        let first = entries.iter().take(index).find(|other| other.key == entry.key);
-        if let Some(first) = first {
-            let what = format!("is given twice (first on line {})", first.line);
+    let mut first_lines = HashMap::with_capacity(entries.len());
+    for entry in entries {
+        let key = entry.key.as_str();
+        if let Some(first) = first_lines.get(key) {
+            let what = format!("is given twice (first on line {first})");
             problems.report(&entry.place(place), what, "Keep one of them");
+        } else {
+            first_lines.insert(key, entry.line);
         }
     }
 }

@@ -96,6 +96,9 @@ impl Survey {
         if let Some(name) = self.cut_name(call) {
             return Err(ConditionError::Hyphen(name));
         }
+        if call.func_name == operators::ADD && !self.bound.is_empty() && !self.collects(call) {
+            return Err(ConditionError::SumInLoop);
+        }
         if let (
             operators::IN,
             [
@@ -120,6 +123,12 @@ impl Survey {
         target
             .chain(&mut call.args)
             .try_for_each(|part| self.expression(part, depth))
+    }
+
+    /// Whether this sum is how a macro adds to its result, a name that nobody can write.
+    fn collects(&self, call: &CallExpr) -> bool {
+        let result = self.bound.get(1);
+        matches!(call.args.first(), Some(IdedExpr { expr: Expr::Ident(name), .. }) if Some(name) == result)
     }
 
     /// What the loop runs over is evaluated once, before it.

@@ -39,6 +39,11 @@ fn conditions_say_what_they_look_like() {
         (r#"claims.groups.exists(g, g == "dev")"#, true),
         (r#"claims.groups.all(g, g.size() == 3)"#, true),
         (r#"claims.groups.exists(g, g.matches("^o"))"#, true),
+        (r#"claims.groups.map(g, g.size()) == [3, 3]"#, true),
+        (r#"claims.groups.map(g, g == "ops", g.size()) == [3]"#, true),
+        (r#"claims.groups.filter(g, g.startsWith("o")) == ["ops"]"#, true),
+        (r#"claims.groups.exists_one(g, g == "dev")"#, true),
+        (r#"claims.repository_owner + "/" == "acme/""#, true),
         (r#"claims["kubernetes.io"].namespace == "ci""#, true),
         ("has(claims.nosuch)", false),
         (r#"has(claims.ref) ? claims.ref != "" : false"#, true),
@@ -147,6 +152,14 @@ fn mistakes_are_found_when_the_file_is_loaded() {
         (
             "claims.a.map(x, claims.b.map(y, y)) == []",
             ConditionError::NestedLoop,
+        ),
+        (
+            "claims.a.map(x, claims.b + claims.b + x) == []",
+            ConditionError::SumInLoop,
+        ),
+        (
+            "claims.a.exists(x, x + claims.b == 'c')",
+            ConditionError::SumInLoop,
         ),
         (
             "claims.a.exists(x, true) && x",
