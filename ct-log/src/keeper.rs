@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use crate::reach::is_away;
 use crate::running::Shared;
 use crate::storage::{FullTile, Upkeep, is_full};
 use crate::tile::TileKind;
@@ -55,6 +56,7 @@ impl Keeper {
             match self.work() {
                 Ok(()) => {}
                 Err(error) if is_full(&error) => self.shared.guard.report_full(),
+                Err(error) if is_away(&error) => self.shared.reach.report_away(&error),
                 Err(error) => return self.shared.fail("store tiles", error),
             }
             if self.waiting.len() >= MAX_WAITING_TILES && !self.shared.pool.is_closed() {

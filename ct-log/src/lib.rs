@@ -42,6 +42,7 @@ pub mod leaf;
 mod log;
 mod pool;
 mod publish;
+mod reach;
 mod recent;
 mod running;
 pub mod sct;

@@ -12,6 +12,7 @@ use crate::issuers::{self, IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
 use crate::leaf::{EntryTooLarge, Fingerprint, MAX_ENTRY_BYTES, PendingEntry};
 use crate::pool::Waiting;
+use crate::reach::is_away;
 use crate::recent::Recent;
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
@@ -108,13 +109,14 @@ impl Log {
     /// last. Blocks on the disk the first time it sees a certificate.
     ///
     /// # Errors
-    /// The write failed, or the log is shut down. After a failed write, unless for want of space, the log is poisoned.
+    /// The write failed, or the log is shut down. After a failed write, unless for want of space or because the storage is
+    /// away, the log is poisoned.
     pub fn store_issuers(&self, chain: &[&[u8]]) -> Result<IssuerChain, StorageError> {
         let shared = self.shared();
         let stored = self.open.issuers.store(&*shared.objects, chain);
         stored.map_err(|source| {
             let refused = source.kind() == io::ErrorKind::InvalidInput || shared.pool.is_closed();
-            if !refused && !storage::is_full(&source) {
+            if !refused && !storage::is_full(&source) && !is_away(&source) {
                 let copy = io::Error::new(source.kind(), source.to_string());
                 shared.fail("store an issuer", copy);
             }
@@ -128,7 +130,8 @@ impl Log {
     /// Logs an entry: sequenced and durable before this returns. Dropped early, the entry may be logged nevertheless.
     ///
     /// # Errors
-    /// See [`SubmitError`]. Only after [`SubmitError::Unavailable`] the entry may be in the log all the same.
+    /// See [`SubmitError`]. Only after [`SubmitError::Unavailable`] and [`SubmitError::Unreachable`] the entry may be in the log
+    /// all the same.
     pub async fn submit(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
         if from == Submitter::Internal {
             return self.sequence(entry, from).await;
@@ -180,10 +183,12 @@ impl Log {
             return Err(Unavailable::ShutDown);
         }
         if shared.guard.is_low() {
-            Err(Unavailable::DiskFull)
-        } else {
-            Ok(())
+            return Err(Unavailable::DiskFull);
         }
+        if shared.reach.is_away() {
+            return Err(Unavailable::Unreachable);
+        }
+        Ok(())
     }
 
     /// Number of durable entries. The published checkpoint may be a little behind.

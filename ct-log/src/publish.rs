@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::Checkpoint;
 use crate::key::KeyError;
 use crate::leaf::UnixMillis;
+use crate::reach::is_away;
 use crate::running::Shared;
 use crate::storage::{Head, Replaced, is_full};
 use crate::tree::Hash;
@@ -134,8 +135,9 @@ pub(crate) fn run(shared: &Shared) {
             return;
         }
         match publish(shared, &head) {
-            Ok(()) => {}
+            Ok(()) => shared.reach.report_there(),
             Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),
+            Err(PublishError::Io(error)) if is_away(&error) => shared.reach.report_away(&error),
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
             Err(PublishError::Key(error)) => {
                 return shared.fail("sign a checkpoint", io::Error::other(error));

@@ -14,6 +14,7 @@ use crate::keeper::{Keeper, MAX_CHORES};
 use crate::key::LogKey;
 use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
+use crate::reach::Reach;
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
 use crate::storage::{self, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, Tail};
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: Arc<DiskGuard>,
+    pub(crate) reach: Reach,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
     /// Written by the sequencer and the keeper.
@@ -110,6 +112,7 @@ impl Running {
             objects,
             clock,
             guard,
+            reach: Reach::default(),
             failure: Failure::none(),
             pool: Pool::new(queue_entries),
             tail: RwLock::new(tail),

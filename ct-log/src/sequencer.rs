@@ -96,6 +96,7 @@ impl Sequencer {
             Ok(committed) => {
                 let completed = self.extend_tail(&growth.leaves, self.buffer.body());
                 self.advance(head, growth.frontier);
+                self.shared.reach.report_there();
                 answer(accepted, &committed);
                 self.keep(completed);
                 if committed.needs_upkeep() {
@@ -120,7 +121,7 @@ impl Sequencer {
             CommitError::Behind => return,
             CommitError::DiskFull => SubmitError::DiskFull,
             CommitError::Unreachable(error) => {
-                tracing::error!(%error, "the log's storage cannot be reached");
+                self.shared.reach.report_away(&error);
                 SubmitError::Unreachable
             }
             CommitError::Failed(error) => {

@@ -154,7 +154,8 @@ pub(crate) enum CommitError {
     Behind,
     /// There is no space. Nothing was written; the log goes on.
     DiskFull,
-    /// The storage cannot be reached. Nothing was written, now or later; the log goes on.
+    /// The storage cannot be reached. The batch may become durable all the same, even later: then [`Journal::missed`] finds it
+    /// like another writer's, and until then nothing is built on it. The log goes on.
     #[cfg_attr(
         not(test),
         expect(dead_code, reason = "for storages that several writers share")

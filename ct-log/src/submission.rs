@@ -29,7 +29,7 @@ pub enum SubmitError {
     /// The clock is more than two seconds behind the log's last timestamp.
     #[error("the log's clock went back; it takes no entries until the clock is right again")]
     ClockBehind,
-    /// The storage cannot be reached. The entry is not in the log.
+    /// The storage cannot be reached. If it went away in the middle, the entry may be in the log nevertheless.
     #[error("the log's storage cannot be reached; try again later")]
     Unreachable,
     /// A write failed, or the log is shut down. The entry may be in the log nevertheless.
@@ -49,6 +49,9 @@ pub enum Unavailable {
     /// Until there is space.
     #[error("the log's disk is almost full")]
     DiskFull,
+    /// Until it can be reached again.
+    #[error("the log's storage cannot be reached")]
+    Unreachable,
     /// For good.
     #[error("the log is shut down")]
     ShutDown,

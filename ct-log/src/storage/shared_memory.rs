@@ -2,7 +2,7 @@
 //! first comer gets.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::checkpoint::Checkpoint;
 use crate::leaf::LogId;
 use crate::publish::Published;
+use crate::reach::Away;
 
 use super::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
 use super::replay::Replay;
@@ -36,9 +37,9 @@ impl SharedMemory {
             .map(Batch::from)
     }
 
-    fn check_up(&self) -> Result<(), CommitError> {
+    fn check_up(&self) -> io::Result<()> {
         match self.down.load(Ordering::SeqCst) {
-            true => Err(CommitError::Unreachable(ErrorKind::ConnectionRefused.into())),
+            true => Err(Away::error("the connection was refused")),
             false => Ok(()),
         }
     }
@@ -82,6 +83,7 @@ impl Storage for SharedMemory {
 
 impl Objects for SharedMemory {
     fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()> {
+        self.check_up()?;
         let mut files = self.files.lock().unwrap();
         for (path, bytes) in new {
             let stored = files.entry(path.clone()).or_insert_with(|| bytes.to_vec());
@@ -95,6 +97,7 @@ impl Objects for SharedMemory {
     }
 
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
+        self.check_up()?;
         let mut stored = self.checkpoint.lock().unwrap();
         match stored.as_ref() {
             Some((other, note))
@@ -120,7 +123,7 @@ impl Journal for SharedMemory {
     }
 
     fn missed(&mut self, size: u64, _turn: Turn) -> Result<Vec<Batch>, CommitError> {
-        self.check_up()?;
+        self.check_up().map_err(CommitError::Unreachable)?;
         // One at a time: so much the sooner is this writer behind.
         Ok(self.batch(size).into_iter().collect())
     }
@@ -131,7 +134,7 @@ impl Journal for SharedMemory {
         from: &Head,
         to: &Head,
     ) -> Result<Committed, CommitError> {
-        self.check_up()?;
+        self.check_up().map_err(CommitError::Unreachable)?;
         let chain = Chain {
             log_id: LogId::new([7; 32]),
             epoch: 0,

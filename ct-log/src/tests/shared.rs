@@ -12,7 +12,7 @@ use crate::log::Log;
 use crate::running::Platform;
 use crate::settings::LogSettings;
 use crate::storage::{Objects, SharedMemory};
-use crate::submission::{SubmitError, Submitter};
+use crate::submission::{SubmitError, Submitter, Unavailable};
 use crate::tests::support::{Harness, checkpoint, entries, entry, origin};
 use crate::tree::empty_root;
 
@@ -101,10 +101,18 @@ async fn a_storage_that_is_away_for_a_while_costs_a_refusal_only() {
     assert_eq!(harness.submit(&log, 0..3).await, []);
     memory.down.store(true, Ordering::SeqCst);
     assert_eq!(harness.submit(&log, 3..4).await, [SubmitError::Unreachable]);
+    assert!(matches!(log.health(), Err(Unavailable::Unreachable)));
+    assert!(log.store_issuers(&[b"another issuer"]).is_err());
     memory.down.store(false, Ordering::SeqCst);
     assert_eq!(harness.submit(&log, 4..6).await, []);
     assert!(log.health().is_ok());
+    log.store_issuers(&[b"another issuer"]).unwrap();
+    memory.down.store(true, Ordering::SeqCst);
+    // Its last checkpoint is not written, and that is not a failure either.
     log.shutdown().await;
+    assert!(matches!(log.health(), Err(Unavailable::ShutDown)));
+    memory.down.store(false, Ordering::SeqCst);
+    let log = open(&memory, &harness);
     assert_eq!(log.size(), 5);
     harness.verify(&log).await;
 }
