@@ -23,6 +23,11 @@ mod recovery;
 mod replay;
 mod segments;
 mod sequenced;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "for storages that several writers share")
+)]
+mod shared;
 #[cfg(test)]
 mod shared_memory;
 mod store;

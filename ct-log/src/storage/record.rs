@@ -71,7 +71,6 @@ pub(crate) struct Batch {
     pub(crate) header: Header,
     /// `TileLeaf` structures.
     pub(crate) body: Vec<u8>,
-    #[expect(dead_code, reason = "for storages that several writers share")]
     pub(crate) hash: [u8; 32],
 }
 

@@ -187,7 +187,7 @@ impl Recovery<'_> {
         }
         let (tail, head, chain) = replay.finish()?;
         self.refuse_tiles_beyond(head.size)?;
-        self.check_clock(head.timestamp.max(published.timestamp()))?;
+        check_clock(head.timestamp.max(published.timestamp()), self.now)?;
         let wal = self.begin_segment(&segments, chain, &tail, head)?;
         let frontier = tail.frontier();
         let published = Published {
@@ -218,15 +218,6 @@ impl Recovery<'_> {
             }
         }
         Ok(())
-    }
-
-    fn check_clock(&self, last: UnixMillis) -> Result<(), OpenError> {
-        let behind_ms = last.get().saturating_sub(self.now.get());
-        if behind_ms > CLOCK_TOLERANCE_MS {
-            Err(OpenError::ClockBehind { behind_ms })
-        } else {
-            Ok(())
-        }
     }
 
     /// Writes the entries that are in no full tile to a new segment, and then removes all others.
@@ -262,6 +253,16 @@ impl Recovery<'_> {
             Ok(wal)
         };
         written().map_err(io_error("write a new segment"))
+    }
+}
+
+/// Refuses a clock that is behind the last time that the log gave out.
+pub(crate) fn check_clock(last: UnixMillis, now: UnixMillis) -> Result<(), OpenError> {
+    let behind_ms = last.get().saturating_sub(now.get());
+    if behind_ms > CLOCK_TOLERANCE_MS {
+        Err(OpenError::ClockBehind { behind_ms })
+    } else {
+        Ok(())
     }
 }
 

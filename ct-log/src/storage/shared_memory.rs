@@ -8,23 +8,25 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
-use crate::leaf::LogId;
+use crate::leaf::{LogId, UnixMillis};
 use crate::publish::Published;
 use crate::reach::Away;
 
 use super::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
-use super::replay::Replay;
+use super::shared::{Batches, SharedOpening, SharedTree};
 use super::{
     CommitError, Committed, Head, Journal, Objects, OpenError, Opened, Opening, Replaced, Storage, Turn,
     Upkeep,
 };
 
+const LOG_ID: LogId = LogId::new([7; 32]);
+
 /// What all writers share.
 #[derive(Default, Clone)]
 pub(crate) struct SharedMemory {
     pub(crate) batches: Arc<Mutex<Vec<Vec<u8>>>>,
-    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    checkpoint: Arc<Mutex<Option<(Checkpoint, String)>>>,
+    pub(crate) files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    pub(crate) checkpoint: Arc<Mutex<Option<(Checkpoint, String)>>>,
     pub(crate) down: Arc<AtomicBool>,
 }
 
@@ -47,24 +49,17 @@ impl SharedMemory {
 
 impl Storage for SharedMemory {
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
-        let note = self
-            .checkpoint
-            .lock()
-            .unwrap()
-            .clone()
-            .map(|(_, note)| note)
-            .unwrap();
+        let stored = self.checkpoint.lock().unwrap().clone();
+        let (_, note) = stored.unwrap();
         let published = Checkpoint::verify(&note, opening.origin, opening.key).unwrap();
-        let mut replay = Replay::begin(&*self, published, 0)?;
-        let mut size = 0;
-        while let Some(batch) = self.batch(size) {
-            replay.apply(&batch)?;
-            size = batch.header.head.size;
-        }
-        for full in replay.take_completed() {
-            self.put_immutable(&[full.file()]).unwrap();
-        }
-        let (tail, head) = replay.finish()?;
+        let shared = SharedOpening {
+            objects: &*self,
+            published,
+            log_id: LOG_ID,
+            born: UnixMillis::new(0),
+            now: opening.now,
+        };
+        let SharedTree { tail, head, .. } = shared.run(&mut (*self).clone())?;
         Ok(Opened {
             head,
             frontier: tail.frontier(),
@@ -78,6 +73,20 @@ impl Storage for SharedMemory {
             upkeep: self,
             lock: None,
         })
+    }
+}
+
+impl Batches for SharedMemory {
+    fn after(&mut self, size: u64) -> Result<Vec<Batch>, OpenError> {
+        Ok(self.batch(size).into_iter().collect())
+    }
+
+    fn begin_at_or_before(&mut self, index: u64) -> Result<u64, OpenError> {
+        let batches = self.batches.lock().unwrap();
+        let firsts = batches
+            .iter()
+            .map(|bytes| Record::decode(bytes).unwrap().header.first_index);
+        Ok(firsts.filter(|first| *first <= index).max().unwrap())
     }
 }
 
@@ -135,12 +144,17 @@ impl Journal for SharedMemory {
         to: &Head,
     ) -> Result<Committed, CommitError> {
         self.check_up().map_err(CommitError::Unreachable)?;
+        let mut batches = self.batches.lock().unwrap();
+        let last = batches.last().map(|last| Record::decode(last).unwrap());
+        if last.map_or(0, |last| last.header.head.size) != from.size {
+            return Err(CommitError::Behind);
+        }
         let chain = Chain {
-            log_id: LogId::new([7; 32]),
+            log_id: LOG_ID,
             epoch: 0,
             incarnation: [0; 16],
-            number: 0,
-            previous: [0; 32],
+            number: last.map_or(0, |last| last.header.chain.number + 1),
+            previous: last.map_or([0; 32], |last| last.hash),
         };
         let header = Header {
             kind: Kind::Batch,
@@ -149,13 +163,6 @@ impl Journal for SharedMemory {
             previous_root: from.root,
             head: *to,
         };
-        let mut batches = self.batches.lock().unwrap();
-        let size = batches
-            .last()
-            .map_or(0, |last| Record::decode(last).unwrap().header.head.size);
-        if size != from.size {
-            return Err(CommitError::Behind);
-        }
         batches.push(buffer.seal(&header).0.to_vec());
         Ok(Committed::after_sync(from, to))
     }

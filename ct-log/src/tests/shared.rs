@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::log::Log;
 use crate::running::Platform;
 use crate::settings::LogSettings;
-use crate::storage::{Objects, SharedMemory};
+use crate::storage::{Objects, Record, RecordBuffer, SharedMemory};
 use crate::submission::{SubmitError, Submitter, Unavailable};
 use crate::tests::support::{Harness, checkpoint, entries, entry, origin};
 use crate::tree::empty_root;
@@ -125,13 +125,99 @@ async fn c1_a_writer_stops_beside_a_fork() {
     let log = open(&memory, &harness);
     harness.submit(&log, 0..2).await;
     let fork = open(&other, &harness);
-    harness.submit(&fork, 7..9).await;
-    harness.submit(&fork, 9..12).await;
-    let beyond = other.batch(2).expect("two batches");
-    let sealed = other.batches.lock().unwrap().last().unwrap().clone();
-    assert_eq!(beyond.header.first_index, log.size());
-    memory.batches.lock().unwrap().push(sealed);
+    // One by one, so that a batch begins where the other log ends.
+    for number in 7..12 {
+        harness.submit(&fork, number..number + 1).await;
+    }
+    let beyond = |batch: &&Vec<u8>| Record::decode(batch).unwrap().header.first_index == log.size();
+    let sealed = other.batches.lock().unwrap().iter().find(beyond).cloned();
+    memory.batches.lock().unwrap().push(sealed.unwrap());
     log.failed().await;
     assert_eq!(harness.submit(&log, 20..21).await, [SubmitError::Unavailable]);
     assert_eq!(log.size(), 2);
+}
+
+/// A shared log of 700 entries in several batches; nobody has it open.
+async fn filled(harness: &Harness) -> SharedMemory {
+    let memory = born(harness);
+    let log = open(&memory, harness);
+    for first in (0..700).step_by(100) {
+        assert_eq!(harness.submit(&log, first..first + 100).await, []);
+    }
+    harness.clock.move_by(1);
+    log.shutdown().await;
+    memory
+}
+
+fn refusal(memory: &SharedMemory, harness: &Harness) -> String {
+    let platform = Platform {
+        storage: Box::new(memory.clone()),
+        clock: Arc::new(harness.clock.clone()),
+    };
+    let opened = Log::start(platform, LogSettings::new("shared", origin()), harness.key());
+    opened.map(drop).expect_err("refused").to_string()
+}
+
+/// A writer may die between its batch and its tiles, after any of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn c6_tiles_that_a_writer_left_out_are_stored_by_the_next() {
+    let harness = Harness::new();
+    let memory = filled(&harness).await;
+    let stored = memory.files.lock().unwrap().clone();
+    let tiles = ["tile/data/000", "tile/0/000", "tile/data/001", "tile/0/001"];
+    for kept in 0..=tiles.len() {
+        for tile in &tiles[kept..] {
+            memory.files.lock().unwrap().remove(*tile).unwrap();
+        }
+        let log = open(&memory, &harness);
+        assert_eq!(*memory.files.lock().unwrap(), stored, "{kept} tiles left");
+        harness.verify(&log).await;
+        log.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c10_batches_that_are_missing_or_changed_are_refused() {
+    let harness = Harness::new();
+    let memory = filled(&harness).await;
+    let batches = memory.batches.lock().unwrap().clone();
+    let last = batches.len() - 1;
+    memory.batches.lock().unwrap().truncate(last);
+    assert!(refusal(&memory, &harness).contains("of 700 published ones"));
+
+    // Not even the checkpoint remembers: the tiles still do.
+    let first = Checkpoint::new(0, empty_root(), harness.clock.now());
+    memory.checkpoint.lock().unwrap().take();
+    let note = first.sign(&origin(), &harness.key()).unwrap();
+    memory.replace_checkpoint(&first, &note).unwrap();
+    memory.batches.lock().unwrap().truncate(1);
+    assert!(refusal(&memory, &harness).contains("holds more"));
+
+    let mut unlinked = batches.clone();
+    unlinked[last] = relinked(&batches[last]);
+    *memory.batches.lock().unwrap() = unlinked;
+    assert!(refusal(&memory, &harness).contains("does not follow"));
+
+    *memory.batches.lock().unwrap() = batches;
+    harness.verify(&open(&memory, &harness)).await;
+}
+
+/// The same batch after another one.
+fn relinked(batch: &[u8]) -> Vec<u8> {
+    let record = Record::decode(batch).unwrap();
+    let mut header = record.header;
+    header.chain.previous = [3; 32];
+    let mut buffer = RecordBuffer::new();
+    buffer.body_mut().extend_from_slice(record.body);
+    buffer.seal(&header).0.to_vec()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_writer_whose_clock_is_behind_does_not_start() {
+    let harness = Harness::new();
+    let memory = filled(&harness).await;
+    harness.clock.move_by(-10_000);
+    assert!(refusal(&memory, &harness).contains("clock is"));
+    harness.clock.move_by(10_000);
+    open(&memory, &harness).shutdown().await;
 }
