@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     issue::Authority,
-    telemetry::{LogSize, Metrics, Sources},
+    telemetry::{Metrics, Sources},
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -111,8 +111,8 @@ pub struct ServerSettings {
     pub tls: Option<TlsFiles>,
     /// How much callers may take.
     pub limits: Limits,
-    /// Reads the embedded log's size for the metrics.
-    pub log_size: Option<LogSize>,
+    /// The logs of which the metrics tell.
+    pub logs: Vec<ct_log::Log>,
 }
 
 impl Default for ServerSettings {
@@ -121,7 +121,7 @@ impl Default for ServerSettings {
         Self {
             tls: None,
             limits: Limits::standard(),
-            log_size: None,
+            logs: Vec::new(),
         }
     }
 }
@@ -173,7 +173,7 @@ impl Server {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let watched = Arc::clone(&authority);
         let sources = Sources {
-            log_size: settings.log_size,
+            logs: settings.logs,
             issuers: Some(Arc::new(move || watched.tokens().status().collect())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);

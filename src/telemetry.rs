@@ -1,21 +1,20 @@
 //! What the operator sees: Prometheus metrics, Fulcio's names beside our own. Every label has a bounded set of values.
 
 mod issuers;
+mod logs;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use ct_log::Log;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
 use tonic::Code;
 
-use self::issuers::IssuerMetrics;
 pub use self::issuers::IssuerStatuses;
-
-/// Reads the number of durable log entries.
-pub type LogSize = Arc<dyn Fn() -> u64 + Send + Sync>;
+use self::{issuers::IssuerMetrics, logs::LogMetrics};
 
 /// Every metric of one process.
 pub struct Metrics {
@@ -32,7 +31,6 @@ pub struct Metrics {
     connections: IntGauge,
     connections_refused: IntCounter,
     panics: IntCounter,
-    log: Option<(IntGauge, LogSize)>,
     issuers: Option<IssuerMetrics>,
     reloads: IntCounterVec,
     reload_refused: IntGauge,
@@ -41,8 +39,8 @@ pub struct Metrics {
 /// What is read at each scrape.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The embedded log's size.
-    pub log_size: Option<LogSize>,
+    /// The logs that this process writes.
+    pub logs: Vec<Log>,
     /// How the issuers stand.
     pub issuers: Option<IssuerStatuses>,
 }
@@ -81,6 +79,7 @@ impl Metrics {
     pub fn new(sources: Sources) -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         make.build_info()?;
+        make.0.register(Box::new(LogMetrics::new(sources.logs)?))?;
         Ok(Self {
             new_certs: make.counter("fulcio_new_certs", "The total number of certificates generated")?,
             api_latency: make.histogram(
@@ -128,13 +127,6 @@ impl Metrics {
                 "mayfly_issuer_file_refused",
                 "1 while the issuer file on the disk has mistakes and an older one is in force",
             )?,
-            log: match sources.log_size {
-                Some(size) => Some((
-                    make.gauge("mayfly_log_entries", "Durable entries of the embedded log")?,
-                    size,
-                )),
-                None => None,
-            },
             registry: make.0,
         })
     }
@@ -144,9 +136,6 @@ impl Metrics {
     /// # Errors
     /// A metric that the format cannot hold.
     pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
-        if let Some((gauge, size)) = &self.log {
-            gauge.set(i64::try_from(size()).unwrap_or(i64::MAX));
-        }
         let gathered = match &self.issuers {
             Some(issuers) => issuers.refreshed(|| self.registry.gather()),
             None => self.registry.gather(),

@@ -12,8 +12,11 @@ mod fake_issuer;
 mod instance;
 mod running;
 
+use axum::Router;
+use instance::Instance;
+use mayfly::server::ServerSettings;
 use reqwest::Method;
-use running::{Reply, client, csr_base64, start};
+use running::{Reply, client, csr_base64, start, start_before};
 use serde_json::json;
 
 const V2: &str = "/api/v2/signingCert";
@@ -137,4 +140,38 @@ async fn metrics_have_fulcios_names_beside_ours() {
     let elsewhere = client().get(format!("http://{}/api/v2/trustBundle", server.metrics));
     assert_eq!(elsewhere.send().await.unwrap().status(), 404);
     assert_eq!(server.get("/metrics").await.status, 404);
+}
+
+#[tokio::test]
+async fn metrics_tell_of_the_log() {
+    let instance = Instance::start().await;
+    let settings = ServerSettings {
+        logs: vec![instance.log.clone()],
+        ..ServerSettings::default()
+    };
+    let server = start_before(instance, settings, Router::new()).await;
+    let granted = json!({"certificateSigningRequest": csr_base64()});
+    assert_eq!(server.post_as_alice(V1, &granted).await.status, 201);
+    let log = server.instance.log.origin();
+    for (series, labels, value) in [
+        ("mayfly_log_entries", "", 1.0),
+        ("mayfly_log_usable", "", 1.0),
+        ("mayfly_log_waiting_entries", r#",submitter="internal""#, 0.0),
+        ("mayfly_log_waiting_entries", r#",submitter="external""#, 0.0),
+        ("mayfly_log_commit_seconds_count", "", 1.0),
+        ("mayfly_log_commit_seconds_bucket", r#",le="+Inf""#, 1.0),
+    ] {
+        let series = format!(r#"{series}{{log="{log}"{labels}}}"#);
+        assert_eq!(
+            server.metric(&series).await,
+            Some(value),
+            "{series}: {}",
+            server.scrape().await
+        );
+    }
+    server.instance.log.shutdown().await;
+    for (series, value) in [("mayfly_log_published_entries", 1.0), ("mayfly_log_usable", 0.0)] {
+        let series = format!(r#"{series}{{log="{log}"}}"#);
+        assert_eq!(server.metric(&series).await, Some(value), "{series}");
+    }
 }

@@ -48,6 +48,7 @@ mod running;
 pub mod sct;
 mod sequencer;
 mod settings;
+mod statistics;
 mod storage;
 mod submission;
 #[cfg(test)]
@@ -64,6 +65,7 @@ pub use leaf::{Entry, Fingerprint, LeafIndex, LogId, PendingEntry, SequencedEntr
 pub use log::Log;
 pub use sct::Sct;
 pub use settings::LogSettings;
+pub use statistics::{CommitTimes, Statistics};
 pub use storage::{OpenError, Sequenced, StorageError};
 pub use submission::{SubmitError, Submitter, Unavailable};
 pub use tile::{Tile, TileKind};

@@ -17,6 +17,7 @@ use crate::recent::Recent;
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
 use crate::settings::LogSettings;
+use crate::statistics::Statistics;
 use crate::storage::{
     self, Directory, Disk, Files, LockError, Memory, Objects, OpenError, Sequenced, Storage, StorageError,
     Store, read_stored_tile,
@@ -194,6 +195,19 @@ impl Log {
     /// Number of durable entries. The published checkpoint may be a little behind.
     pub fn size(&self) -> u64 {
         self.shared().durable.head().size
+    }
+
+    /// How the log is doing.
+    pub fn statistics(&self) -> Statistics {
+        let shared = self.shared();
+        let (internal_waiting, external_waiting) = shared.pool.waiting();
+        Statistics {
+            entries: shared.durable.head().size,
+            published: shared.published().checkpoint,
+            internal_waiting,
+            external_waiting,
+            commits: shared.commits.read(),
+        }
     }
 
     /// The newest published checkpoint, a signed note.

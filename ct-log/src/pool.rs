@@ -124,6 +124,13 @@ impl Pool {
         self.changed.notify_all();
     }
 
+    /// How many entries of the CA in this process wait, and how many from outside.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let queue = self.queue();
+        let internal = queue.waiting.len().saturating_sub(queue.external);
+        (internal, queue.external)
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.queue().closed
     }

@@ -17,6 +17,7 @@ use crate::publish::{self, Durable, PublishError, Published};
 use crate::reach::Reach;
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
+use crate::statistics::CommitClock;
 use crate::storage::{self, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, Tail};
 
 /// What a log runs on.
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) reach: Reach,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
+    pub(crate) commits: CommitClock,
     /// Written by the sequencer and the keeper.
     pub(crate) tail: RwLock<Tail>,
     /// Written by the sequencer.
@@ -115,6 +117,7 @@ impl Running {
             reach: Reach::default(),
             failure: Failure::none(),
             pool: Pool::new(queue_entries),
+            commits: CommitClock::new(),
             tail: RwLock::new(tail),
             durable: Durable::new(head),
             published: RwLock::new(Arc::new(published)),

@@ -4,6 +4,7 @@
 use std::io;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use crate::keeper::Chore;
 use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
@@ -92,8 +93,10 @@ impl Sequencer {
             return Ok(());
         }
         let head = growth.head(timestamp);
+        let began = Instant::now();
         match self.journal.commit(&mut self.buffer, &self.head, &head) {
             Ok(committed) => {
+                self.shared.commits.add(began.elapsed());
                 let completed = self.extend_tail(&growth.leaves, self.buffer.body());
                 self.advance(head, growth.frontier);
                 self.shared.reach.report_there();

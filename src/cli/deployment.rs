@@ -135,10 +135,9 @@ impl Running {
         let authority = Arc::new(authority);
         let log = authority.log().log().clone();
         let routes = extra.merge(deployment::log_routes(&authority)?);
-        let counted = log.clone();
         let settings = ServerSettings {
             tls,
-            log_size: Some(Arc::new(move || counted.size())),
+            logs: vec![log.clone()],
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
