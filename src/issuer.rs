@@ -36,7 +36,10 @@ use self::{
     key::{KeyError, SigningKey},
     tbs::{Contents, Names, PublicHalf},
 };
-use crate::{log::Logged, profile::Draft};
+use crate::{
+    log::{Logged, VerifiedSct},
+    profile::Draft,
+};
 
 /// The CA: a key and the chain that speaks for it.
 pub struct Issuer {
@@ -94,16 +97,17 @@ impl Issuer {
         })
     }
 
-    /// Signs the certificate: the precertificate with its SCT in the poison's place, and nothing else.
+    /// Signs the certificate: the precertificate with its SCTs in the poison's place, and nothing else.
     ///
     /// # Errors
     /// If the two do not correspond, or the key does not sign.
     pub async fn sign_final(&self, logged: Logged) -> Result<IssuedCertificate, IssuerError> {
         let precertificate = logged.precertificate();
-        let timestamps = timestamp_list(&logged.sct().to_tls())?;
-        let final_tbs = tbs::append(precertificate.bare_tbs(), &timestamps)?;
-        check::correspond(&precertificate.checked, &final_tbs)?;
+        let scts: Vec<&[u8]> = logged.scts().iter().map(VerifiedSct::tls).collect();
+        let final_tbs = tbs::append(precertificate.bare_tbs(), &timestamp_list(&scts)?)?;
+        let checked = check::correspond(&precertificate.checked, &final_tbs, &scts)?;
         let der = self.sign(&final_tbs).await?;
+        check::signed(&checked, &der)?;
         Ok(IssuedCertificate {
             der,
             logged,
@@ -178,7 +182,7 @@ impl IssuedCertificate {
         &self.der
     }
 
-    /// The log's promise, and the precertificate it was made for.
+    /// The logs' promises, and the precertificate they were made for.
     #[must_use]
     pub fn logged(&self) -> &Logged {
         &self.logged
@@ -215,11 +219,15 @@ fn poison() -> Result<Extension, der::Error> {
     })
 }
 
-/// The SCT list extension (RFC 6962 3.3) of one SCT, given in its TLS encoding.
-fn timestamp_list(sct: &[u8]) -> Result<Extension, IssuerError> {
-    let sct = SignedCertificateTimestamp::tls_deserialize_exact_bytes(sct).map_err(IssuerError::Timestamp)?;
-    let serialized = SerializedSct::new(sct).map_err(IssuerError::Timestamp)?;
-    let list = SignedCertificateTimestampList::new(&[serialized]).map_err(|_| IssuerError::TimestampList)?;
+/// The SCT list extension (RFC 6962 3.3) of SCTs in their TLS encoding.
+fn timestamp_list(scts: &[&[u8]]) -> Result<Extension, IssuerError> {
+    let serialized = |sct: &&[u8]| {
+        let sct = SignedCertificateTimestamp::tls_deserialize_exact_bytes(sct)?;
+        SerializedSct::new(sct)
+    };
+    let scts = scts.iter().map(serialized).collect::<Result<Vec<_>, _>>();
+    let scts = scts.map_err(IssuerError::Timestamp)?;
+    let list = SignedCertificateTimestampList::new(&scts).map_err(|_| IssuerError::TimestampList)?;
     Ok(Extension {
         extn_id: CT_PRECERT_SCTS,
         critical: false,
@@ -252,8 +260,8 @@ pub enum IssuerError {
     /// A certificate could not be encoded.
     #[error("a certificate could not be encoded")]
     Encoding(#[from] der::Error),
-    /// The log's SCT is not one.
-    #[error("the log's SCT could not be read")]
+    /// A log's SCT is not one.
+    #[error("a log's SCT could not be read")]
     Timestamp(#[source] tls_codec::Error),
     /// The SCT list could not be encoded.
     #[error("the SCT list could not be encoded")]

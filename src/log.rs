@@ -1,24 +1,28 @@
-//! `Precertificate` -> `Logged`: nothing is issued that is not in the log.
+//! `Precertificate` -> `Logged`: nothing is issued that is not in a log.
 
 pub mod embedded;
+mod in_process;
+mod sct;
 
-use ct_log::{IssuerChain, Log, PendingEntry, Sct, StorageError, SubmitError, Submitter};
+use ct_log::{Log, StorageError, SubmitError};
 
+use self::in_process::EmbeddedLog;
+pub use self::sct::{EMBEDDED, VerifiedSct};
 use crate::issuer::{CertificateChain, Precertificate};
 
-/// The embedded CT log, as the CA uses it.
+/// The CT logs, as the CA uses them.
 #[derive(Clone)]
 pub struct CertificateLog {
-    log: Log,
-    issuers: IssuerChain,
+    embedded: EmbeddedLog,
 }
 
-/// A precertificate that is durably in the log, with the log's promise. Only
-/// [`CertificateLog::submit`] makes one, and signing the certificate consumes it.
+/// A precertificate that is in a log, with the promises that the certificate will carry. Only [`CertificateLog::submit`]
+/// makes one, and signing the certificate consumes it.
 #[derive(Debug)]
 pub struct Logged {
     precertificate: Precertificate,
-    sct: Sct,
+    /// At least one.
+    scts: Vec<VerifiedSct>,
 }
 
 impl CertificateLog {
@@ -27,15 +31,15 @@ impl CertificateLog {
     /// # Errors
     /// If the log cannot store the chain.
     pub fn new(log: Log, chain: &CertificateChain) -> Result<Self, StorageError> {
-        let der: Vec<&[u8]> = chain.der().iter().map(Vec::as_slice).collect();
-        let issuers = log.store_issuers(&der)?;
-        Ok(Self { log, issuers })
+        Ok(Self {
+            embedded: EmbeddedLog::new(log, chain)?,
+        })
     }
 
     /// The log itself.
     #[must_use]
     pub fn log(&self) -> &Log {
-        &self.log
+        self.embedded.log()
     }
 
     /// Logs a precertificate: it is sequenced and durable before this returns.
@@ -43,15 +47,11 @@ impl CertificateLog {
     /// # Errors
     /// If the log is busy or unavailable.
     pub async fn submit(&self, precertificate: Precertificate) -> Result<Logged, LogError> {
-        let entry = PendingEntry::precertificate(
-            precertificate.bare_tbs().to_vec(),
-            precertificate.der().to_vec(),
-            precertificate.issuer_key_hash(),
-            self.issuers.clone(),
-        );
-        // Not verified again: the log made it in this process, of this entry. The SCT of a log elsewhere must be.
-        let sct = self.log.submit(entry, Submitter::Internal).await?;
-        Ok(Logged { precertificate, sct })
+        let sct = self.embedded.submit(&precertificate).await?;
+        Ok(Logged {
+            precertificate,
+            scts: vec![sct],
+        })
     }
 }
 
@@ -62,10 +62,10 @@ impl Logged {
         &self.precertificate
     }
 
-    /// The log's promise.
+    /// The SCTs that the certificate will carry, in this order: at least one.
     #[must_use]
-    pub fn sct(&self) -> &Sct {
-        &self.sct
+    pub fn scts(&self) -> &[VerifiedSct] {
+        &self.scts
     }
 }
 

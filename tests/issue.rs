@@ -41,8 +41,13 @@ async fn a_token_and_a_proof_become_a_logged_certificate() {
         assert!(certificate.tbs_certificate().subject().is_empty());
         assert_eq!(issued.to_pem().len(), 3, "leaf, intermediate, root");
 
-        let sct = issued.logged().sct();
-        assert_eq!((instance.log.size(), sct.leaf_index().get()), (1, 0));
+        let [sct] = issued.logged().scts() else {
+            panic!("not exactly one SCT")
+        };
+        assert_eq!(
+            (instance.log.size(), sct.leaf_index()),
+            (1, ct_log::LeafIndex::new(0))
+        );
         assert_eq!(sct.log_id(), instance.log.public_key().log_id());
     }
 }
@@ -223,7 +228,7 @@ async fn concurrent_requests_get_serials_and_indices_of_their_own() {
         .collect();
     let indices: BTreeSet<u64> = issued
         .iter()
-        .map(|one| one.logged().sct().leaf_index().get())
+        .map(|one| one.logged().scts()[0].leaf_index().unwrap().get())
         .collect();
     assert_eq!(serials.len(), 64);
     assert_eq!(indices, (0..64).collect());

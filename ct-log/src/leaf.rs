@@ -73,13 +73,27 @@ impl From<Malformed> for LeafError {
 impl Entry {
     /// The `MerkleTreeLeaf` of this entry at that position, which is also what the SCT signs.
     pub(crate) fn merkle_tree_leaf(&self, at: Position) -> Result<Vec<u8>, EntryTooLarge> {
+        self.signed_bytes(at.timestamp, &at.index.extensions())
+    }
+
+    /// What the SCT of any log signs: as [`Entry::merkle_tree_leaf`], with whatever `CtExtensions` that log gave.
+    pub(crate) fn signed_bytes(
+        &self,
+        timestamp: UnixMillis,
+        extensions: &[u8],
+    ) -> Result<Vec<u8>, EntryTooLarge> {
         let mut out = LEAF_PREFIX.to_vec();
-        self.put_timestamped(at, &mut out)?;
+        self.put_timestamped(timestamp, extensions, &mut out)?;
         Ok(out)
     }
 
-    fn put_timestamped(&self, at: Position, out: &mut Vec<u8>) -> Result<(), EntryTooLarge> {
-        out.extend_from_slice(&at.timestamp.get().to_be_bytes());
+    fn put_timestamped(
+        &self,
+        timestamp: UnixMillis,
+        extensions: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), EntryTooLarge> {
+        out.extend_from_slice(&timestamp.get().to_be_bytes());
         match self {
             Entry::Certificate { der } => {
                 out.extend_from_slice(&ENTRY_CERTIFICATE.to_be_bytes());
@@ -93,7 +107,7 @@ impl Entry {
                 put_bytes24(out, tbs)?;
             }
         }
-        Ok(put_bytes16(out, &at.index.extensions())?)
+        Ok(put_bytes16(out, extensions)?)
     }
 
     /// Appends the `TileLeaf` and returns the leaf hash, which covers its first part.
@@ -104,7 +118,7 @@ impl Entry {
         out: &mut Vec<u8>,
     ) -> Result<Hash, EntryTooLarge> {
         let start = out.len();
-        self.put_timestamped(at, out)?;
+        self.put_timestamped(at.timestamp, &at.index.extensions(), out)?;
         let hashed = out.get(start..).unwrap_or_default();
         let hash = leaf_hash(&[&LEAF_PREFIX, hashed]);
         if let Entry::Precertificate { precertificate, .. } = self {

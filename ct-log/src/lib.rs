@@ -32,6 +32,7 @@ pub mod chain;
 pub mod check;
 pub mod checkpoint;
 mod clock;
+pub mod external;
 mod failure;
 mod guard;
 pub mod http;
@@ -58,6 +59,7 @@ pub mod tree;
 mod wire;
 
 pub use checkpoint::{Checkpoint, Origin};
+pub use external::{ExternalLogKey, ExternalSct, LogSpec};
 pub use failure::WriteFailure;
 pub use issuers::IssuerChain;
 pub use key::{LogKey, LogPublicKey};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
+use ct_log::LeafIndex;
 use der::DateTime;
 use serde::Serialize;
 
@@ -13,12 +14,13 @@ use crate::{
     clock::Timestamp,
     identity::{Identity, SubjectName},
     issuer::IssuedCertificate,
+    log::{EMBEDDED, VerifiedSct},
     profile::Draft,
     proof::ProofKind,
 };
 
 /// One line. A `precertificate` record holds everything that decides what was signed; a `certificate`
-/// record adds the SCT, the one thing in which the certificate differs.
+/// record adds the SCTs, the one thing in which the certificate differs.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub(super) enum Record<'a> {
@@ -57,12 +59,54 @@ pub(super) enum Record<'a> {
     Certificate {
         time: String,
         serial: String,
-        leaf_index: u64,
-        /// The SCT as embedded (RFC 6962 3.2, TLS encoding), base64.
-        sct: String,
+        /// The embedded log's SCT, if the certificate carries one.
+        #[serde(flatten)]
+        embedded: Option<SctRecord>,
+        /// The SCTs of other logs that it carries.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        external: Vec<ExternalSctRecord<'a>>,
         /// SHA-256 of the DER certificate, hexadecimal.
         sha256: String,
     },
+}
+
+/// An SCT as in the certificate.
+#[derive(Serialize)]
+pub(super) struct SctRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leaf_index: Option<u64>,
+    /// RFC 6962 3.2, TLS encoding, base64.
+    sct: String,
+}
+
+/// An SCT of another log.
+#[derive(Serialize)]
+pub(super) struct ExternalSctRecord<'a> {
+    /// Its name in the configuration.
+    log: &'a str,
+    /// SHA-256 of its key, hexadecimal.
+    log_id: String,
+    #[serde(flatten)]
+    sct: SctRecord,
+}
+
+impl From<&VerifiedSct> for SctRecord {
+    fn from(sct: &VerifiedSct) -> Self {
+        Self {
+            leaf_index: sct.leaf_index().map(LeafIndex::get),
+            sct: STANDARD.encode(sct.tls()),
+        }
+    }
+}
+
+impl<'a> From<&'a VerifiedSct> for ExternalSctRecord<'a> {
+    fn from(sct: &'a VerifiedSct) -> Self {
+        Self {
+            log: sct.log(),
+            log_id: sct.log_id().to_string(),
+            sct: sct.into(),
+        }
+    }
 }
 
 fn extensions(identity: &Identity) -> BTreeMap<&'static str, &str> {
@@ -111,11 +155,13 @@ impl<'a> Record<'a> {
 
     pub(super) fn issued(issued: &'a IssuedCertificate, now: Timestamp) -> Result<Self, AuditError> {
         let logged = issued.logged();
+        let (embedded, external): (Vec<_>, Vec<_>) =
+            logged.scts().iter().partition(|sct| sct.log() == EMBEDDED);
         Ok(Self::Certificate {
             time: rfc3339(now)?,
             serial: hex::encode(logged.precertificate().draft().serial().as_bytes()),
-            leaf_index: logged.sct().leaf_index().get(),
-            sct: STANDARD.encode(logged.sct().to_tls()),
+            embedded: embedded.first().copied().map(SctRecord::from),
+            external: external.into_iter().map(ExternalSctRecord::from).collect(),
             sha256: hex::encode(digest(&SHA256, issued.der())),
         })
     }

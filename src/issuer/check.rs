@@ -10,13 +10,17 @@ use const_oid::{
         rfc6962::{CT_PRECERT_POISON, CT_PRECERT_SCTS},
     },
 };
-use der::{Decode, asn1::ObjectIdentifier};
+use der::{
+    Decode, Encode,
+    asn1::{AnyRef, ObjectIdentifier},
+};
+use tls_codec::SerializeBytes;
 use x509_cert::{
     TbsCertificate,
     certificate::Version,
     ext::{
         Extension,
-        pkix::{ExtendedKeyUsage, KeyUsage, SubjectAltName},
+        pkix::{ExtendedKeyUsage, KeyUsage, SignedCertificateTimestampList, SubjectAltName},
     },
 };
 
@@ -143,9 +147,17 @@ fn strictly_rising(extensions: &[Extension]) -> bool {
         .all(|pair| matches!(pair, [a, b] if arcs(a) < arcs(b)))
 }
 
-/// RFC 6962 3.2: the certificate is the precertificate, byte for byte, but for poison and SCT list. The types of
-/// the arguments keep them from being swapped.
-pub(super) fn correspond(precertificate: &CheckedPrecertificate, tbs: &[u8]) -> Result<(), CheckError> {
+/// The TBSCertificate (DER) of a certificate that may be signed: that of a checked precertificate, with its SCTs.
+#[derive(Debug)]
+pub(super) struct CheckedCertificate<'a>(&'a [u8]);
+
+/// RFC 6962 3.2: the certificate is the precertificate, byte for byte, but for poison and SCT list, and the list holds
+/// exactly `scts` (TLS encoding). The types of the arguments keep them from being swapped.
+pub(super) fn correspond<'a>(
+    precertificate: &CheckedPrecertificate,
+    tbs: &'a [u8],
+    scts: &[&[u8]],
+) -> Result<CheckedCertificate<'a>, CheckError> {
     let (last, rest) = tbs::split_last(tbs)?;
     rule(
         rest == precertificate.bare_tbs(),
@@ -154,7 +166,34 @@ pub(super) fn correspond(precertificate: &CheckedPrecertificate, tbs: &[u8]) -> 
     rule(
         last.extn_id == CT_PRECERT_SCTS && !last.critical,
         "the SCT list is not last",
-    )
+    )?;
+    let listed = listed_scts(&last)?;
+    rule(
+        !scts.is_empty() && listed == scts,
+        "the SCT list is not that of the logs",
+    )?;
+    Ok(CheckedCertificate(tbs))
+}
+
+/// The SCTs in an SCT list extension, each in its TLS encoding.
+fn listed_scts(extension: &Extension) -> Result<Vec<Vec<u8>>, CheckError> {
+    const MALFORMED: CheckError = CheckError::Rule("the SCT list is malformed");
+    let list = SignedCertificateTimestampList::from_der(extension.extn_value.as_bytes())?;
+    let scts = list.parse_timestamps().map_err(|_| MALFORMED)?;
+    scts.iter()
+        .map(|sct| sct.parse_timestamp().map_err(|_| MALFORMED))
+        .map(|sct| sct?.tls_serialize().map_err(|_| MALFORMED))
+        .collect()
+}
+
+/// What was signed is what was checked.
+pub(super) fn signed(checked: &CheckedCertificate<'_>, certificate: &[u8]) -> Result<(), CheckError> {
+    let CheckedCertificate(tbs) = checked;
+    let parts = Vec::<AnyRef<'_>>::from_der(certificate)?;
+    let first = parts
+        .first()
+        .ok_or(CheckError::Rule("the certificate is empty"))?;
+    rule(first.to_der()? == *tbs, "another certificate was signed")
 }
 
 fn rule(holds: bool, what: &'static str) -> Result<(), CheckError> {

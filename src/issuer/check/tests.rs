@@ -23,6 +23,7 @@ use crate::{
         key::{SigningKey, SoftwareKey},
         poison,
         tbs::{self, Contents, Names, PublicHalf},
+        timestamp_list,
     },
     profile::{Critical, extension, random_serial, subject_key_identifier, time},
 };
@@ -108,13 +109,20 @@ fn poisoned(mut contents: Contents) -> Contents {
     contents
 }
 
-fn timestamped(mut contents: Contents) -> Contents {
-    contents.extensions.push(Extension {
-        extn_id: CT_PRECERT_SCTS,
-        critical: false,
-        extn_value: octets(),
-    });
+fn timestamped(contents: Contents) -> Contents {
+    with_scts(contents, &[&sct(1)])
+}
+
+fn with_scts(mut contents: Contents, scts: &[&[u8]]) -> Contents {
+    contents.extensions.push(timestamp_list(scts).unwrap());
     contents
+}
+
+/// The TLS encoding of an SCT (RFC 6962 3.2) without extensions, of the log whose id is `log` all over.
+fn sct(log: u8) -> Vec<u8> {
+    let timestamp_extensions_algorithm = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 4, 3];
+    let signature = [0, 2, 5, 5];
+    [&[0][..], &[log; 32], &timestamp_extensions_algorithm, &signature].concat()
 }
 
 #[test]
@@ -216,13 +224,17 @@ fn certificate_and_precertificate_correspond_but_for_poison_and_sct() {
     let ca = Ca::new();
     let leaf = ca.leaf();
     let checked = ca.check(poisoned(leaf.clone())).unwrap();
-    correspond(&checked, &ca.encode(timestamped(leaf.clone()))).unwrap();
+    let scts = [&*sct(1)];
+    correspond(&checked, &ca.encode(timestamped(leaf.clone())), &scts).unwrap();
 
     assert!(
-        correspond(&checked, &ca.encode(poisoned(leaf.clone()))).is_err(),
+        correspond(&checked, &ca.encode(poisoned(leaf.clone())), &scts).is_err(),
         "a second precertificate"
     );
-    assert!(correspond(&checked, &ca.encode(leaf.clone())).is_err(), "no SCT");
+    assert!(
+        correspond(&checked, &ca.encode(leaf.clone()), &scts).is_err(),
+        "no SCT"
+    );
     type Change = fn(&mut Contents);
     let changes: [(&str, Change); 5] = [
         ("serial", |leaf| leaf.serial = random_serial().unwrap()),
@@ -239,8 +251,43 @@ fn certificate_and_precertificate_correspond_but_for_poison_and_sct() {
         let mut other = leaf.clone();
         change(&mut other);
         assert!(
-            correspond(&checked, &ca.encode(timestamped(other))).is_err(),
+            correspond(&checked, &ca.encode(timestamped(other)), &scts).is_err(),
             "{what}"
         );
     }
+}
+
+/// C18.
+#[test]
+fn a_certificate_carries_exactly_the_scts_of_its_logs() {
+    let ca = Ca::new();
+    let leaf = ca.leaf();
+    let checked = ca.check(poisoned(leaf.clone())).unwrap();
+    let (one, two) = (sct(1), sct(2));
+    let both = ca.encode(with_scts(leaf.clone(), &[&one, &two]));
+    correspond(&checked, &both, &[&one, &two]).unwrap();
+    for (what, scts) in [
+        ("one more than given", vec![&*one]),
+        ("another order", vec![&*two, &*one]),
+        ("another log's", vec![&*one, &*one]),
+        ("none given", vec![]),
+    ] {
+        assert!(correspond(&checked, &both, &scts).is_err(), "{what}");
+    }
+    let none = ca.encode(with_scts(leaf.clone(), &[]));
+    assert!(correspond(&checked, &none, &[]).is_err(), "no SCT at all");
+}
+
+/// C18.
+#[test]
+fn only_the_certificate_that_was_checked_may_leave() {
+    let ca = Ca::new();
+    let leaf = ca.leaf();
+    let checked = ca.check(poisoned(leaf.clone())).unwrap();
+    let scts = [&*sct(1)];
+    let tbs = ca.encode(timestamped(leaf.clone()));
+    let assembled = |tbs: &[u8]| tbs::assemble(tbs, ca.key.algorithm(), b"signature").unwrap();
+    let certificate = correspond(&checked, &tbs, &scts).unwrap();
+    signed(&certificate, &assembled(&tbs)).unwrap();
+    assert!(signed(&certificate, &assembled(&ca.encode(leaf))).is_err());
 }
