@@ -42,6 +42,7 @@ pub mod key;
 pub mod leaf;
 mod log;
 mod pool;
+pub mod proof;
 mod publish;
 mod reach;
 mod recent;

@@ -1,5 +1,6 @@
 //! The handle that everybody uses.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::{fmt, io};
 
@@ -13,6 +14,7 @@ use crate::key::{LogKey, LogPublicKey};
 use crate::leaf::{EntryTooLarge, Fingerprint, MAX_ENTRY_BYTES, PendingEntry};
 use crate::pool::Waiting;
 use crate::reach::is_away;
+use crate::proof::Plan;
 use crate::recent::Recent;
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
@@ -24,6 +26,7 @@ use crate::storage::{
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
 use crate::tile::Tile;
+use crate::tree::Hash;
 
 /// A Certificate Transparency log. Cheap to clone; all clones are the same log. When the last one goes, the log is shut down
 /// as by [`Log::shutdown`].
@@ -238,6 +241,27 @@ impl Log {
             read_stored_tile(objects, tile).map(Some)
         })
         .await
+    }
+
+    /// The hashes of an inclusion or consistency proof, or nothing if the published checkpoint does not cover it (C7, C12).
+    ///
+    /// # Errors
+    /// A tile that must be there could not be read.
+    pub async fn prove(&self, plan: &Plan) -> Result<Option<Vec<Hash>>, StorageError> {
+        if plan.size() > self.shared().published().checkpoint.size() {
+            return Ok(None);
+        }
+        let mut tiles = BTreeMap::new();
+        for tile in plan.tiles() {
+            if let Some(bytes) = self.read_tile(tile).await? {
+                tiles.insert(tile, bytes);
+            }
+        }
+        let damaged = || StorageError {
+            doing: "make a proof",
+            source: io::Error::new(io::ErrorKind::InvalidData, "a hash tile is damaged"),
+        };
+        plan.hashes(&tiles).ok_or_else(damaged).map(Some)
     }
 
     /// An issuer certificate (DER), or nothing if the log has none of that fingerprint.

@@ -5,6 +5,7 @@ mod checkpoint;
 mod encodings;
 mod faults;
 mod model;
+mod proof;
 mod record;
 mod recovery;
 mod running;

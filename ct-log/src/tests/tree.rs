@@ -104,7 +104,7 @@ fn vector_leaves() -> Vec<Hash> {
 }
 
 /// RFC 6962 section 2.1 word for word: the oracle for the incremental one.
-fn reference_root(leaves: &[Hash]) -> Hash {
+pub(super) fn reference_root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => empty_root(),
         [leaf] => *leaf,
@@ -115,7 +115,7 @@ fn reference_root(leaves: &[Hash]) -> Hash {
     }
 }
 
-fn proof(leaves: &[Hash], ranges: Vec<Range<u64>>) -> Vec<Hash> {
+pub(super) fn proof(leaves: &[Hash], ranges: Vec<Range<u64>>) -> Vec<Hash> {
     ranges
         .into_iter()
         .map(|r| reference_root(&leaves[r.start as usize..r.end as usize]))
