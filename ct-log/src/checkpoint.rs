@@ -175,6 +175,44 @@ impl Checkpoint {
     }
 }
 
+/// A checkpoint as an RFC 6962 tree head, which anybody can make of the note: the signature is the same (static-ct-api).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedTreeHead {
+    checkpoint: Checkpoint,
+    digitally_signed: Vec<u8>,
+}
+
+impl SignedTreeHead {
+    /// Takes the signature from the note of a checkpoint that was verified, or that this log made.
+    pub(crate) fn of_note(
+        checkpoint: Checkpoint,
+        note: &str,
+        (origin, key): (&Origin, &LogPublicKey),
+    ) -> Result<SignedTreeHead, CheckpointError> {
+        let (_, signatures) = note.rsplit_once("\n\n").ok_or(CheckpointError::Malformed)?;
+        let line = own_signature(signatures, origin, key.log_id())?;
+        let (timestamp, digitally_signed) =
+            line.split_first_chunk::<8>().ok_or(CheckpointError::Malformed)?;
+        if u64::from_be_bytes(*timestamp) != checkpoint.timestamp.get() {
+            return Err(CheckpointError::Malformed);
+        }
+        Ok(SignedTreeHead {
+            checkpoint,
+            digitally_signed: digitally_signed.to_vec(),
+        })
+    }
+
+    /// Size, root and time.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// The `DigitallySigned` structure over the `TreeHeadSignature` (RFC 6962 section 3.5): algorithms, length, signature.
+    pub fn digitally_signed(&self) -> &[u8] {
+        &self.digitally_signed
+    }
+}
+
 fn parse_text(text: &str, origin: &Origin) -> Result<(u64, Hash), CheckpointError> {
     let mut lines = text.split('\n');
     let (Some(first), Some(size), Some(root), None) =

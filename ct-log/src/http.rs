@@ -12,8 +12,11 @@
 //!
 //! Whatever can change is `no-store`: caches that kept such answers have made logs contradict themselves.
 
+mod entries;
 mod error;
 mod info;
+mod proofs;
+mod query;
 mod submit;
 
 use std::sync::Arc;
@@ -44,6 +47,8 @@ const IMMUTABLE: &str = "public, max-age=604800, immutable";
 /// For answers that change.
 const DYNAMIC: &str = "no-store";
 
+const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, DYNAMIC)];
+
 /// What the handlers share.
 #[derive(Clone)]
 struct Service {
@@ -60,6 +65,10 @@ pub fn router(log: Log, policy: Policy) -> Router {
         .route("/ct/v1/add-chain", post(submit::add_chain))
         .route("/ct/v1/add-pre-chain", post(submit::add_pre_chain))
         .route("/ct/v1/get-roots", get(submit::get_roots))
+        .route("/ct/v1/get-sth", get(proofs::get_sth))
+        .route("/ct/v1/get-sth-consistency", get(proofs::get_sth_consistency))
+        .route("/ct/v1/get-entries", get(entries::get_entries))
+        .route("/ct/v1/get-entry-and-proof", get(entries::get_entry_and_proof))
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
         .route("/issuer/{fingerprint}", get(issuer))

@@ -292,12 +292,20 @@ impl SequencedEntry {
         Ok(out)
     }
 
+    /// The `MerkleTreeLeaf` bytes (RFC 6962 section 3.4): what the leaf hash covers and the SCT signs.
+    ///
+    /// # Errors
+    /// None for an entry that was decoded; the signature is that of the shared encoder.
+    pub fn merkle_tree_leaf(&self) -> Result<Vec<u8>, EntryTooLarge> {
+        self.entry.merkle_tree_leaf(self.position())
+    }
+
     /// The leaf hash (RFC 6962 section 2.1).
     ///
     /// # Errors
     /// None for an entry that was decoded; the signature is that of the shared encoder.
     pub fn leaf_hash(&self) -> Result<Hash, EntryTooLarge> {
-        Ok(leaf_hash(&[&self.entry.merkle_tree_leaf(self.position())?]))
+        Ok(leaf_hash(&[&self.merkle_tree_leaf()?]))
     }
 
     fn position(&self) -> Position {

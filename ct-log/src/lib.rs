@@ -45,6 +45,7 @@ mod pool;
 pub mod proof;
 mod publish;
 mod reach;
+mod read;
 mod recent;
 mod running;
 pub mod sct;
@@ -59,7 +60,7 @@ pub mod tile;
 pub mod tree;
 mod wire;
 
-pub use checkpoint::{Checkpoint, Origin};
+pub use checkpoint::{Checkpoint, Origin, SignedTreeHead};
 pub use external::{ExternalLogKey, ExternalSct, LogSpec};
 pub use failure::WriteFailure;
 pub use issuers::IssuerChain;

@@ -1,7 +1,6 @@
 //! The handle that everybody uses.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::{fmt, io};
 
 use tokio::sync::oneshot;
@@ -9,24 +8,20 @@ use tokio::sync::oneshot;
 use crate::checkpoint::Origin;
 use crate::clock::{Clock, SystemClock};
 use crate::failure::WriteFailure;
-use crate::issuers::{self, IssuerChain, Issuers};
+use crate::issuers::{IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
-use crate::leaf::{EntryTooLarge, Fingerprint, MAX_ENTRY_BYTES, PendingEntry};
+use crate::leaf::{EntryTooLarge, MAX_ENTRY_BYTES, PendingEntry};
 use crate::pool::Waiting;
 use crate::reach::is_away;
-use crate::proof::Plan;
 use crate::recent::Recent;
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
 use crate::settings::LogSettings;
 use crate::statistics::Statistics;
 use crate::storage::{
-    self, Directory, Disk, Files, LockError, Memory, Objects, OpenError, Sequenced, Storage, StorageError,
-    Store, read_stored_tile,
+    self, Directory, Disk, Files, LockError, Memory, OpenError, Sequenced, Storage, StorageError, Store,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
-use crate::tile::Tile;
-use crate::tree::Hash;
 
 /// A Certificate Transparency log. Cheap to clone; all clones are the same log. When the last one goes, the log is shut down
 /// as by [`Log::shutdown`].
@@ -213,78 +208,6 @@ impl Log {
         }
     }
 
-    /// The newest published checkpoint, a signed note.
-    pub fn checkpoint(&self) -> Arc<str> {
-        Arc::clone(&self.shared().published().note)
-    }
-
-    /// A tile of hashes or entries, or nothing if the published checkpoint does not cover it (C7). A partial tile can be read
-    /// at every width, also when the full one exists.
-    ///
-    /// # Errors
-    /// A tile that must be there could not be read.
-    pub async fn read_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StorageError> {
-        let shared = self.shared();
-        if tile.tree_size() > shared.published().checkpoint.size() {
-            return Ok(None);
-        }
-        // The keeper removes a tile from the tail only once it is on disk: it is in one of the two.
-        let held = shared
-            .tail
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .read(tile);
-        if held.is_some() {
-            return Ok(held);
-        }
-        self.blocking("read a tile", move |objects| {
-            read_stored_tile(objects, tile).map(Some)
-        })
-        .await
-    }
-
-    /// The hashes of an inclusion or consistency proof, or nothing if the published checkpoint does not cover it (C7, C12).
-    ///
-    /// # Errors
-    /// A tile that must be there could not be read.
-    pub async fn prove(&self, plan: &Plan) -> Result<Option<Vec<Hash>>, StorageError> {
-        if plan.size() > self.shared().published().checkpoint.size() {
-            return Ok(None);
-        }
-        let mut tiles = BTreeMap::new();
-        for tile in plan.tiles() {
-            if let Some(bytes) = self.read_tile(tile).await? {
-                tiles.insert(tile, bytes);
-            }
-        }
-        let damaged = || StorageError {
-            doing: "make a proof",
-            source: io::Error::new(io::ErrorKind::InvalidData, "a hash tile is damaged"),
-        };
-        plan.hashes(&tiles).ok_or_else(damaged).map(Some)
-    }
-
-    /// An issuer certificate (DER), or nothing if the log has none of that fingerprint.
-    ///
-    /// # Errors
-    /// It could not be read.
-    pub async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
-        let path = issuers::path(&fingerprint);
-        self.blocking("read an issuer", move |objects| objects.read(&path))
-            .await
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        doing: &'static str,
-        read: impl FnOnce(&dyn Objects) -> io::Result<T> + Send + 'static,
-    ) -> Result<T, StorageError> {
-        let shared = Arc::clone(self.shared());
-        let read = tokio::task::spawn_blocking(move || read(&*shared.objects)).await;
-        read.unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|source| StorageError { doing, source })
-    }
-
     /// Takes no more entries, works off those that wait, stores full tiles, publishes a last checkpoint and releases the
     /// directory. Reads go on.
     pub async fn shutdown(&self) {
@@ -305,7 +228,7 @@ impl Log {
         self.shared().failure.wait().await
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.open.running.shared
     }
 }

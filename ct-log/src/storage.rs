@@ -200,3 +200,11 @@ pub struct StorageError {
     #[source]
     pub(crate) source: io::Error,
 }
+
+impl StorageError {
+    /// What was read cannot be what was written.
+    pub(crate) fn damaged(doing: &'static str, what: &'static str) -> StorageError {
+        let source = io::Error::new(io::ErrorKind::InvalidData, what);
+        StorageError { doing, source }
+    }
+}

@@ -8,6 +8,7 @@ mod model;
 mod proof;
 mod record;
 mod recovery;
+mod rfc6962;
 mod running;
 mod shared;
 mod support;

@@ -10,8 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use thiserror::Error;
 
+use super::query::ParameterError;
 use super::{DYNAMIC, MAX_BODY};
 use crate::chain::ChainError;
+use crate::checkpoint::CheckpointError;
 use crate::{StorageError, SubmitError};
 
 /// When to come back if the log cannot say: about what a supervisor needs to restart it.
@@ -37,6 +39,8 @@ pub(super) enum HttpError {
     },
     #[error(transparent)]
     Chain(#[from] ChainError),
+    #[error(transparent)]
+    Parameter(#[from] ParameterError),
     #[error("not found")]
     NotFound,
     #[error("too many submissions at once; try again later")]
@@ -45,6 +49,8 @@ pub(super) enum HttpError {
     Submit(#[from] SubmitError),
     #[error("the log's storage cannot be read or written")]
     Storage(#[from] StorageError),
+    #[error("the log's checkpoint cannot be read")]
+    TreeHead(#[from] CheckpointError),
     #[error("the log is shutting down")]
     Stopping,
 }
@@ -64,9 +70,9 @@ impl HttpError {
         match self {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body | Self::Json(_) | Self::Base64 { .. } | Self::Chain(_) => StatusCode::BAD_REQUEST,
-            Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Crowded | Self::Submit(_) | Self::Storage(_) | Self::Stopping => {
+            Self::Crowded | Self::Submit(_) | Self::Storage(_) | Self::TreeHead(_) | Self::Stopping => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
         }

@@ -6,8 +6,6 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
-use axum::http::HeaderName;
-use axum::http::header::CACHE_CONTROL;
 use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,14 +13,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 
 use super::error::HttpError;
-use super::{DYNAMIC, Service};
+use super::{NO_STORE, Service};
 use crate::chain::{AcceptedChain, Endpoint};
 use crate::{Entry, PendingEntry, Sct, Submitter};
 
 /// The version number of an RFC 6962 SCT (section 3.2).
 const SCT_V1: u8 = 0;
-
-const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, DYNAMIC)];
 
 /// Members that RFC 6962 does not know are ignored, as its section 4 wants it.
 #[derive(Deserialize)]

@@ -1,0 +1,141 @@
+//! What readers get of a log: what its published checkpoint covers, and nothing else (C7).
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use crate::checkpoint::{CheckpointError, SignedTreeHead};
+use crate::issuers;
+use crate::leaf::{Fingerprint, LeafIndex, SequencedEntry};
+use crate::log::Log;
+use crate::proof::Plan;
+use crate::running::Shared;
+use crate::storage::{Objects, StorageError, read_stored_tile};
+use crate::tile::{FULL_WIDTH, Tile, TileKind};
+use crate::tree::Hash;
+
+impl Log {
+    /// The newest published checkpoint, a signed note.
+    pub fn checkpoint(&self) -> Arc<str> {
+        Arc::clone(&self.shared().published().note)
+    }
+
+    /// Number of entries that the newest published checkpoint covers.
+    pub fn published_size(&self) -> u64 {
+        self.shared().published().checkpoint.size()
+    }
+
+    /// The newest published checkpoint as an RFC 6962 tree head: the same size, root, time and signature.
+    ///
+    /// # Errors
+    /// The note has no signature of this log, which the storage damaged then.
+    pub fn tree_head(&self) -> Result<SignedTreeHead, CheckpointError> {
+        let (shared, published) = (self.shared(), self.shared().published());
+        SignedTreeHead::of_note(
+            published.checkpoint,
+            &published.note,
+            (&shared.origin, shared.key.public()),
+        )
+    }
+
+    /// A tile of hashes or entries, or nothing if the published checkpoint does not cover it (C7). A partial tile can be read
+    /// at every width, also when the full one exists.
+    ///
+    /// # Errors
+    /// A tile that must be there could not be read.
+    pub async fn read_tile(&self, tile: Tile) -> Result<Option<Vec<u8>>, StorageError> {
+        if tile.tree_size() > self.published_size() {
+            return Ok(None);
+        }
+        self.read_durable_tile(tile).await.map(Some)
+    }
+
+    /// The published entries from `first` to `last` that are in the data tile of `first`: at most 256, at least one if `first`
+    /// is published.
+    ///
+    /// # Errors
+    /// A tile that must be there could not be read.
+    pub async fn read_entries(
+        &self,
+        first: LeafIndex,
+        last: u64,
+    ) -> Result<Vec<SequencedEntry>, StorageError> {
+        let end = last.saturating_add(1).min(self.published_size());
+        let Some(tile) = data_tile(first.get()..end) else {
+            return Ok(Vec::new());
+        };
+        let bytes = self.read_durable_tile(tile).await?;
+        let entries = SequencedEntry::decode_all(&bytes).map_err(|_| damaged_entry())?;
+        let before = entries.iter().take_while(|entry| entry.index() < first).count();
+        Ok(entries.into_iter().skip(before).collect())
+    }
+
+    /// The hashes of an inclusion or consistency proof, or nothing if the published checkpoint does not cover it (C7, C12).
+    ///
+    /// # Errors
+    /// A tile that must be there could not be read.
+    pub async fn prove(&self, plan: &Plan) -> Result<Option<Vec<Hash>>, StorageError> {
+        if plan.size() > self.published_size() {
+            return Ok(None);
+        }
+        let mut tiles = BTreeMap::new();
+        for tile in plan.tiles() {
+            tiles.insert(tile, self.read_durable_tile(tile).await?);
+        }
+        let damaged = || StorageError::damaged("make a proof", "a hash tile is damaged");
+        plan.hashes(&tiles).ok_or_else(damaged).map(Some)
+    }
+
+    /// An issuer certificate (DER), or nothing if the log has none of that fingerprint.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = issuers::path(&fingerprint);
+        self.blocking("read an issuer", move |objects| objects.read(&path))
+            .await
+    }
+
+    /// A tile of the durable tree, which may be ahead of the published one.
+    pub(crate) async fn read_durable_tile(&self, tile: Tile) -> Result<Vec<u8>, StorageError> {
+        if let Some(held) = self.shared().held(tile) {
+            return Ok(held);
+        }
+        self.blocking("read a tile", move |objects| read_stored_tile(objects, tile))
+            .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        read: impl FnOnce(&dyn Objects) -> io::Result<T> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let shared = Arc::clone(self.shared());
+        let read = tokio::task::spawn_blocking(move || read(&*shared.objects)).await;
+        read.unwrap_or_else(|error| Err(io::Error::other(error)))
+            .map_err(|source| StorageError { doing, source })
+    }
+}
+
+impl Shared {
+    /// A tile that is in memory. The keeper removes one from the tail only once it is stored: it is in one of the two.
+    fn held(&self, tile: Tile) -> Option<Vec<u8>> {
+        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
+        tail.read(tile)
+    }
+}
+
+/// The data tile of the first of these entries, as wide as they need it. Nothing if there are none.
+fn data_tile(entries: std::ops::Range<u64>) -> Option<Tile> {
+    if entries.is_empty() {
+        return None;
+    }
+    let index = entries.start / u64::from(FULL_WIDTH);
+    let before = index.checked_mul(u64::from(FULL_WIDTH))?;
+    let width = entries.end.checked_sub(before)?.min(u64::from(FULL_WIDTH));
+    Tile::new(TileKind::Entries, index, u16::try_from(width).ok()?)
+}
+
+fn damaged_entry() -> StorageError {
+    StorageError::damaged("read an entry", "a data tile is damaged")
+}
