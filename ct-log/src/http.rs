@@ -67,6 +67,7 @@ pub fn router(log: Log, policy: Policy) -> Router {
         .route("/ct/v1/get-roots", get(submit::get_roots))
         .route("/ct/v1/get-sth", get(proofs::get_sth))
         .route("/ct/v1/get-sth-consistency", get(proofs::get_sth_consistency))
+        .route("/ct/v1/get-proof-by-hash", get(proofs::get_proof_by_hash))
         .route("/ct/v1/get-entries", get(entries::get_entries))
         .route("/ct/v1/get-entry-and-proof", get(entries::get_entry_and_proof))
         .route("/checkpoint", get(checkpoint))

@@ -87,6 +87,24 @@ impl Entry {
         Ok(out)
     }
 
+    /// Whether an SCT for one is an SCT for the other: all that it covers is compared.
+    pub(crate) fn is_same_submission(&self, other: &Entry) -> bool {
+        match (self, other) {
+            (Entry::Certificate { der }, Entry::Certificate { der: other }) => der == other,
+            (
+                Entry::Precertificate {
+                    issuer_key_hash, tbs, ..
+                },
+                Entry::Precertificate {
+                    issuer_key_hash: other_key,
+                    tbs: other_tbs,
+                    ..
+                },
+            ) => issuer_key_hash == other_key && tbs == other_tbs,
+            _ => false,
+        }
+    }
+
     fn put_timestamped(
         &self,
         timestamp: UnixMillis,
@@ -308,7 +326,7 @@ impl SequencedEntry {
         Ok(leaf_hash(&[&self.merkle_tree_leaf()?]))
     }
 
-    fn position(&self) -> Position {
+    pub(crate) fn position(&self) -> Position {
         Position {
             index: self.index,
             timestamp: self.timestamp,

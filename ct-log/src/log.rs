@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::failure::WriteFailure;
 use crate::issuers::{IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
-use crate::leaf::{EntryTooLarge, MAX_ENTRY_BYTES, PendingEntry};
+use crate::leaf::{Entry, EntryTooLarge, MAX_ENTRY_BYTES, PendingEntry};
 use crate::pool::Waiting;
 use crate::reach::is_away;
 use crate::recent::Recent;
@@ -79,7 +79,8 @@ impl Log {
         let files: Arc<dyn Files> = Arc::new(Memory::new());
         storage::create(&Store::new(Arc::clone(&files)), &origin, &key, SystemClock.now())?;
         let memory = Disk { files, lock: None };
-        Log::start(Platform::now(memory), LogSettings::new("", origin), key)
+        let settings = LogSettings::new("", origin).index_in_memory();
+        Log::start(Platform::now(memory), settings, key)
     }
 
     pub(crate) fn start(platform: Platform, settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
@@ -139,12 +140,27 @@ impl Log {
         // A task of its own: an impatient submitter must not undo what a concurrent duplicate waits for.
         let log = self.clone();
         let submission = async move {
-            let sct = answer.get_or_try_init(|| log.sequence(entry, from)).await;
+            let sct = answer.get_or_try_init(|| log.sequence_once(entry, from)).await;
             sct.cloned()
         };
         tokio::spawn(submission)
             .await
             .unwrap_or(Err(SubmitError::Unavailable))
+    }
+
+    async fn sequence_once(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+        let shared = self.shared();
+        if shared.pool.is_closed() {
+            return Err(SubmitError::Unavailable);
+        }
+        if let Some(sct) = self.logged_before(entry.entry()).await? {
+            return Ok(sct);
+        }
+        let sct = self.sequence(entry, from).await?;
+        shared
+            .index
+            .keep_signature(sct.leaf_index().get(), sct.signature());
+        Ok(sct)
     }
 
     async fn sequence(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
@@ -163,7 +179,11 @@ impl Log {
             answer,
         })?;
         let sequenced: Sequenced = sequenced.await.unwrap_or(Err(SubmitError::Unavailable))?;
-        Sct::sign(entry.entry(), &sequenced, &shared.key).map_err(|error| {
+        self.sign(entry.entry(), &sequenced)
+    }
+
+    pub(crate) fn sign(&self, entry: &Entry, sequenced: &Sequenced) -> Result<Sct, SubmitError> {
+        Sct::sign(entry, sequenced, &self.shared().key).map_err(|error| {
             tracing::error!(%error, index = sequenced.position().index.get(), "cannot sign an SCT");
             SubmitError::Unavailable
         })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::{CheckpointError, SignedTreeHead};
@@ -105,6 +106,19 @@ impl Log {
             .await
     }
 
+    /// An entry of the durable tree.
+    pub(crate) async fn read_durable_entry(
+        &self,
+        index: LeafIndex,
+    ) -> Result<Option<SequencedEntry>, StorageError> {
+        let Some(tile) = data_tile(index.get()..index.get().saturating_add(1)) else {
+            return Ok(None);
+        };
+        let bytes = self.read_durable_tile(tile).await?;
+        let entries = SequencedEntry::decode_all(&bytes).map_err(|_| damaged_entry())?;
+        Ok(entries.into_iter().find(|entry| entry.index() == index))
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
@@ -123,10 +137,18 @@ impl Shared {
         let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
         tail.read(tile)
     }
+
+    /// A tile of the durable tree, which may be ahead of the published one. Blocks.
+    pub(crate) fn durable_tile(&self, tile: Tile) -> io::Result<Vec<u8>> {
+        match self.held(tile) {
+            Some(held) => Ok(held),
+            None => read_stored_tile(&*self.objects, tile),
+        }
+    }
 }
 
 /// The data tile of the first of these entries, as wide as they need it. Nothing if there are none.
-fn data_tile(entries: std::ops::Range<u64>) -> Option<Tile> {
+pub(crate) fn data_tile(entries: Range<u64>) -> Option<Tile> {
     if entries.is_empty() {
         return None;
     }

@@ -14,7 +14,8 @@ use crate::tree::sha256_parts;
 const MAX_RECENT: usize = 8192;
 
 /// SHA-256 of what makes two submissions the same: all 256 bits, because a collision would yield an SCT for another entry.
-type Identity = [u8; 32];
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Identity([u8; 32]);
 
 /// The SCT of a submission, once it has one. Whoever comes meanwhile waits for the same.
 pub(crate) type Answer = Arc<OnceCell<Sct>>;
@@ -34,7 +35,7 @@ impl Recent {
 
     /// The answer that all submissions of this entry share.
     pub(crate) fn answer(&self, entry: &Entry) -> Answer {
-        let identity = identity(entry);
+        let identity = Identity::of(entry);
         let mut recent = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (answers, order) = &mut *recent;
         if let Some(answer) = answers.get(&identity) {
@@ -52,11 +53,18 @@ impl Recent {
     }
 }
 
-fn identity(entry: &Entry) -> Identity {
-    match entry {
-        Entry::Certificate { der } => sha256_parts(&[&[0], der]),
-        Entry::Precertificate {
-            issuer_key_hash, tbs, ..
-        } => sha256_parts(&[&[1], issuer_key_hash, tbs]),
+impl Identity {
+    /// What the SCT covers besides index and time. Two precertificates that differ only in their signatures are the same.
+    pub(crate) fn of(entry: &Entry) -> Identity {
+        Identity(match entry {
+            Entry::Certificate { der } => sha256_parts(&[&[0], der]),
+            Entry::Precertificate {
+                issuer_key_hash, tbs, ..
+            } => sha256_parts(&[&[1], issuer_key_hash, tbs]),
+        })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }

@@ -10,6 +10,7 @@ use crate::checkpoint::Origin;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::guard::DiskGuard;
+use crate::index::{Follower, Index};
 use crate::keeper::{Keeper, MAX_CHORES};
 use crate::key::LogKey;
 use crate::pool::Pool;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) tail: RwLock<Tail>,
     /// Written by the sequencer.
     pub(crate) durable: Durable,
+    pub(crate) index: Index,
     /// Written by the publisher. Never ahead of `durable`.
     published: RwLock<Arc<Published>>,
 }
@@ -71,6 +73,7 @@ struct Threads {
     sequencer: JoinHandle<()>,
     keeper: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    index: JoinHandle<()>,
     /// Held until no thread writes any more.
     lock: Option<LockFile>,
 }
@@ -87,6 +90,7 @@ impl Running {
             origin,
             queue_entries,
             min_free_bytes,
+            index,
         } = settings;
         let Platform { storage, clock } = platform;
         let guard = Arc::new(DiskGuard::new(min_free_bytes));
@@ -120,6 +124,7 @@ impl Running {
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
             durable: Durable::new(head),
+            index: Index::new(),
             published: RwLock::new(Arc::new(published)),
         });
         publish::publish(&shared, &head).map_err(|error| match error {
@@ -136,6 +141,7 @@ impl Running {
             buffer: RecordBuffer::new(),
         };
         let keeper = Keeper::new(Arc::clone(&shared), upkeep);
+        let follower = Follower::new(Arc::clone(&shared), index);
         let threads = Threads {
             keeper: spawn("ct-log-keeper", &shared, move || keeper.run(&to_do))?,
             sequencer: spawn("ct-log-sequencer", &shared, move || sequencer.run())?,
@@ -143,6 +149,7 @@ impl Running {
                 let shared = Arc::clone(&shared);
                 move || publish::run(&shared)
             })?,
+            index: spawn("ct-log-index", &shared, move || follower.run())?,
             lock,
         };
         Ok(Running {
@@ -160,6 +167,7 @@ impl Running {
             sequencer,
             keeper,
             publisher,
+            index,
             lock,
         }) = running.take()
         else {
@@ -170,6 +178,8 @@ impl Running {
         let _ = keeper.join();
         self.shared.durable.stop();
         let _ = publisher.join();
+        self.shared.index.stop();
+        let _ = index.join();
         drop(lock);
     }
 }

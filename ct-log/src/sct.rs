@@ -67,6 +67,20 @@ impl Sct {
         })
     }
 
+    /// One that was signed before, by its parts. To be verified.
+    pub(crate) fn given(log_id: LogId, position: Position, signature: Vec<u8>) -> Sct {
+        Sct {
+            log_id,
+            position,
+            signature,
+        }
+    }
+
+    /// The ECDSA signature, DER.
+    pub(crate) fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
     /// Reads the TLS encoding.
     ///
     /// # Errors

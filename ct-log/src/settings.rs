@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Origin;
+use crate::index::Place;
 
 /// Entries that may wait for the sequencer: at one write of 4 ms and 1,024 entries each, 8 ms of work.
 const QUEUE_ENTRIES: usize = 2048;
@@ -17,17 +18,20 @@ pub struct LogSettings {
     pub(crate) origin: Origin,
     pub(crate) queue_entries: usize,
     pub(crate) min_free_bytes: u64,
+    pub(crate) index: Place,
 }
 
 impl LogSettings {
     /// A log in that directory, which it has for itself, with a queue of 2,048 entries and 256 MiB kept free on the disk.
     pub fn new(directory: impl Into<PathBuf>, origin: Origin) -> LogSettings {
         let directory = directory.into();
+        let index = Place::File(directory.join("index.redb"));
         LogSettings {
             directory,
             origin,
             queue_entries: QUEUE_ENTRIES,
             min_free_bytes: MIN_FREE_BYTES,
+            index,
         }
     }
 
@@ -43,6 +47,21 @@ impl LogSettings {
             min_free_bytes,
             ..self
         }
+    }
+
+    /// The file of the index that finds entries by hash, `index.redb` in the log's directory unless said otherwise. This log has
+    /// it for itself; it is created or made anew as need be.
+    #[must_use]
+    pub fn index_file(self, path: impl Into<PathBuf>) -> LogSettings {
+        let index = Place::File(path.into());
+        LogSettings { index, ..self }
+    }
+
+    /// Keeps the index in memory: made anew at every start, and about 200 bytes for each entry.
+    #[must_use]
+    pub fn index_in_memory(self) -> LogSettings {
+        let index = Place::Memory;
+        LogSettings { index, ..self }
     }
 
     /// Entries that may wait for the sequencer.

@@ -4,6 +4,7 @@
 mod checkpoint;
 mod encodings;
 mod faults;
+mod index;
 mod model;
 mod proof;
 mod record;

@@ -14,7 +14,7 @@ use super::query::ParameterError;
 use super::{DYNAMIC, MAX_BODY};
 use crate::chain::ChainError;
 use crate::checkpoint::CheckpointError;
-use crate::{StorageError, SubmitError};
+use crate::{LookupError, StorageError, SubmitError};
 
 /// When to come back if the log cannot say: about what a supervisor needs to restart it.
 const RETRY_LATER: Duration = Duration::from_secs(30);
@@ -41,6 +41,8 @@ pub(super) enum HttpError {
     Chain(#[from] ChainError),
     #[error(transparent)]
     Parameter(#[from] ParameterError),
+    #[error("the log has no entry with this leaf hash in the tree of that tree_size")]
+    UnknownLeaf,
     #[error("not found")]
     NotFound,
     #[error("too many submissions at once; try again later")]
@@ -49,6 +51,8 @@ pub(super) enum HttpError {
     Submit(#[from] SubmitError),
     #[error("the log's storage cannot be read or written")]
     Storage(#[from] StorageError),
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
     #[error("the log's checkpoint cannot be read")]
     TreeHead(#[from] CheckpointError),
     #[error("the log is shutting down")]
@@ -71,10 +75,13 @@ impl HttpError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body | Self::Json(_) | Self::Base64 { .. } | Self::Chain(_) => StatusCode::BAD_REQUEST,
             Self::Parameter(_) | Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Crowded | Self::Submit(_) | Self::Storage(_) | Self::TreeHead(_) | Self::Stopping => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotFound | Self::UnknownLeaf => StatusCode::NOT_FOUND,
+            Self::Crowded
+            | Self::Submit(_)
+            | Self::Storage(_)
+            | Self::Lookup(_)
+            | Self::TreeHead(_)
+            | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -90,7 +97,7 @@ impl HttpError {
 /// A JSON object with `error_message`, as RFC 6962 section 4 wants it.
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
-        if let Self::Storage(error) = &self {
+        if let Self::Storage(error) | Self::Lookup(LookupError::Storage(error)) = &self {
             tracing::error!(?error, "a request met a failing storage");
         }
         let status = self.status();

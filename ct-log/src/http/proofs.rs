@@ -27,6 +27,12 @@ struct ConsistencyResponse {
     consistency: Vec<String>,
 }
 
+#[derive(Serialize)]
+struct ProofResponse {
+    leaf_index: u64,
+    audit_path: Vec<String>,
+}
+
 /// The checkpoint in other words: its signature line holds the time and signature of the tree head.
 pub(super) async fn get_sth(State(service): State<Service>) -> Result<impl IntoResponse, HttpError> {
     let head = service.log.tree_head()?;
@@ -52,6 +58,24 @@ pub(super) async fn get_sth_consistency(
     let proof = service.log.prove(&plan).await?.ok_or(HttpError::NotFound)?;
     let consistency = encoded(&proof);
     Ok((NO_STORE, Json(ConsistencyResponse { consistency })))
+}
+
+pub(super) async fn get_proof_by_hash(
+    State(service): State<Service>,
+    uri: Uri,
+) -> Result<impl IntoResponse, HttpError> {
+    let parameters = Parameters::of(&uri)?;
+    let hash = parameters.hash("hash")?;
+    let size = parameters.tree_size(service.log.published_size())?;
+    let leaf = service.log.find_leaf(hash, size).await?;
+    let leaf = leaf.ok_or(HttpError::UnknownLeaf)?;
+    let plan = Plan::inclusion(leaf, size).ok_or(HttpError::UnknownLeaf)?;
+    let proof = service.log.prove(&plan).await?.ok_or(HttpError::NotFound)?;
+    let response = ProofResponse {
+        leaf_index: leaf.get(),
+        audit_path: encoded(&proof),
+    };
+    Ok((NO_STORE, Json(response)))
 }
 
 pub(super) fn encoded(proof: &[Hash]) -> Vec<String> {

@@ -2,7 +2,11 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use thiserror::Error;
+
+use crate::tree::Hash;
 
 /// What is wrong with the parameters of a request.
 #[derive(Debug, Error)]
@@ -15,6 +19,10 @@ pub(super) enum ParameterError {
     Repeated(&'static str),
     #[error("the parameter {0} is not a decimal number from 0 to 18446744073709551615")]
     NotNumber(&'static str),
+    #[error(
+        "the parameter {0} is not the base64 of 32 bytes (RFC 4648 section 4, padded; in a URL, + is written %2B)"
+    )]
+    NotHash(&'static str),
     #[error("the parameter {name} is {value}, but the log has published {size} entries")]
     Beyond {
         name: &'static str,
@@ -48,6 +56,12 @@ impl Parameters {
             return Err(ParameterError::NotNumber(name));
         }
         value.parse().map_err(|_| ParameterError::NotNumber(name))
+    }
+
+    pub(super) fn hash(&self, name: &'static str) -> Result<Hash, ParameterError> {
+        let decoded = STANDARD.decode(self.one(name)?).ok();
+        let hash = decoded.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        hash.map(Hash::new).ok_or(ParameterError::NotHash(name))
     }
 
     /// The size of a tree that the log has published, with at least one entry.

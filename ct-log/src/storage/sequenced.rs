@@ -1,16 +1,23 @@
 //! What a commit gives: the only values that an SCT can be signed from.
 
-use crate::leaf::{LeafIndex, Position};
+use crate::leaf::{LeafIndex, Position, SequencedEntry};
 
 use super::Head;
 
-/// The position of one entry that is durable. Only a commit makes one, and only one of these can be signed (C3).
+/// The position of one entry that is durable. Only a commit makes one, or an entry that is read from what
+/// was committed, and only one of these can be signed (C3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sequenced {
     position: Position,
 }
 
 impl Sequenced {
+    /// The position of an entry that was read from the durable tree: as it was committed once. Nothing if it is beyond it (C3).
+    pub(crate) fn read_again(stored: &SequencedEntry, durable: &Head) -> Option<Sequenced> {
+        let position = stored.position();
+        (position.index.get() < durable.size).then_some(Sequenced { position })
+    }
+
     pub(crate) fn position(&self) -> Position {
         self.position
     }

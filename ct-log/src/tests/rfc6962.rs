@@ -123,6 +123,27 @@ impl Served {
         assert_eq!(self.get(&query).await["consistency"], json(&expected), "{query}");
     }
 
+    async fn check_proof_by_hash(&self, leaf: u64, size: u64) {
+        let query = self.by_hash(self.leaves[leaf as usize], size);
+        let answer = self.get(&query).await;
+        assert_eq!(answer["leaf_index"], leaf, "{query}");
+        assert_eq!(
+            answer["audit_path"],
+            json(&self.audit_path(leaf, size)),
+            "{query}"
+        );
+    }
+
+    async fn check_unknown_hash(&self, hash: Hash, size: u64) {
+        let (status, body) = self.ask(&self.by_hash(hash, size)).await;
+        assert_eq!(status, StatusCode::NOT_FOUND, "{body}");
+    }
+
+    fn by_hash(&self, hash: Hash, size: u64) -> String {
+        let hash = STANDARD.encode(hash.as_bytes()).replace('+', "%2B");
+        format!("get-proof-by-hash?hash={hash}&tree_size={size}")
+    }
+
     async fn check_entry_and_proof(&self, leaf: u64, size: u64) {
         let query = format!("get-entry-and-proof?leaf_index={leaf}&tree_size={size}");
         let answer = self.get(&query).await;
@@ -196,6 +217,7 @@ async fn answers_agree_with_the_tiles_while_the_log_grows() {
         for number in sample(size) {
             served.check_consistency(number, size).await;
             served.check_entry_and_proof(number, size).await;
+            served.check_proof_by_hash(number, size).await;
             served.check_entries(number, size - 1).await;
             served.check_entries(number, u64::MAX).await;
             served.check_entries(number, number).await;
@@ -216,7 +238,14 @@ async fn answers_for_every_earlier_size_agree_with_the_tiles() {
         for number in [number.min(size - 1), size / 2, size - 1] {
             served.check_consistency(number, size).await;
             served.check_entry_and_proof(number, size).await;
+            served.check_proof_by_hash(number, size).await;
         }
+        if size < SIZE {
+            served
+                .check_unknown_hash(served.leaves[size as usize], size)
+                .await;
+        }
+        served.check_unknown_hash(leaf_hash(&[&[7]]), size).await;
     }
     let cases = proptest::collection::vec((0..SIZE, 0..SIZE), 300);
     let mut runner = proptest::test_runner::TestRunner::deterministic();
@@ -270,6 +299,34 @@ async fn parameters_that_make_no_sense_are_refused_by_name() {
             "second",
         ),
         ("get-sth-consistency?first=1&first=1&second=2", "first"),
+        ("get-proof-by-hash?tree_size=5", "hash"),
+        ("get-proof-by-hash?tree_size=5&hash=", "hash"),
+        ("get-proof-by-hash?tree_size=5&hash=AAAA", "hash"),
+        ("get-proof-by-hash?tree_size=5&hash=%", "hash"),
+        (
+            &format!("get-proof-by-hash?tree_size=5&hash={}", "A".repeat(43)),
+            "hash",
+        ),
+        (
+            &format!("get-proof-by-hash?tree_size=5&hash={}", "00".repeat(32)),
+            "hash",
+        ),
+        (
+            &format!("get-proof-by-hash?hash={}=", "A".repeat(43)),
+            "tree_size",
+        ),
+        (
+            &format!("get-proof-by-hash?tree_size=0&hash={}=", "A".repeat(43)),
+            "tree_size",
+        ),
+        (
+            &format!("get-proof-by-hash?tree_size=6&hash={}=", "A".repeat(43)),
+            "tree_size",
+        ),
+        (
+            &format!("get-proof-by-hash?tree_size=-5&hash={}=", "A".repeat(43)),
+            "tree_size",
+        ),
         ("get-entry-and-proof?leaf_index=0", "tree_size"),
         ("get-entry-and-proof?tree_size=1", "leaf_index"),
         ("get-entry-and-proof?leaf_index=0&tree_size=0", "tree_size"),

@@ -21,7 +21,12 @@ fn open(memory: &SharedMemory, harness: &Harness) -> Log {
         storage: Box::new(memory.clone()),
         clock: Arc::new(harness.clock.clone()),
     };
-    Log::start(platform, LogSettings::new("shared", origin()), harness.key()).unwrap()
+    Log::start(
+        platform,
+        LogSettings::new("shared", origin()).index_in_memory(),
+        harness.key(),
+    )
+    .unwrap()
 }
 
 fn born(harness: &Harness) -> SharedMemory {
@@ -154,7 +159,11 @@ fn refusal(memory: &SharedMemory, harness: &Harness) -> String {
         storage: Box::new(memory.clone()),
         clock: Arc::new(harness.clock.clone()),
     };
-    let opened = Log::start(platform, LogSettings::new("shared", origin()), harness.key());
+    let opened = Log::start(
+        platform,
+        LogSettings::new("shared", origin()).index_in_memory(),
+        harness.key(),
+    );
     opened.map(drop).expect_err("refused").to_string()
 }
 

@@ -132,7 +132,9 @@ impl Harness {
             storage: Box::new(storage),
             clock: Arc::new(self.clock.clone()),
         };
-        let settings = LogSettings::new("the model", origin).queue_entries(self.queue_entries);
+        let settings = LogSettings::new("the model", origin)
+            .queue_entries(self.queue_entries)
+            .index_in_memory();
         Log::start(platform, settings, key)
     }
 

@@ -191,14 +191,14 @@ pub(crate) async fn reopened_directory(size: u64) -> (tempfile::TempDir, LogPubl
     (directory, public)
 }
 
-/// The files of a log's directory, without the lock, which is empty.
+/// The files of a log's directory, without the lock, which is empty, and the index, which is derived and believed by nobody.
 pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
             files.extend(self::files(&path));
-        } else if !path.ends_with("lock") {
+        } else if !path.ends_with("lock") && !path.ends_with("index.redb") {
             files.push(path);
         }
     }
