@@ -1,10 +1,10 @@
-//! The log over HTTP: submission by RFC 6962 sections 4.1, 4.2 and 4.7, reads by C2SP static-ct-api, both
-//! under one prefix.
+//! The log over HTTP: all of RFC 6962 section 4, and reads by C2SP static-ct-api, both under one prefix.
 //!
 //! | path | answer |
 //! |---|---|
 //! | `POST ct/v1/add-chain`, `POST ct/v1/add-pre-chain` | an SCT, once the entry is durable |
 //! | `GET ct/v1/get-roots` | the accepted roots |
+//! | `GET ct/v1/get-sth`, `get-sth-consistency`, `get-proof-by-hash`, `get-entries`, `get-entry-and-proof` | the same log as RFC 6962 has it |
 //! | `GET checkpoint` | the newest signed tree head |
 //! | `GET tile/<L>/<N>[.p/<W>]`, `GET tile/data/<N>[.p/<W>]` | a tile inside the published size, else 404 |
 //! | `GET issuer/<sha256>` | an issuer certificate |
@@ -28,6 +28,7 @@ use axum::http::{HeaderName, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
+use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::chain::Policy;
 use crate::{Fingerprint, Log, Tile};
@@ -68,18 +69,27 @@ pub fn router(log: Log, policy: Policy) -> Router {
         .route("/ct/v1/get-sth", get(proofs::get_sth))
         .route("/ct/v1/get-sth-consistency", get(proofs::get_sth_consistency))
         .route("/ct/v1/get-proof-by-hash", get(proofs::get_proof_by_hash))
-        .route("/ct/v1/get-entries", get(entries::get_entries))
         .route("/ct/v1/get-entry-and-proof", get(entries::get_entry_and_proof))
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
-        .route("/issuer/{fingerprint}", get(issuer))
-        .route("/log.v3.json", get(info::log_info))
+        .merge(compressed())
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Service {
             log,
             policy: Arc::new(policy),
             submissions,
         })
+}
+
+/// What is worth compressing: entries above all (static-ct-api: "SHOULD be compressed"), for clients that say they take it.
+/// Hashes do not get smaller, and chains little else than cost time.
+fn compressed() -> Router<Service> {
+    Router::new()
+        .route("/ct/v1/get-entries", get(entries::get_entries))
+        .route("/tile/data/{*path}", get(tile))
+        .route("/issuer/{fingerprint}", get(issuer))
+        .route("/log.v3.json", get(info::log_info))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }
 
 fn headers(content_type: &'static str, caching: &'static str) -> [(HeaderName, &'static str); 2] {

@@ -23,7 +23,9 @@
 //! - C8: every issuer an entry names was stored before the entry.
 //! - C9: entries hash to tiles, tiles to the root; an entry that is decoded and encoded again is the same bytes.
 //! - C10: a log never comes back smaller than it was published or acknowledged; rather it does not come back.
-//! - C11: a recent duplicate from outside gets the same SCT; two at once get one entry.
+//! - C11: a duplicate from outside gets the place of its entry, and the same SCT as others did before; two at once get one
+//!   entry. What the index says is believed only after the entry was read and compared.
+//! - C12: what RFC 6962's endpoints answer is what the tiles say, for every published size; nonsense is answered 400.
 //!
 //! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
 //! end, because only recovery can tell what is durable.

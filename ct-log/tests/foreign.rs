@@ -7,6 +7,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -33,7 +34,7 @@ async fn audit(log: &Log, router: Router) -> (Option<i32>, String) {
     let mut command = Command::new("python3");
     command
         .arg(script)
-        .args(["--origin", ORIGIN, "--quiescent", "--key"])
+        .args(["--origin", ORIGIN, "--quiescent", "--rfc6962", "--key"])
         .arg(&key)
         .arg(url);
     let output = tokio::task::spawn_blocking(move || command.output())
@@ -49,7 +50,9 @@ async fn finished_log(size: u64) -> (Log, Router) {
     let pki = Pki::new();
     let log = Log::in_memory(Origin::new(ORIGIN).unwrap(), LogKey::generate().unwrap()).unwrap();
     grow(&log, &pki, size).await;
-    log.shutdown().await;
+    while log.published_size() < size {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let policy = Policy::new([pki.root.der().as_slice()]).unwrap();
     let router = ct_log::http::router(log.clone(), policy);
     (log, router)
@@ -94,6 +97,49 @@ async fn damaged_logs_are_refused() {
         let (code, said) = audit(&log, router.layer(from_fn(damage))).await;
         assert_eq!(code, Some(1), "{path}: {said}");
     }
+}
+
+/// C12: each of them, so that none of the comparisons is idle.
+#[tokio::test]
+#[ignore = "needs python3 with the cryptography package"]
+async fn wrong_answers_of_rfc_6962_are_refused() {
+    for path in [
+        "get-sth",
+        "get-sth-consistency",
+        "get-proof-by-hash",
+        "get-entries",
+        "get-entry-and-proof",
+    ] {
+        let (log, router) = finished_log(259).await;
+        let damage = move |request: Request, next: Next| async move {
+            let hit = request.uri().path().ends_with(path);
+            let response = next.run(request).await;
+            if hit {
+                change_first_string(response).await
+            } else {
+                response
+            }
+        };
+        let (code, said) = audit(&log, router.layer(from_fn(damage))).await;
+        assert_eq!(code, Some(1), "{path}: {said}");
+        assert!(said.contains("6962") || said.contains(path), "{path}: {said}");
+    }
+}
+
+/// Another letter at the beginning of the first value that is a string.
+async fn change_first_string(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let body = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+    let values = ["\":\"", "\":[\""].into_iter();
+    let at = values
+        .filter_map(|before| Some(body.find(before)? + before.len()))
+        .min();
+    let Some(at) = at else {
+        return Response::from_parts(parts, Body::from(body));
+    };
+    let other = if body[at..].starts_with('A') { "B" } else { "A" };
+    let changed = [&body[..at], other, &body[at + 1..]].concat();
+    Response::from_parts(parts, Body::from(changed))
 }
 
 async fn flip_last_byte(response: Response) -> Response {

@@ -3,16 +3,18 @@
 
 mod support;
 
+use std::io::Read as _;
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{Method, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ct_log::chain::Policy;
+use flate2::read::GzDecoder;
 use serde_json::json;
 use support::http::{ADD_CHAIN, ADD_PRE_CHAIN, Harness, ORIGIN};
 use support::precertificate_params;
@@ -41,6 +43,8 @@ async fn log_info_names_the_key_and_the_prefixes() {
         "log_id": STANDARD.encode(key.log_id().as_bytes()),
         "key": STANDARD.encode(key.spki_der()),
         "mmd": 60,
+        "log_spec": "static-ct-api",
+        "tls_only": true,
         "submission_url": format!("https://{ORIGIN}/"),
         "monitoring_url": format!("https://{ORIGIN}/"),
     });
@@ -222,5 +226,58 @@ async fn router_can_be_nested_under_the_origin() {
         "/ct/2027/tile/data/000.p/1",
     ] {
         assert_eq!(harness.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+/// static-ct-api, "Log entries": data tiles SHOULD be compressed. A cache must know that there are two forms.
+#[tokio::test]
+async fn entries_are_compressed_for_those_who_ask() {
+    let harness = Harness::new();
+    for serial in 0..3 {
+        harness.add(serial).await;
+    }
+    harness.publish().await;
+    let digest = digest(&SHA256, &harness.pki.root.der());
+    let issuer = format!("/issuer/{}", hex::encode(digest));
+    let ask = async |path: &str, method: Method, accepted: &str| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header(ACCEPT_ENCODING, accepted);
+        harness.send(request.body(Body::empty()).unwrap()).await
+    };
+    for path in [
+        "/tile/data/000.p/3",
+        "/ct/v1/get-entries?start=0&end=2",
+        &issuer,
+        "/log.v3.json",
+    ] {
+        let plain = harness.get(path).await;
+        assert_eq!(plain.header(VARY), "accept-encoding", "{path}");
+        assert!(!plain.headers.contains_key(CONTENT_ENCODING), "{path}");
+        let zipped = ask(path, Method::GET, "gzip, identity").await;
+        assert_eq!(zipped.header(VARY), "accept-encoding", "{path}");
+        assert_eq!(zipped.header(CONTENT_ENCODING), "gzip", "{path}");
+        assert_eq!(
+            zipped.header(CACHE_CONTROL),
+            plain.header(CACHE_CONTROL),
+            "{path}"
+        );
+        let mut unzipped = Vec::new();
+        GzDecoder::new(zipped.body.as_slice())
+            .read_to_end(&mut unzipped)
+            .unwrap();
+        assert_eq!(unzipped, plain.body, "{path}");
+        for accepted in ["identity", "gzip;q=0", "br", ""] {
+            let refused = ask(path, Method::GET, accepted).await;
+            assert!(
+                !refused.headers.contains_key(CONTENT_ENCODING),
+                "{path} {accepted}"
+            );
+            assert_eq!(refused.body, plain.body, "{path} {accepted}");
+        }
+        assert!(ask(path, Method::HEAD, "gzip").await.body.is_empty(), "{path}");
+    }
+    for path in ["/tile/0/000.p/3", "/checkpoint"] {
+        let answer = ask(path, Method::GET, "gzip").await;
+        assert!(!answer.headers.contains_key(CONTENT_ENCODING), "{path}");
     }
 }

@@ -5,7 +5,8 @@
 
 URL is the monitoring prefix; LOG_KEY is the log's public key (SPKI, PEM or DER). Needs the Python standard
 library and the `cryptography` package. Written from C2SP static-ct-api, tlog-tiles, tlog-checkpoint and
-signed-note, and from RFC 6962; it shares no code with the log.
+signed-note, and from RFC 6962; it shares no code with the log. With --rfc6962, what the log's RFC 6962 endpoints
+answer below the same prefix is compared with the tiles too.
 
 Exit code: 0 only if everything was fetched, recomputed and found right; 1 if the log is wrong; 2 if the audit
 could not be made (usage, network).
@@ -16,7 +17,9 @@ import base64
 import binascii
 import gzip
 import hashlib
+import json
 import struct
+import time
 import sys
 import urllib.error
 import urllib.parse
@@ -73,6 +76,17 @@ class Site:
             f"{path}: content type {headers.get('Content-Type')!r}, not {content_type!r}",
         )
         return gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
+
+    def ask(self, path, **parameters):
+        """(status, JSON) of an RFC 6962 request; whether it succeeds or not, no cache may keep it."""
+        url = f"{self.prefix}/ct/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        try:
+            response = self.opener.open(url, timeout=30)
+        except urllib.error.HTTPError as error:
+            response = error
+        with response:
+            require(response.headers.get("Cache-Control") == "no-store", f"{url}: may be cached")
+            return response.status, json.loads(response.read(MAX_BODY))
 
     def is_absent(self, path):
         try:
@@ -307,7 +321,8 @@ def spki(key):
 class Auditor:
     def __init__(self, site, checkpoint):
         self.site, self.checkpoint = site, checkpoint
-        self.issuers = {}
+        self.issuers, self.issuer_der = {}, {}
+        self.entries = []
         self.chains = set()
 
     def leaves(self):
@@ -318,7 +333,8 @@ class Auditor:
             path = f"tile/data/{tile_index(number)}{partial}"
             reader = Reader(self.site.get(path, "application/octet-stream"), path)
             for _ in range(width):
-                leaves.append(self.check_entry(Entry(reader), len(leaves)))
+                self.entries.append(Entry(reader))
+                leaves.append(self.check_entry(self.entries[-1], len(leaves)))
             require(reader.done(), f"{path}: bytes after the last entry")
         return leaves
 
@@ -351,7 +367,7 @@ class Auditor:
             path = f"issuer/{fingerprint.hex()}"
             der = self.site.get(path, "application/pkix-cert")
             require(hashlib.sha256(der).digest() == fingerprint, f"{path}: does not hash to its name")
-            self.issuers[fingerprint] = parse(der, path)
+            self.issuers[fingerprint], self.issuer_der[fingerprint] = parse(der, path), der
         return self.issuers[fingerprint]
 
 
@@ -369,6 +385,138 @@ def parse(der, what):
         raise Wrong(f"{what}: not a certificate: {error}") from error
 
 
+# --- RFC 6962 section 4, compared with the tiles ----------------------------------------------------------
+
+
+def inclusion_proof(index, leaves):
+    """PATH(m, D[n]) of section 2.1.1, word for word."""
+    if len(leaves) == 1:
+        return []
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < half:
+        return inclusion_proof(index, leaves[:half]) + [tree_hash(leaves[half:])]
+    return inclusion_proof(index - half, leaves[half:]) + [tree_hash(leaves[:half])]
+
+
+def consistency_proof(old, leaves):
+    """PROOF(m, D[n]) of section 2.1.2, word for word; empty for the empty tree."""
+
+    def subproof(old, leaves, whole):
+        if old == len(leaves):
+            return [] if whole else [tree_hash(leaves)]
+        half = 1 << (len(leaves) - 1).bit_length() - 1
+        if old <= half:
+            return subproof(old, leaves[:half], whole) + [tree_hash(leaves[half:])]
+        return subproof(old - half, leaves[half:], False) + [tree_hash(leaves[:half])]
+
+    return subproof(old, leaves, True) if old else []
+
+
+class Rfc6962:
+    """Compares the answers of a log that may be growing with a tree that was audited."""
+
+    def __init__(self, auditor, leaves):
+        self.auditor, self.site, self.leaves = auditor, auditor.site, leaves
+        self.asked = 0
+
+    def check(self, key):
+        self.check_tree_head(key)
+        numbers = sorted({n for n in (0, 1, 2, 3, 255, 256, 257, len(self.leaves) // 2, len(self.leaves) - 1)
+                          if 0 <= n < len(self.leaves)})
+        for number in numbers:
+            for size in {number + 1, (number + 1 + len(self.leaves)) // 2, len(self.leaves)}:
+                self.check_proofs(number, size)
+        self.check_entries()
+        self.check_refusals()
+        return self.asked
+
+    def get(self, path, **parameters):
+        # An entry may be too new for the index.
+        for _ in range(20):
+            self.asked += 1
+            status, answer = self.site.ask(path, **parameters)
+            if status != 503:
+                break
+            time.sleep(1)
+        require(status == 200, f"{path} {parameters}: HTTP {status} {answer}")
+        return answer
+
+    def check_tree_head(self, key):
+        head = self.get("get-sth")
+        root = decode_base64(head["sha256_root_hash"], "get-sth root")
+        size, timestamp = head["tree_size"], head["timestamp"]
+        require(size >= len(self.leaves), "get-sth: older than the checkpoint")
+        if size == len(self.leaves):
+            require(root == self.auditor.checkpoint.root, "get-sth: another root than the checkpoint's")
+        signature = decode_base64(head["tree_head_signature"], "get-sth signature")
+        require(signature[:2] == b"\x04\x03", "get-sth: not ECDSA with SHA-256")
+        require(len(signature) == 4 + int.from_bytes(signature[2:4], "big"), "get-sth: signature length")
+        try:
+            signed = struct.pack(">BBQQ", 0, 1, timestamp, size) + root
+            key.verify(signature[4:], signed, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature as error:
+            raise Wrong("get-sth: the signature does not verify") from error
+
+    def check_proofs(self, index, size):
+        what = f"entry {index} of {size}"
+        leaves = self.leaves[:size]
+        expected = [base64.b64encode(node).decode() for node in inclusion_proof(index, leaves)]
+        leaf = base64.b64encode(leaves[index]).decode()
+        by_hash = self.get("get-proof-by-hash", hash=leaf, tree_size=size)
+        require(by_hash == {"leaf_index": index, "audit_path": expected}, f"get-proof-by-hash: {what}")
+        both = self.get("get-entry-and-proof", leaf_index=index, tree_size=size)
+        require(both["audit_path"] == expected, f"get-entry-and-proof: {what}")
+        self.check_entry(both, index)
+        expected = [base64.b64encode(node).decode() for node in consistency_proof(index, leaves)]
+        answer = self.get("get-sth-consistency", first=index, second=size)
+        require(answer == {"consistency": expected}, f"get-sth-consistency: {index} to {size}")
+
+    def check_entries(self):
+        at = 0
+        while at < len(self.leaves):
+            entries = self.get("get-entries", start=at, end=len(self.leaves) - 1)["entries"]
+            require(0 < len(entries) <= len(self.leaves) - at, f"get-entries: {len(entries)} from {at}")
+            for entry in entries:
+                self.check_entry(entry, at)
+                at += 1
+
+    def check_entry(self, answer, index):
+        what = f"RFC 6962 entry {index}"
+        leaf = decode_base64(answer["leaf_input"], what)
+        require(leaf_hash(leaf) == self.leaves[index], f"{what}: leaf_input")
+        entry = self.auditor.entries[index]
+        chain = b"".join(vector24(self.auditor.issuer_der[f]) for f in entry.fingerprints)
+        before = b"" if entry.precertificate is None else vector24(entry.precertificate)
+        extra = decode_base64(answer["extra_data"], what)
+        require(extra == before + vector24(chain), f"{what}: extra_data")
+
+    def check_refusals(self):
+        hash_ = base64.b64encode(bytes(32)).decode()
+        beyond = 1 << 40
+        for want, path, parameters in (
+            (400, "get-entries", {"start": 1, "end": 0}),
+            (400, "get-entries", {"start": beyond, "end": beyond}),
+            (400, "get-entries", {"start": -1, "end": 0}),
+            (400, "get-entries", {"start": 0}),
+            (400, "get-sth-consistency", {"first": 2, "second": 1}),
+            (400, "get-sth-consistency", {"first": 0, "second": beyond}),
+            (400, "get-proof-by-hash", {"hash": "AAAA", "tree_size": 1}),
+            (400, "get-proof-by-hash", {"hash": hash_, "tree_size": 0}),
+            (400, "get-entry-and-proof", {"leaf_index": 0, "tree_size": beyond}),
+            (404, "get-proof-by-hash", {"hash": hash_, "tree_size": max(len(self.leaves), 1)}),
+        ):
+            if want == 404 and not self.leaves:
+                continue
+            status, answer = self.site.ask(path, **parameters)
+            require(status == want, f"{path} {parameters}: HTTP {status} instead of {want}")
+            require(answer.get("error_message"), f"{path} {parameters}: no error_message")
+            self.asked += 1
+
+
+def vector24(data):
+    return len(data).to_bytes(3, "big") + data
+
+
 def check_nothing_beyond(site, size):
     """No tile may exist beyond the published size, or be wider than it."""
     width = size % TILE
@@ -381,15 +529,16 @@ def check_nothing_beyond(site, size):
             require(path is None or site.is_absent(path), f"{path}: served beyond size {size}")
 
 
-def audit(site, key, origin, quiescent):
-    checkpoint = Checkpoint(site.get("checkpoint", "text/plain; charset=utf-8"), key, origin)
+def audit(site, key, arguments):
+    checkpoint = Checkpoint(site.get("checkpoint", "text/plain; charset=utf-8"), key, arguments.origin)
     auditor = Auditor(site, checkpoint)
     leaves = auditor.leaves()
     require(tree_hash(leaves) == checkpoint.root, "checkpoint: root is not the hash of the entries")
     tiles = check_hash_tiles(site, leaves)
-    if quiescent:
+    if arguments.quiescent:
         check_nothing_beyond(site, checkpoint.size)
-    return checkpoint, len(leaves), tiles, len(auditor.issuers)
+    answers = Rfc6962(auditor, leaves).check(key) if arguments.rfc6962 else 0
+    return checkpoint, f"{len(leaves)} entries, {tiles} tiles, {len(auditor.issuers)} issuers, {answers} RFC 6962 answers"
 
 
 def load_key(path):
@@ -411,23 +560,21 @@ def main():
         action="store_true",
         help="the log does not grow now: also require that nothing beyond its checkpoint is served",
     )
+    parser.add_argument(
+        "--rfc6962", action="store_true", help="also compare the answers of the RFC 6962 endpoints with the tiles"
+    )
     parser.add_argument("url", help="monitoring prefix")
     arguments = parser.parse_args()
     try:
         key = load_key(arguments.key)
-        checkpoint, entries, tiles, issuers = audit(
-            Site(arguments.url), key, arguments.origin, arguments.quiescent
-        )
+        checkpoint, checked = audit(Site(arguments.url), key, arguments)
     except Wrong as wrong:
         print(f"WRONG {wrong}", file=sys.stderr)
         return 1
     except (OSError, ValueError, IndexError) as error:
         print(f"cannot audit: {error!r}", file=sys.stderr)
         return 2
-    print(
-        f"OK {checkpoint.origin} size {checkpoint.size} root {checkpoint.root.hex()}: "
-        f"{entries} entries, {tiles} tiles, {issuers} issuers checked"
-    )
+    print(f"OK {checkpoint.origin} size {checkpoint.size} root {checkpoint.root.hex()}: {checked} checked")
     return 0
 
 

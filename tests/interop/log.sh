@@ -21,7 +21,7 @@ for round in 1 2; do
 done
 
 step "an independent checker"
-"$PYTHON" "$HERE/check_log.py" --key "$WORK/log.pem" "$LOG" | tee "$WORK/report"
+"$PYTHON" "$HERE/check_log.py" --rfc6962 --key "$WORK/log.pem" "$LOG" | tee "$WORK/report"
 
 step "each certificate is in the log, at the index of its SCT"
 "$PYTHON" "$HERE/find_in_log.py" "$LOG" "$WORK"/answer-*.json

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ct_log::check::{Depth, StoredLog, check};
-use ct_log::tree::{leaf_hash, node_hash};
+use ct_log::tree::{Hash, leaf_hash, node_hash};
 use ct_log::{Log, LogKey};
 use tokio::runtime::Runtime;
 
@@ -44,7 +44,29 @@ pub(crate) fn run(sizes: &[u64], entry_bytes: usize, keep: Option<PathBuf>) {
         "start, ms: median {:.1} of {STARTS}; files in the page cache",
         percentile(&mut starts, 0.5)
     );
+    index(&runtime, &directory);
     audit(&runtime, &directory);
+}
+
+/// Makes the index anew, while the log is open.
+fn index(runtime: &Runtime, directory: &Path) {
+    let file = directory.join("index.redb");
+    std::fs::remove_file(&file).unwrap();
+    let began = Instant::now();
+    let log = open(directory);
+    let size = log.published_size();
+    let nobody = Hash::new([0; 32]);
+    while runtime.block_on(log.find_leaf(nobody, size)).is_err() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let took = began.elapsed().as_secs_f64();
+    let memory = memory();
+    runtime.block_on(log.shutdown());
+    println!(
+        "index made anew: {took:.1} s, {:.0} entries/s, {:.0} bytes for an entry; memory {memory:.1} MB",
+        size as f64 / took,
+        std::fs::metadata(&file).unwrap().len() as f64 / size as f64,
+    );
 }
 
 fn open(directory: &Path) -> Log {

@@ -20,6 +20,8 @@ struct LogInfo {
     log_id: String,
     key: String,
     mmd: u32,
+    log_spec: &'static str,
+    tls_only: bool,
     submission_url: String,
     monitoring_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +43,8 @@ pub(super) async fn log_info(State(service): State<Service>) -> impl IntoRespons
         log_id: STANDARD.encode(key.log_id().as_bytes()),
         key: STANDARD.encode(key.spki_der()),
         mmd: MAXIMUM_MERGE_DELAY,
+        log_spec: "static-ct-api",
+        tls_only: true,
         submission_url: url.clone(),
         monitoring_url: url,
         temporal_interval: service.temporal_interval(),
