@@ -73,6 +73,7 @@ pub fn router(log: Log, policy: Policy) -> Router {
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
         .merge(compressed())
+        .method_not_allowed_fallback(async || HttpError::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(Service {
             log,

@@ -1,4 +1,5 @@
-//! Recent external submissions, so that the same certificate gets the same SCT again (C11).
+//! Recent external submissions, so that the same certificate gets the same SCT again, and two at once get one entry (C11).
+//! Older ones are found by the index.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,7 @@ pub(crate) struct Identity([u8; 32]);
 /// The SCT of a submission, once it has one. Whoever comes meanwhile waits for the same.
 pub(crate) type Answer = Arc<OnceCell<Sct>>;
 
-/// Bounded: the oldest are forgotten. A forgotten duplicate gets a second entry, which is allowed.
+/// Bounded: the oldest are forgotten, and found by the index from then on.
 #[derive(Debug)]
 pub(crate) struct Recent {
     answers: Mutex<(HashMap<Identity, Answer>, VecDeque<Identity>)>,

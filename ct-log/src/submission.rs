@@ -10,7 +10,7 @@ use crate::leaf::EntryTooLarge;
 pub enum Submitter {
     /// The CA in this process, which never submits anything twice.
     Internal,
-    /// Anybody over HTTP. A recent duplicate gets the same SCT again.
+    /// Anybody over HTTP. A duplicate gets the SCT of its entry (C11).
     External,
 }
 

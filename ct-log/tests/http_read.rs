@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{Method, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -196,6 +196,11 @@ async fn methods_are_those_of_the_specification() {
         (Method::GET, ADD_CHAIN),
         (Method::GET, ADD_PRE_CHAIN),
         (Method::POST, "/ct/v1/get-roots"),
+        (Method::POST, "/ct/v1/get-sth"),
+        (Method::POST, "/ct/v1/get-sth-consistency?first=0&second=0"),
+        (Method::POST, "/ct/v1/get-proof-by-hash"),
+        (Method::POST, "/ct/v1/get-entries?start=0&end=0"),
+        (Method::POST, "/ct/v1/get-entry-and-proof"),
         (Method::POST, "/checkpoint"),
         (Method::PUT, "/tile/0/000.p/1"),
         (Method::DELETE, "/checkpoint"),
@@ -205,11 +210,33 @@ async fn methods_are_those_of_the_specification() {
             .uri(path)
             .body(Body::empty())
             .unwrap();
-        assert_eq!(
-            harness.send(request).await.status,
-            StatusCode::METHOD_NOT_ALLOWED,
-            "{method} {path}"
-        );
+        let answer = harness.send(request).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert!(answer.headers.contains_key(ALLOW), "{method} {path}");
+        assert_eq!(answer.header(CACHE_CONTROL), "no-store", "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_its_body() {
+    let harness = Harness::new();
+    harness.add(1).await;
+    harness.publish().await;
+    for path in [
+        "/checkpoint",
+        "/ct/v1/get-sth",
+        "/ct/v1/get-sth-consistency?first=0&second=1",
+        "/ct/v1/get-entries?start=0&end=0",
+        "/ct/v1/get-entry-and-proof?leaf_index=0&tree_size=1",
+        "/tile/data/000.p/1",
+    ] {
+        let request = Request::head(path).body(Body::empty()).unwrap();
+        let (head, get) = (harness.send(request).await, harness.get(path).await);
+        assert_eq!(head.status, StatusCode::OK, "{path}");
+        assert!(head.body.is_empty() && !get.body.is_empty(), "{path}");
+        for name in [CONTENT_TYPE, CACHE_CONTROL] {
+            assert_eq!(head.header(name.clone()), get.header(name), "{path}");
+        }
     }
 }
 

@@ -43,6 +43,8 @@ pub(super) enum HttpError {
     Parameter(#[from] ParameterError),
     #[error("the log has no entry with this leaf hash in the tree of that tree_size")]
     UnknownLeaf,
+    #[error("this method is not for this URL")]
+    Method,
     #[error("not found")]
     NotFound,
     #[error("too many submissions at once; try again later")]
@@ -75,6 +77,7 @@ impl HttpError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body | Self::Json(_) | Self::Base64 { .. } | Self::Chain(_) => StatusCode::BAD_REQUEST,
             Self::Parameter(_) | Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound | Self::UnknownLeaf => StatusCode::NOT_FOUND,
             Self::Crowded
             | Self::Submit(_)
