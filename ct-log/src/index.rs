@@ -211,21 +211,10 @@ impl Extent {
 
 impl Fresh {
     fn rows(&self) -> Rows {
-        let mut leaves: Vec<_> = self.leaves.iter().map(|(hash, index)| (*hash, *index)).collect();
-        leaves.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
-        let mut identities: Vec<_> = self
-            .identities
-            .iter()
-            .map(|(identity, index)| (*identity, *index))
-            .collect();
-        identities.sort_unstable_by_key(|(identity, _)| *identity.as_bytes());
-        let signatures = self.signatures.iter();
         Rows {
-            leaves,
-            identities,
-            signatures: signatures
-                .map(|(index, signature)| (*index, signature.clone()))
-                .collect(),
+            leaves: pairs(&self.leaves),
+            identities: pairs(&self.identities),
+            signatures: self.signatures.clone().into_iter().collect(),
         }
     }
 
@@ -236,4 +225,8 @@ impl Fresh {
             self.signatures.remove(index);
         }
     }
+}
+
+fn pairs<K: Copy>(map: &HashMap<K, u64>) -> Vec<(K, u64)> {
+    map.iter().map(|(key, index)| (*key, *index)).collect()
 }

@@ -36,7 +36,7 @@ pub(super) struct Covered {
     pub(super) root: Hash,
 }
 
-/// What a commit adds. Sorted, so that neighbours in the file are written together.
+/// What a commit adds.
 #[derive(Debug)]
 pub(super) struct Rows {
     pub(super) leaves: Vec<(Hash, u64)>,
@@ -98,7 +98,11 @@ impl Database {
     }
 
     /// Adds rows, all or none. Durable on return. Of two entries with one identity the first stays.
-    pub(super) fn commit(&self, rows: &Rows, covered: &Covered) -> Result<(), redb::Error> {
+    pub(super) fn commit(&self, rows: &mut Rows, covered: &Covered) -> Result<(), redb::Error> {
+        // Neighbours in the file are written together.
+        rows.leaves.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
+        rows.identities
+            .sort_unstable_by_key(|(identity, _)| *identity.as_bytes());
         let transaction = self.tables.begin_write()?;
         {
             let mut leaves = transaction.open_table(LEAVES)?;

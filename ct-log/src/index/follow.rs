@@ -217,7 +217,7 @@ impl Session<'_> {
     fn commit(&mut self) -> Result<(), Trouble> {
         self.committed = Instant::now();
         let index = &self.shared.index;
-        let rows = index.state().fresh.rows();
+        let mut rows = index.state().fresh.rows();
         if rows.leaves.is_empty() && rows.signatures.is_empty() {
             return Ok(());
         }
@@ -226,7 +226,7 @@ impl Session<'_> {
             size: self.size,
             root: root(self.shared, self.size)?,
         };
-        self.database.commit(&rows, &covered)?;
+        self.database.commit(&mut rows, &covered)?;
         // In the file first, out of memory then: a lookup finds it in one of the two.
         index.state().fresh.forget(&rows);
         Ok(())

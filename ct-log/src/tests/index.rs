@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use super::rfc6962::Served;
 use super::support::{entries, entry, origin};
 use crate::key::LogKey;
 use crate::leaf::{LeafIndex, PendingEntry};
@@ -316,6 +317,7 @@ async fn a_log_goes_on_without_its_index() {
         log.find_leaf(leaves[0], 1).await,
         Err(LookupError::NotIndexed)
     ));
+    Served::of(log.clone()).check_not_indexed(leaves[0], 1).await;
     log.shutdown().await;
     assert!(!nowhere.exists());
 }

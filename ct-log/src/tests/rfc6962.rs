@@ -24,7 +24,7 @@ use crate::wire::Reader;
 const SIZE: u64 = 600;
 
 /// A log behind its router, and everything in it as its tiles have it.
-struct Served {
+pub(super) struct Served {
     log: Log,
     router: Router,
     entries: Vec<SequencedEntry>,
@@ -33,10 +33,13 @@ struct Served {
 
 impl Served {
     fn new() -> Served {
+        Served::of(in_memory())
+    }
+
+    pub(super) fn of(log: Log) -> Served {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let root = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        let log = in_memory();
         let policy = Policy::new([root.der().as_ref()]).unwrap();
         Served {
             router: router(log.clone(), policy),
@@ -132,6 +135,16 @@ impl Served {
             json(&self.audit_path(leaf, size)),
             "{query}"
         );
+    }
+
+    /// C12: 503 and when to come back, not 404, while nobody knows.
+    pub(super) async fn check_not_indexed(&self, hash: Hash, size: u64) {
+        let request = Request::get(format!("/ct/v1/{}", self.by_hash(hash, size)));
+        let request = request.body(Body::empty()).unwrap();
+        let answer = self.router.clone().oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.headers().contains_key(header::RETRY_AFTER));
+        assert_eq!(answer.headers()[header::CACHE_CONTROL], "no-store");
     }
 
     async fn check_unknown_hash(&self, hash: Hash, size: u64) {
