@@ -10,14 +10,12 @@ mod certificate;
 mod error;
 mod issuers;
 
-use std::ops::Range;
-use std::time::SystemTime;
-
 use certificate::Certificate;
 pub use error::{ChainError, PolicyError};
 pub(crate) use issuers::IssuerCertificates;
 
 use crate::leaf::Entry;
+use crate::lifecycle::Window;
 use crate::tree::sha256;
 
 /// Longest chain that is accepted, counting the submitted certificate and the root.
@@ -32,12 +30,11 @@ pub enum Endpoint {
     AddPreChain,
 }
 
-/// The rules for submissions: which authorities, and which expiry dates.
+/// Whose certificates a log takes.
 #[derive(Clone, Debug)]
 pub struct Policy {
     roots: Vec<Certificate>,
     intermediates: Vec<Certificate>,
-    window: Option<Range<SystemTime>>,
 }
 
 impl Policy {
@@ -47,11 +44,7 @@ impl Policy {
     /// # Errors
     /// If a certificate does not parse, is not a CA's, or none of them is self-signed.
     pub fn new<'a>(certificates: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, PolicyError> {
-        let mut policy = Self {
-            roots: Vec::new(),
-            intermediates: Vec::new(),
-            window: None,
-        };
+        let mut policy = Self::accepting_nothing();
         for (position, der) in certificates.into_iter().enumerate() {
             let certificate = Certificate::parse(position, der)?;
             certificate.check_is_ca(position)?;
@@ -67,18 +60,17 @@ impl Policy {
         Ok(policy)
     }
 
-    /// Accepts only certificates whose notAfter lies in `window` (the log's temporal interval).
-    #[must_use]
-    pub fn with_window(self, window: Range<SystemTime>) -> Self {
+    /// Accepts nothing: for a log that starts before its roots are known.
+    pub fn accepting_nothing() -> Self {
         Self {
-            window: Some(window),
-            ..self
+            roots: Vec::new(),
+            intermediates: Vec::new(),
         }
     }
 
-    /// The interval of notAfter that is accepted; none if all are.
-    pub fn window(&self) -> Option<&Range<SystemTime>> {
-        self.window.as_ref()
+    /// Whether no chain can be accepted.
+    pub fn accepts_nothing(&self) -> bool {
+        self.roots.is_empty()
     }
 
     /// The accepted roots, DER, for `get-roots`.
@@ -95,6 +87,19 @@ impl Policy {
         chain: &[D],
         endpoint: Endpoint,
     ) -> Result<AcceptedChain, ChainError> {
+        self.accept_in(chain, endpoint, None)
+    }
+
+    /// As [`Policy::accept`] for a log that takes only what expires in its window.
+    ///
+    /// # Errors
+    /// The first rule that the chain breaks.
+    pub fn accept_in<D: AsRef<[u8]>>(
+        &self,
+        chain: &[D],
+        endpoint: Endpoint,
+        window: Option<&Window>,
+    ) -> Result<AcceptedChain, ChainError> {
         if chain.len() > MAX_CHAIN {
             return Err(ChainError::TooLong);
         }
@@ -103,23 +108,14 @@ impl Policy {
             .enumerate()
             .map(|(position, der)| Certificate::parse(position, der.as_ref()))
             .collect::<Result<Vec<_>, _>>()?;
-        self.check_leaf(submitted.first().ok_or(ChainError::Empty)?, endpoint)?;
+        let leaf = submitted.first().ok_or(ChainError::Empty)?;
+        check_leaf(leaf, endpoint)?;
+        if window.is_some_and(|window| !window.covers(leaf.not_after())) {
+            return Err(ChainError::OutsideWindow);
+        }
         let path = self.complete(submitted)?;
         check_links(&path)?;
         accepted(&path)
-    }
-
-    fn check_leaf(&self, leaf: &Certificate, endpoint: Endpoint) -> Result<(), ChainError> {
-        match (endpoint, leaf.poison()?) {
-            (Endpoint::AddChain, true) => return Err(ChainError::Precertificate),
-            (Endpoint::AddPreChain, false) => return Err(ChainError::NotPrecertificate),
-            _ => {}
-        }
-        leaf.check_is_code_signing_leaf()?;
-        match &self.window {
-            Some(window) if !window.contains(&leaf.not_after()) => Err(ChainError::OutsideWindow),
-            _ => Ok(()),
-        }
     }
 
     /// Appends the certificates between the end of the submitted chain and a root, the root included.
@@ -138,6 +134,15 @@ impl Policy {
         }
         Err(ChainError::TooLong)
     }
+}
+
+fn check_leaf(leaf: &Certificate, endpoint: Endpoint) -> Result<(), ChainError> {
+    match (endpoint, leaf.poison()?) {
+        (Endpoint::AddChain, true) => return Err(ChainError::Precertificate),
+        (Endpoint::AddPreChain, false) => return Err(ChainError::NotPrecertificate),
+        _ => {}
+    }
+    leaf.check_is_code_signing_leaf()
 }
 
 /// Every certificate must be issued by the one after it, and that one must be allowed to.

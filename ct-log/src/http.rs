@@ -2,7 +2,7 @@
 //!
 //! | path | answer |
 //! |---|---|
-//! | `POST ct/v1/add-chain`, `POST ct/v1/add-pre-chain` | an SCT, once the entry is durable |
+//! | `POST ct/v1/add-chain`, `POST ct/v1/add-pre-chain` | an SCT, once the entry is durable; 410 once the log is read-only |
 //! | `GET ct/v1/get-roots` | the accepted roots |
 //! | `GET ct/v1/get-sth`, `get-sth-consistency`, `get-proof-by-hash`, `get-entries`, `get-entry-and-proof` | the same log as RFC 6962 has it |
 //! | `GET checkpoint` | the newest signed tree head |
@@ -17,9 +17,8 @@ mod error;
 mod info;
 mod proofs;
 mod query;
+mod submissions;
 mod submit;
-
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
@@ -27,20 +26,15 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, Uri};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use tokio::sync::Semaphore;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
-use crate::chain::Policy;
 use crate::{Fingerprint, Log, Tile};
 use error::HttpError;
+pub use submissions::Submissions;
 
 /// Largest request body in bytes. Four certificates of the largest sensible size fit; CT logs for web
 /// certificates take 128 KiB (Sunlight) to 512 KiB (TesseraCT).
 pub const MAX_BODY: usize = 64 * 1024;
-
-/// Most submissions in progress at once; the next is answered 503. Bounds memory and the threads that
-/// check signatures, and is far below the queue that the CA in this process relies on.
-const MAX_SUBMISSIONS: usize = 256;
 
 /// For answers that never change: a week, as other static logs say.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
@@ -54,14 +48,13 @@ const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, DYNAMIC)];
 #[derive(Clone)]
 struct Service {
     log: Log,
-    policy: Arc<Policy>,
-    submissions: Arc<Semaphore>,
+    submissions: Submissions,
 }
 
 /// The routes of a log, relative to its prefix: nest the router under the path of the log's origin.
-/// Submissions are taken by `policy`.
-pub fn router(log: Log, policy: Policy) -> Router {
-    let submissions = Arc::new(Semaphore::new(MAX_SUBMISSIONS));
+/// `submissions` says which are taken; a [`Policy`](crate::chain::Policy) will do.
+pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
+    let submissions = submissions.into();
     Router::new()
         .route("/ct/v1/add-chain", post(submit::add_chain))
         .route("/ct/v1/add-pre-chain", post(submit::add_pre_chain))
@@ -75,11 +68,7 @@ pub fn router(log: Log, policy: Policy) -> Router {
         .merge(compressed())
         .method_not_allowed_fallback(async || HttpError::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Service {
-            log,
-            policy: Arc::new(policy),
-            submissions,
-        })
+        .with_state(Service { log, submissions })
 }
 
 /// What is worth compressing: entries above all (static-ct-api: "SHOULD be compressed"), for clients that say they take it.

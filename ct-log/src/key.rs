@@ -96,8 +96,15 @@ impl fmt::Debug for LogPublicKey {
 
 /// The log's private key. It signs SCTs and checkpoints and nothing else.
 pub struct LogKey {
-    pair: EcdsaKeyPair,
+    signer: Signer,
     public: LogPublicKey,
+}
+
+/// What makes the signatures.
+enum Signer {
+    Memory(EcdsaKeyPair),
+    /// Nothing: the log is only read.
+    Nobody,
 }
 
 impl LogKey {
@@ -123,15 +130,25 @@ impl LogKey {
     fn from_pair(pair: EcdsaKeyPair) -> Result<LogKey, KeyError> {
         let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| KeyError::PublicKey)?;
         let public = LogPublicKey::from_spki_der(spki.as_ref())?;
-        Ok(LogKey { pair, public })
+        let signer = Signer::Memory(pair);
+        Ok(LogKey { signer, public })
+    }
+
+    /// The key of a log that is only read: it cannot sign.
+    pub(crate) fn public_only(public: LogPublicKey) -> LogKey {
+        let signer = Signer::Nobody;
+        LogKey { signer, public }
     }
 
     /// The PKCS #8 form, DER; wiped from memory when dropped.
     ///
     /// # Errors
-    /// The library could not encode the key.
+    /// The key is not in memory, or the library could not encode it.
     pub fn to_pkcs8_der(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let document = self.pair.to_pkcs8v1().map_err(|_| KeyError::PrivateKey)?;
+        let Signer::Memory(pair) = &self.signer else {
+            return Err(KeyError::PrivateKey);
+        };
+        let document = pair.to_pkcs8v1().map_err(|_| KeyError::PrivateKey)?;
         Ok(Zeroizing::new(document.as_ref().to_vec()))
     }
 
@@ -142,17 +159,17 @@ impl LogKey {
 
     /// An ECDSA signature (DER) with SHA-256 over `message`.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), message)
-            .map_err(|_| KeyError::Sign)?;
-        Ok(signature.as_ref().to_vec())
+        let signed = match &self.signer {
+            Signer::Memory(pair) => pair.sign(&SystemRandom::new(), message),
+            Signer::Nobody => return Err(KeyError::Sign),
+        };
+        Ok(signed.map_err(|_| KeyError::Sign)?.as_ref().to_vec())
     }
 }
 
 impl fmt::Debug for LogKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let LogKey { pair: _, public } = self;
+        let LogKey { signer: _, public } = self;
         write!(f, "LogKey(log id {}, private key elided)", public.log_id)
     }
 }

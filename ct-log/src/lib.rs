@@ -26,6 +26,8 @@
 //! - C11: a duplicate from outside gets the place of its entry, and the same SCT as others did before; two at once get one
 //!   entry. What the index says is believed only after the entry was read and compared.
 //! - C12: what RFC 6962's endpoints answer is what the tiles say, for every published size; nonsense is answered 400.
+//! - C13: once a log is read-only its tree is fixed, and everything in it can be read as before.
+//! - C14: a log takes exactly the certificates whose notAfter is in its window.
 //!
 //! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
 //! end, because only recovery can tell what is durable.
@@ -43,6 +45,7 @@ mod issuers;
 mod keeper;
 pub mod key;
 pub mod leaf;
+mod lifecycle;
 mod log;
 mod lookup;
 mod pool;
@@ -70,6 +73,7 @@ pub use failure::WriteFailure;
 pub use issuers::IssuerChain;
 pub use key::{LogKey, LogPublicKey};
 pub use leaf::{Entry, Fingerprint, LeafIndex, LogId, PendingEntry, SequencedEntry, UnixMillis};
+pub use lifecycle::{CLOSING_GRACE, EmptyWindow, Phase, Window};
 pub use log::Log;
 pub use lookup::LookupError;
 pub use sct::Sct;

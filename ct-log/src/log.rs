@@ -5,12 +5,13 @@ use std::{fmt, io};
 
 use tokio::sync::oneshot;
 
-use crate::checkpoint::Origin;
+use crate::checkpoint::{Checkpoint, Origin};
 use crate::clock::{Clock, SystemClock};
 use crate::failure::WriteFailure;
 use crate::issuers::{IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
 use crate::leaf::{Entry, EntryTooLarge, MAX_ENTRY_BYTES, PendingEntry};
+use crate::lifecycle::{Phase, Window};
 use crate::pool::Waiting;
 use crate::reach::is_away;
 use crate::recent::Recent;
@@ -20,6 +21,7 @@ use crate::settings::LogSettings;
 use crate::statistics::Statistics;
 use crate::storage::{
     self, Directory, Disk, Files, LockError, Memory, OpenError, Sequenced, Storage, StorageError, Store,
+    StoredLog,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
 
@@ -71,6 +73,21 @@ impl Log {
         Log::start(Platform::now(disk), settings, key)
     }
 
+    /// Opens a log to be read only: one whose time is over, or whose writer is stopped. It is what the directory published last.
+    /// Nothing is written or locked, and no private key is needed. Its index is made in memory, about 200 bytes for each entry, unless
+    /// [`LogSettings::index_file`] names a file outside the directory.
+    ///
+    /// # Errors
+    /// There is no log in the directory, it is another key's or has another name, or it is damaged.
+    pub fn open_read_only(settings: LogSettings, key: Option<&LogPublicKey>) -> Result<Log, OpenError> {
+        let stored = StoredLog::read(&settings.directory)?;
+        stored.check(&settings.origin, key)?;
+        let running = Running::read_only(stored, settings, Arc::new(SystemClock))?;
+        let log = Log::of(running);
+        log.open.issuers.close();
+        Ok(log)
+    }
+
     /// A log that lives as long as the process: the same code on files in memory.
     ///
     /// # Errors
@@ -84,15 +101,18 @@ impl Log {
     }
 
     pub(crate) fn start(platform: Platform, settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
-        let running = Running::start(platform, settings, key)?;
+        Running::start(platform, settings, key).map(Log::of)
+    }
+
+    fn of(running: Running) -> Log {
         let (issuers, recent) = (Issuers::new(), Recent::new());
-        Ok(Log {
+        Log {
             open: Arc::new(Open {
                 running,
                 issuers,
                 recent,
             }),
-        })
+        }
     }
 
     /// The log's public key and id.
@@ -103,6 +123,25 @@ impl Log {
     /// The log's name in its checkpoints.
     pub fn origin(&self) -> &Origin {
         &self.shared().origin
+    }
+
+    /// The notAfter times that the log takes; nothing if it takes all.
+    pub fn window(&self) -> Option<&Window> {
+        self.shared().lifecycle.window()
+    }
+
+    /// Where the log stands in its life, by its clock.
+    pub fn phase(&self) -> Phase {
+        let shared = self.shared();
+        shared.lifecycle.phase(&*shared.clock)
+    }
+
+    /// The last tree head of all, once the log is read-only (C13).
+    pub fn final_checkpoint(&self) -> Option<Checkpoint> {
+        let shared = self.shared();
+        let closed = shared.lifecycle.is_closed();
+        let (published, size) = (shared.published().checkpoint, self.size());
+        (closed && published.size() >= size).then_some(published)
     }
 
     /// Stores issuer certificates and gives the value that entries carry. `chain` is DER, the leaf's issuer first, the root
@@ -133,6 +172,9 @@ impl Log {
     /// See [`SubmitError`]. Only after [`SubmitError::Unavailable`] and [`SubmitError::Unreachable`] the entry may be in the log
     /// all the same.
     pub async fn submit(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+        if self.phase() == Phase::ReadOnly {
+            return Err(SubmitError::ReadOnly);
+        }
         if from == Submitter::Internal {
             return self.sequence(entry, from).await;
         }
@@ -197,6 +239,9 @@ impl Log {
         let shared = self.shared();
         if let Some(failure) = shared.failure.get() {
             return Err(failure.into());
+        }
+        if self.phase() == Phase::ReadOnly {
+            return Err(Unavailable::ReadOnly);
         }
         if shared.pool.is_closed() {
             return Err(Unavailable::ShutDown);

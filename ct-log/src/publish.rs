@@ -134,6 +134,13 @@ pub(crate) fn run(shared: &Shared) {
         if shared.failure.is_set() {
             return;
         }
+        if shared.lifecycle.is_closed() && head.size <= shared.published().checkpoint.size() {
+            // Its last checkpoint stays the last.
+            match stopping {
+                Stopping::Yes => return,
+                Stopping::No => continue,
+            }
+        }
         match publish(shared, &head) {
             Ok(()) => shared.reach.report_there(),
             Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),

@@ -10,16 +10,20 @@ use crate::checkpoint::Origin;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::guard::DiskGuard;
-use crate::index::{Follower, Index};
+use crate::index::{Follower, Index, Place};
 use crate::keeper::{Keeper, MAX_CHORES};
 use crate::key::LogKey;
+use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
 use crate::reach::Reach;
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
 use crate::statistics::CommitClock;
-use crate::storage::{self, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, Tail};
+use crate::storage::{
+    self, Head, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog, StoredParts,
+    Tail,
+};
 
 /// What a log runs on.
 pub(crate) struct Platform {
@@ -35,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) guard: Arc<DiskGuard>,
     pub(crate) reach: Reach,
+    pub(crate) lifecycle: Lifecycle,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
     pub(crate) commits: CommitClock,
@@ -70,12 +75,17 @@ pub(crate) struct Running {
 }
 
 struct Threads {
-    sequencer: JoinHandle<()>,
-    keeper: JoinHandle<()>,
-    publisher: JoinHandle<()>,
+    /// Nothing if the log is only read.
+    writers: Option<Writers>,
     index: JoinHandle<()>,
     /// Held until no thread writes any more.
     lock: Option<LockFile>,
+}
+
+struct Writers {
+    sequencer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    publisher: JoinHandle<()>,
 }
 
 impl Running {
@@ -91,6 +101,7 @@ impl Running {
             queue_entries,
             min_free_bytes,
             index,
+            window,
         } = settings;
         let Platform { storage, clock } = platform;
         let guard = Arc::new(DiskGuard::new(min_free_bytes));
@@ -119,6 +130,7 @@ impl Running {
             clock,
             guard,
             reach: Reach::default(),
+            lifecycle: Lifecycle::new(window),
             failure: Failure::none(),
             pool: Pool::new(queue_entries),
             commits: CommitClock::new(),
@@ -142,15 +154,70 @@ impl Running {
         };
         let keeper = Keeper::new(Arc::clone(&shared), upkeep);
         let follower = Follower::new(Arc::clone(&shared), index);
-        let threads = Threads {
+        let writers = Writers {
             keeper: spawn("ct-log-keeper", &shared, move || keeper.run(&to_do))?,
             sequencer: spawn("ct-log-sequencer", &shared, move || sequencer.run())?,
             publisher: spawn("ct-log-publisher", &shared, {
                 let shared = Arc::clone(&shared);
                 move || publish::run(&shared)
             })?,
+        };
+        let threads = Threads {
+            writers: Some(writers),
             index: spawn("ct-log-index", &shared, move || follower.run())?,
             lock,
+        };
+        Ok(Running {
+            shared,
+            threads: Mutex::new(Some(threads)),
+        })
+    }
+
+    /// A log that is only read: no lock, and no thread but that of the index, which is in memory unless another file than the one
+    /// in the directory is named for it.
+    pub(crate) fn read_only(
+        stored: StoredLog,
+        settings: LogSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Running, OpenError> {
+        let index = match settings.index {
+            Place::File(path) if path.starts_with(&settings.directory) => Place::Memory,
+            place => place,
+        };
+        let StoredParts {
+            objects,
+            key,
+            published,
+            tail,
+        } = stored.into_parts();
+        let checkpoint = published.checkpoint;
+        let head = Head {
+            size: checkpoint.size(),
+            root: checkpoint.root(),
+            timestamp: checkpoint.timestamp(),
+        };
+        let shared = Arc::new(Shared {
+            origin: settings.origin,
+            key: LogKey::public_only(key),
+            objects,
+            clock,
+            guard: Arc::new(DiskGuard::new(0)),
+            reach: Reach::default(),
+            lifecycle: Lifecycle::closed(settings.window),
+            failure: Failure::none(),
+            pool: Pool::new(0),
+            commits: CommitClock::new(),
+            tail: RwLock::new(tail),
+            durable: Durable::new(head),
+            index: Index::new(),
+            published: RwLock::new(Arc::new(published)),
+        });
+        shared.pool.close();
+        let follower = Follower::new(Arc::clone(&shared), index);
+        let threads = Threads {
+            writers: None,
+            index: spawn("ct-log-index", &shared, move || follower.run())?,
+            lock: None,
         };
         Ok(Running {
             shared,
@@ -163,21 +230,16 @@ impl Running {
     pub(crate) fn stop(&self) {
         self.shared.pool.close();
         let mut running = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Threads {
-            sequencer,
-            keeper,
-            publisher,
-            index,
-            lock,
-        }) = running.take()
-        else {
+        let Some(Threads { writers, index, lock }) = running.take() else {
             return;
         };
         // A thread that panicked has poisoned the log; the lock is released all the same.
-        let _ = sequencer.join();
-        let _ = keeper.join();
-        self.shared.durable.stop();
-        let _ = publisher.join();
+        if let Some(writers) = writers {
+            let _ = writers.sequencer.join();
+            let _ = writers.keeper.join();
+            self.shared.durable.stop();
+            let _ = writers.publisher.join();
+        }
         self.shared.index.stop();
         let _ = index.join();
         drop(lock);

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::keeper::Chore;
 use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
@@ -18,6 +18,9 @@ use crate::tree::{Frontier, Hash};
 
 /// How often a batch is tried again because another writer's came first.
 const MAX_TURNS: usize = 16;
+
+/// How often a log with a window looks at the clock while no entries come.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 
 /// Owned by its thread. `head` and `frontier` are the durable tree; they move on only after a commit.
 pub(crate) struct Sequencer {
@@ -44,7 +47,7 @@ struct Growth {
 impl Sequencer {
     /// Works until the pool is closed and empty, or the log failed.
     pub(crate) fn run(mut self) {
-        while let Some(batch) = self.shared.pool.take_batch(self.journal.look_every()) {
+        while let Some(batch) = self.shared.pool.take_batch(self.patience()) {
             if self.shared.failure.is_set() {
                 refuse(batch, &SubmitError::Unavailable);
                 break;
@@ -58,7 +61,18 @@ impl Sequencer {
         self.shared.pool.abandon();
     }
 
+    /// How long to wait for entries before looking at what comes by itself: other writers' entries, the end of the log's time.
+    fn patience(&self) -> Option<Duration> {
+        let lifecycle = &self.shared.lifecycle;
+        let closing = lifecycle.window().filter(|_| !lifecycle.is_closed());
+        let closing = closing.map(|_| LOOK_AT_CLOCK);
+        self.journal.look_every().into_iter().chain(closing).min()
+    }
+
     fn follow(&mut self) {
+        if self.shared.lifecycle.window().is_some() {
+            self.shared.lifecycle.close_if_due(self.shared.clock.now());
+        }
         if let Err(error) = self.catch_up(Turn::Look) {
             self.give_up(Vec::new(), error);
         }
@@ -84,6 +98,11 @@ impl Sequencer {
         if self.head.timestamp.get().saturating_sub(now.get()) > CLOCK_TOLERANCE_MS {
             self.journal.pass();
             refuse(batch, &SubmitError::ClockBehind);
+            return Ok(());
+        }
+        if self.shared.lifecycle.close_if_due(now) {
+            self.journal.pass();
+            refuse(batch, &SubmitError::ReadOnly);
             return Ok(());
         }
         let timestamp = now.max(self.head.timestamp);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::Origin;
 use crate::index::Place;
+use crate::lifecycle::Window;
 
 /// Entries that may wait for the sequencer: at one write of 4 ms and 1,024 entries each, 8 ms of work.
 const QUEUE_ENTRIES: usize = 2048;
@@ -19,6 +20,7 @@ pub struct LogSettings {
     pub(crate) queue_entries: usize,
     pub(crate) min_free_bytes: u64,
     pub(crate) index: Place,
+    pub(crate) window: Option<Window>,
 }
 
 impl LogSettings {
@@ -32,6 +34,7 @@ impl LogSettings {
             queue_entries: QUEUE_ENTRIES,
             min_free_bytes: MIN_FREE_BYTES,
             index,
+            window: None,
         }
     }
 
@@ -62,6 +65,16 @@ impl LogSettings {
     pub fn index_in_memory(self) -> LogSettings {
         let index = Place::Memory;
         LogSettings { index, ..self }
+    }
+
+    /// The notAfter times of the certificates that the log takes over HTTP. Some time after it the log becomes read-only. Without
+    /// a window it takes all, for ever.
+    #[must_use]
+    pub fn window(self, window: Window) -> LogSettings {
+        LogSettings {
+            window: Some(window),
+            ..self
+        }
     }
 
     /// Entries that may wait for the sequencer.

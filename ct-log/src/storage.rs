@@ -39,7 +39,7 @@ pub(crate) use disk::Disk;
 pub(crate) use files::OpenFile;
 pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 pub(crate) use memory::Memory;
-pub(crate) use read_only::StoredLog;
+pub(crate) use read_only::{StoredLog, StoredParts};
 #[cfg(test)]
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};

@@ -35,6 +35,9 @@ pub enum SubmitError {
     /// A write failed, or the log is shut down. The entry may be in the log nevertheless.
     #[error("the log takes no entries until it is restarted")]
     Unavailable,
+    /// The log's time is over: it takes nothing any more.
+    #[error("this log is read-only: it takes no entries any more")]
+    ReadOnly,
     /// Larger than this log takes.
     #[error(transparent)]
     TooLarge(#[from] EntryTooLarge),
@@ -52,6 +55,9 @@ pub enum Unavailable {
     /// Until it can be reached again.
     #[error("the log's storage cannot be reached")]
     Unreachable,
+    /// For good: its time is over, or it was opened so.
+    #[error("the log is read-only")]
+    ReadOnly,
     /// For good.
     #[error("the log is shut down")]
     ShutDown,

@@ -5,6 +5,7 @@ mod checkpoint;
 mod encodings;
 mod faults;
 mod index;
+mod lifecycle;
 mod model;
 mod proof;
 mod record;

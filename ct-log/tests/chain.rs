@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use ct_log::Entry;
 use ct_log::chain::{AcceptedChain, ChainError, Endpoint, Policy, PolicyError};
+use ct_log::{Entry, Window};
 use der::asn1::Any;
 use der::{Decode, Encode, Tag, Tagged};
 use rcgen::{
@@ -347,8 +347,8 @@ fn window_bounds_not_after() {
     let accept = |window: Range<SystemTime>, not_after| {
         let mut params = precertificate_params(1);
         (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), not_after);
-        let policy = policy(&pki.root).with_window(window);
-        policy.accept(&pki.chain(&params), Endpoint::AddPreChain)
+        let window = Window::new(window.start, window.end).unwrap();
+        policy(&pki.root).accept_in(&pki.chain(&params), Endpoint::AddPreChain, Some(&window))
     };
     let june = date_time_ymd(2021, 6, 1);
     // Expired, and accepted all the same.

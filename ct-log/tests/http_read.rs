@@ -14,6 +14,7 @@ use axum::http::{Method, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ct_log::chain::Policy;
+use ct_log::{Log, LogKey, LogSettings, Origin, Window};
 use flate2::read::GzDecoder;
 use serde_json::json;
 use support::http::{ADD_CHAIN, ADD_PRE_CHAIN, Harness, ORIGIN};
@@ -55,13 +56,15 @@ async fn log_info_names_the_key_and_the_prefixes() {
 async fn log_info_names_the_accepted_interval() {
     let mut harness = Harness::new();
     let day = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
-    let policy = Policy::new([harness.pki.root.der().as_slice()])
-        .unwrap()
-        .with_window(day(365)..day(730));
-    harness.router = ct_log::http::router(harness.log.clone(), policy);
+    let directory = tempfile::tempdir().unwrap();
+    let settings = LogSettings::new(directory.path(), Origin::new(ORIGIN).unwrap());
+    let settings = settings.window(Window::new(day(365), day(100 * 365)).unwrap());
+    let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
+    let policy = Policy::new([harness.pki.root.der().as_slice()]).unwrap();
+    harness.router = ct_log::http::router(log, policy);
     let info = harness.get("/log.v3.json").await.json();
     let expected =
-        json!({ "start_inclusive": "1971-01-01T00:00:00Z", "end_exclusive": "1972-01-01T00:00:00Z" });
+        json!({ "start_inclusive": "1971-01-01T00:00:00Z", "end_exclusive": "2069-12-07T00:00:00Z" });
     assert_eq!(info["temporal_interval"], expected);
     let refused = harness
         .submit(ADD_PRE_CHAIN, &harness.pki.chain(&precertificate_params(1)))

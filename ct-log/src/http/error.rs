@@ -49,6 +49,12 @@ pub(super) enum HttpError {
     NotFound,
     #[error("too many submissions at once; try again later")]
     Crowded,
+    #[error("too many submissions; try again in {} s", whole_seconds(*retry_after))]
+    TooMany { retry_after: Duration },
+    #[error("this log takes the entries of its own CA only")]
+    Off,
+    #[error("this log does not know yet whose certificates to take; try again later")]
+    NoRoots,
     #[error(transparent)]
     Submit(#[from] SubmitError),
     #[error("the log's storage cannot be read or written")]
@@ -77,9 +83,13 @@ impl HttpError {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Body | Self::Json(_) | Self::Base64 { .. } | Self::Chain(_) => StatusCode::BAD_REQUEST,
             Self::Parameter(_) | Self::Submit(SubmitError::TooLarge(_)) => StatusCode::BAD_REQUEST,
+            Self::Submit(SubmitError::ReadOnly) => StatusCode::GONE,
+            Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Off => StatusCode::FORBIDDEN,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound | Self::UnknownLeaf => StatusCode::NOT_FOUND,
             Self::Crowded
+            | Self::NoRoots
             | Self::Submit(_)
             | Self::Storage(_)
             | Self::Lookup(_)
@@ -91,10 +101,15 @@ impl HttpError {
     fn retry_after(&self) -> Duration {
         match self {
             Self::Crowded => RETRY_SOON,
-            Self::Submit(SubmitError::Busy { retry_after }) => *retry_after,
+            Self::TooMany { retry_after } | Self::Submit(SubmitError::Busy { retry_after }) => *retry_after,
             _ => RETRY_LATER,
         }
     }
+}
+
+/// Rounded up: zero would invite a busy loop.
+fn whole_seconds(wait: Duration) -> u128 {
+    wait.as_millis().div_ceil(1000).max(1)
 }
 
 /// A JSON object with `error_message`, as RFC 6962 section 4 wants it.
@@ -106,12 +121,10 @@ impl IntoResponse for HttpError {
         let status = self.status();
         let body = Json(json!({ "error_message": self.to_string() }));
         let mut response = (status, [(CACHE_CONTROL, DYNAMIC)], body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            // Whole seconds, rounded up: zero would invite a busy loop.
-            let seconds = self.retry_after().as_millis().div_ceil(1000).max(1);
-            if let Ok(seconds) = seconds.to_string().parse() {
-                response.headers_mut().insert(RETRY_AFTER, seconds);
-            }
+        if let StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS = status
+            && let Ok(seconds) = whole_seconds(self.retry_after()).to_string().parse()
+        {
+            response.headers_mut().insert(RETRY_AFTER, seconds);
         }
         response
     }

@@ -1,5 +1,7 @@
 //! `log.v3.json`: the log's entry for a log list, in the members of the public log list schema, version 3.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
@@ -9,6 +11,7 @@ use der::DateTime;
 use serde::Serialize;
 
 use super::{DYNAMIC, Service, headers};
+use crate::{Checkpoint, Window};
 
 /// Maximum merge delay in seconds: an SCT's entry is in a published checkpoint by then. Sunlight promises
 /// the same; the publisher needs a fraction of a second.
@@ -26,6 +29,24 @@ struct LogInfo {
     monitoring_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     temporal_interval: Option<TemporalInterval>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<LogState>,
+}
+
+/// Nothing is said of a log that takes entries: whether its SCTs count is for the log list to say.
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum LogState {
+    ReadOnly {
+        timestamp: String,
+        final_tree_head: TreeHead,
+    },
+}
+
+#[derive(Serialize)]
+struct TreeHead {
+    sha256_root_hash: String,
+    tree_size: u64,
 }
 
 #[derive(Serialize)]
@@ -48,17 +69,44 @@ pub(super) async fn log_info(State(service): State<Service>) -> impl IntoRespons
         submission_url: url.clone(),
         monitoring_url: url,
         temporal_interval: service.temporal_interval(),
+        state: service.state(),
     };
     (headers("application/json", DYNAMIC), Json(info))
 }
 
 impl Service {
     fn temporal_interval(&self) -> Option<TemporalInterval> {
-        let window = self.policy.window()?;
-        let time = |time| DateTime::from_system_time(time).ok().map(|time| time.to_string());
+        let window = self.log.window()?;
         Some(TemporalInterval {
-            start_inclusive: time(window.start)?,
-            end_exclusive: time(window.end)?,
+            start_inclusive: written(window.start())?,
+            end_exclusive: written(window.end())?,
         })
     }
+
+    /// Read-only since its window closed, or since its last tree head if that is older.
+    fn state(&self) -> Option<LogState> {
+        let last = self.log.final_checkpoint()?;
+        let signed = UNIX_EPOCH.checked_add(Duration::from_millis(last.timestamp().get()))?;
+        let closed = self.log.window().map(Window::closes_at);
+        Some(LogState::ReadOnly {
+            timestamp: written(closed.into_iter().fold(signed, SystemTime::min))?,
+            final_tree_head: TreeHead::from(&last),
+        })
+    }
+}
+
+impl From<&Checkpoint> for TreeHead {
+    fn from(checkpoint: &Checkpoint) -> Self {
+        Self {
+            sha256_root_hash: STANDARD.encode(checkpoint.root().as_bytes()),
+            tree_size: checkpoint.size(),
+        }
+    }
+}
+
+/// RFC 3339, whole seconds.
+fn written(time: SystemTime) -> Option<String> {
+    let since = time.duration_since(UNIX_EPOCH).ok()?;
+    let time = DateTime::from_unix_duration(Duration::from_secs(since.as_secs())).ok()?;
+    Some(time.to_string())
 }

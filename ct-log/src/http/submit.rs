@@ -1,7 +1,5 @@
 //! Submission: `add-chain`, `add-pre-chain`, `get-roots` (RFC 6962 sections 4.1, 4.2, 4.7).
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -15,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::error::HttpError;
 use super::{NO_STORE, Service};
 use crate::chain::{AcceptedChain, Endpoint};
-use crate::{Entry, PendingEntry, Sct, Submitter};
+use crate::{Entry, PendingEntry, Phase, Sct, SubmitError, Submitter};
 
 /// The version number of an RFC 6962 SCT (section 3.2).
 const SCT_V1: u8 = 0;
@@ -67,14 +65,17 @@ pub(super) async fn add_pre_chain(
 }
 
 pub(super) async fn get_roots(State(service): State<Service>) -> impl IntoResponse {
-    let certificates = service.policy.roots().map(|root| STANDARD.encode(root)).collect();
+    let policy = service.submissions.policy();
+    let certificates = policy.roots().map(|root| STANDARD.encode(root)).collect();
     (NO_STORE, Json(GetRootsResponse { certificates }))
 }
 
 impl Service {
     async fn submit(&self, body: &[u8], endpoint: Endpoint) -> Result<impl IntoResponse + use<>, HttpError> {
-        let permit = Arc::clone(&self.submissions).try_acquire_owned();
-        let permit = permit.map_err(|_| HttpError::Crowded)?;
+        if self.log.phase() == Phase::ReadOnly {
+            return Err(SubmitError::ReadOnly.into());
+        }
+        let permit = self.submissions.enter()?;
         let chain = parse_chain(body)?;
         let service = self.clone();
         // Signature checks and issuer files block. The permit goes along: a submitter that goes away does not end them.
@@ -87,7 +88,8 @@ impl Service {
     }
 
     fn accept(&self, chain: &[Vec<u8>], endpoint: Endpoint) -> Result<PendingEntry, HttpError> {
-        let accepted = self.policy.accept(chain, endpoint)?;
+        let policy = self.submissions.policy();
+        let accepted = policy.accept_in(chain, endpoint, self.log.window())?;
         let issuers: Vec<&[u8]> = accepted.issuers().iter().map(Vec::as_slice).collect();
         let stored = self.log.store_issuers(&issuers)?;
         Ok(match AcceptedChain::into_entry(accepted) {

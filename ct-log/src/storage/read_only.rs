@@ -1,13 +1,15 @@
 //! A log directory as an auditor sees it: the reading half of recovery. Takes no lock and writes nothing, so the log may be
 //! running meanwhile.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::issuers;
 use crate::key::LogPublicKey;
-use crate::leaf::Fingerprint;
+use crate::leaf::{Fingerprint, UnixMillis};
+use crate::publish::Published;
 use crate::tile::Tile;
 
 use super::files::Directory;
@@ -16,7 +18,7 @@ use super::recovery::{OpenError, corrupt, io_error, read_checkpoint, segments};
 use super::replay::WalReplay;
 use super::store::Store;
 use super::tail::{Tail, read_stored_tile};
-use super::{Objects, StorageError};
+use super::{Objects, Replaced, StorageError};
 
 /// What a directory held when it was read.
 pub(crate) struct StoredLog {
@@ -26,6 +28,14 @@ pub(crate) struct StoredLog {
     note: String,
     published: Checkpoint,
     tail: Tail,
+}
+
+/// A [`StoredLog`] in pieces.
+pub(crate) struct StoredParts {
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) key: LogPublicKey,
+    pub(crate) published: Published,
+    pub(crate) tail: Tail,
 }
 
 impl StoredLog {
@@ -59,6 +69,25 @@ impl StoredLog {
             published,
             tail,
         })
+    }
+
+    /// Refuses the log of another name, and of another key than the world knows, if that is given.
+    pub(crate) fn check(&self, origin: &Origin, key: Option<&LogPublicKey>) -> Result<(), OpenError> {
+        let key = key.unwrap_or(&self.key);
+        Identity::new(&self.key, &self.origin, UnixMillis::new(0)).check(key.log_id(), origin)
+    }
+
+    /// What a log needs to serve it.
+    pub(crate) fn into_parts(self) -> StoredParts {
+        StoredParts {
+            objects: Arc::new(ReadOnly(self.store)),
+            key: self.key,
+            published: Published {
+                checkpoint: self.published,
+                note: self.note.into(),
+            },
+            tail: self.tail,
+        }
     }
 
     /// The name that the directory claims.
@@ -98,5 +127,26 @@ impl StoredLog {
             doing: "read an issuer",
             source,
         })
+    }
+}
+
+/// Whole files that are read and never written.
+struct ReadOnly(Store);
+
+impl Objects for ReadOnly {
+    fn put_immutable(&self, _new: &[(String, &[u8])]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
+        self.0.read(path)
+    }
+
+    fn replace_checkpoint(&self, _checkpoint: &Checkpoint, _note: &str) -> io::Result<Replaced> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(u64::MAX)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
@@ -13,6 +14,7 @@ use crate::clock::Clock;
 use crate::issuers::{IssuerChain, Issuers};
 use crate::key::LogKey;
 use crate::leaf::{Entry, LeafIndex, PendingEntry, Position, SequencedEntry, UnixMillis};
+use crate::lifecycle::Window;
 use crate::log::Log;
 use crate::running::Platform;
 use crate::sct::Sct;
@@ -31,6 +33,11 @@ const BROKEN: u64 = u64::MAX;
 pub(super) struct ManualClock(Arc<AtomicU64>);
 
 impl ManualClock {
+    pub(super) fn set(&self, time: SystemTime) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap();
+        self.0.store(since.as_millis() as u64, Ordering::SeqCst);
+    }
+
     pub(super) fn move_by(&self, millis: i64) {
         self.0.fetch_add(millis as u64, Ordering::SeqCst);
     }
@@ -63,6 +70,7 @@ pub(super) struct Harness {
     pub(super) queue_entries: usize,
     /// Bytes in each entry besides what tells it from others.
     pub(super) padding: usize,
+    pub(super) window: Option<Window>,
     key: Vec<u8>,
     /// In the order in which they came; never shorter than `acknowledged`.
     pub(super) acks: Arc<Mutex<Vec<Ack>>>,
@@ -83,6 +91,7 @@ impl Harness {
             clock: ManualClock(Arc::new(AtomicU64::new(1_795_000_000_000))),
             queue_entries: 2048,
             padding: 0,
+            window: None,
             key: LogKey::generate().unwrap().to_pkcs8_der().unwrap().to_vec(),
             acks: Arc::default(),
             acknowledged: Arc::default(),
@@ -99,6 +108,7 @@ impl Harness {
             clock: self.clock.clone(),
             queue_entries: self.queue_entries,
             padding: self.padding,
+            window: self.window,
             key: self.key.clone(),
             acknowledged: Arc::new(AtomicUsize::new(acks.len())),
             acks: Arc::new(Mutex::new(acks)),
@@ -135,6 +145,10 @@ impl Harness {
         let settings = LogSettings::new("the model", origin).queue_entries(self.queue_entries);
         // The index does not come up: the model counts calls, and its reads are not the log's.
         let settings = settings.index_file("");
+        let settings = match self.window {
+            Some(window) => settings.window(window),
+            None => settings,
+        };
         Log::start(platform, settings, key)
     }
 

@@ -1,11 +1,15 @@
 //! A log behind its router, without a socket.
 
+use std::num::NonZeroU32;
+use std::time::Duration;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, HeaderName, Request, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ct_log::chain::Policy;
+use ct_log::http::Submissions;
 use ct_log::{Log, LogKey, Origin};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -43,7 +47,13 @@ impl Harness {
         let pki = Pki::new();
         let log = Log::in_memory(Origin::new(ORIGIN).unwrap(), LogKey::generate().unwrap()).unwrap();
         let policy = Policy::new([pki.root.der().as_slice()]).unwrap();
-        let router = ct_log::http::router(log.clone(), policy);
+        // Tests submit faster than an operator lets others.
+        let submissions = Submissions::limited(policy, NonZeroU32::MAX, Duration::from_secs(1));
+        Harness::over(pki, log, submissions)
+    }
+
+    pub(crate) fn over(pki: Pki, log: Log, submissions: impl Into<Submissions>) -> Harness {
+        let router = ct_log::http::router(log.clone(), submissions);
         Harness { pki, log, router }
     }
 
