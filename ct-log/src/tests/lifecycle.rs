@@ -108,5 +108,6 @@ async fn pending_log_takes_what_is_early() {
         "it is published before its first entry"
     );
     assert_eq!(harness.submit(&log, 0..3).await, []);
+    log.shutdown().await;
     harness.verify(&log).await;
 }
