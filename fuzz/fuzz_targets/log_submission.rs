@@ -2,7 +2,7 @@
 //! makes an internal error, and what is accepted was signed by the root of `fuzz/certificates`.
 #![no_main]
 
-use std::sync::LazyLock;
+use std::{num::NonZeroU32, sync::LazyLock, time::Duration};
 
 use axum::{
     Router,
@@ -12,6 +12,7 @@ use axum::{
 use ct_log::{
     Entry, Log, LogKey, Origin,
     chain::{Endpoint, Policy},
+    http::Submissions,
 };
 use libfuzzer_sys::{arbitrary::Unstructured, fuzz_target};
 use tokio::runtime::{Builder, Runtime};
@@ -33,7 +34,11 @@ static SERVED: LazyLock<Served> = LazyLock::new(|| {
     let policy = Policy::new([ROOT]).unwrap();
     Served {
         runtime,
-        routes: ct_log::http::router(log, policy.clone()),
+        // Without a limit that matters: every input is to be looked at.
+        routes: ct_log::http::router(
+            log,
+            Submissions::limited(policy.clone(), NonZeroU32::MAX, Duration::from_secs(1)),
+        ),
         policy,
     }
 });
