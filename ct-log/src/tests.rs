@@ -4,6 +4,8 @@
 mod checkpoint;
 mod encodings;
 mod faults;
+mod full_log;
+mod garble;
 mod index;
 mod lifecycle;
 mod model;
@@ -16,3 +18,4 @@ mod shared;
 mod support;
 mod tiles;
 mod tree;
+mod uniform;

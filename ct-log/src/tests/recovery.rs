@@ -4,7 +4,7 @@ use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogKey;
 use crate::leaf::UnixMillis;
 use crate::log::Log;
-use crate::storage::{BLOCK, OpenError, Record};
+use crate::storage::{OpenError, Record};
 use crate::tests::model::Model;
 use crate::tests::support::{Harness, checkpoint, origin};
 
@@ -41,26 +41,6 @@ fn records(segment: &[u8]) -> Vec<(usize, usize)> {
         start += record.span;
     }
     records
-}
-
-/// Everything that is in the log was published: no byte of it may be lost without a refusal.
-#[tokio::test]
-async fn damage_to_any_byte_of_a_published_record_is_refused() {
-    let harness = small_log(3).await;
-    let path = segment(&harness.model);
-    let records = records(&harness.model.contents(&path));
-    assert_eq!(records.len(), 4, "a snapshot and three batches");
-    for (start, length) in records {
-        for place in start..start + length {
-            let model = harness.model.copy();
-            model.damage(&path, |bytes| bytes[place] ^= 0x55);
-            let error = refused(harness.on(model).open());
-            assert!(
-                matches!(error, OpenError::Corrupt { .. }),
-                "byte {place}: {error}"
-            );
-        }
-    }
 }
 
 /// The checkpoint is one entry behind. The last record may be torn off, at whatever place; all before it may not.
@@ -156,30 +136,6 @@ async fn two_damaged_records_are_refused_even_if_nothing_was_published() {
         });
         let error = refused(harness.on(model).open());
         assert!(error.to_string().contains("is due"), "byte {place}: {error}");
-    }
-}
-
-#[tokio::test]
-async fn a_segment_cut_anywhere_is_refused_or_complete() {
-    let harness = small_log(3).await;
-    let path = segment(&harness.model);
-    let contents = harness.model.contents(&path);
-    let (last, length) = *records(&contents).last().unwrap();
-    for end in (0..last + 2 * BLOCK)
-        .step_by(97)
-        .chain([last + length - 1, last + length])
-    {
-        let model = harness.model.copy();
-        model.damage(&path, |bytes| bytes.truncate(end));
-        let cut = harness.on(model);
-        if end < last + length {
-            assert!(
-                matches!(refused(cut.open()), OpenError::Corrupt { .. }),
-                "cut at {end}"
-            );
-        } else {
-            cut.verify(&cut.open().unwrap()).await;
-        }
     }
 }
 

@@ -11,6 +11,7 @@ use super::model::Model;
 use crate::check::{self, Depth};
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::clock::Clock;
+use crate::guard::DiskGuard;
 use crate::issuers::{IssuerChain, Issuers};
 use crate::key::LogKey;
 use crate::leaf::{Entry, LeafIndex, PendingEntry, Position, SequencedEntry, UnixMillis};
@@ -19,7 +20,7 @@ use crate::log::Log;
 use crate::running::Platform;
 use crate::sct::Sct;
 use crate::settings::LogSettings;
-use crate::storage::{Disk, Memory, OpenError, Store, create};
+use crate::storage::{Disk, Memory, OpenError, Opened, Opening, Storage, Store, create};
 use crate::submission::{SubmitError, Submitter};
 use crate::tile::{Tile, TileKind};
 use crate::tree::{Frontier, Hash, leaf_hash};
@@ -116,6 +117,10 @@ impl Harness {
         }
     }
 
+    pub(super) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
     pub(super) fn key(&self) -> LogKey {
         LogKey::from_pkcs8_der(&self.key).unwrap()
     }
@@ -131,6 +136,20 @@ impl Harness {
 
     pub(super) fn open(&self) -> Result<Log, OpenError> {
         self.open_as(origin(), self.key())
+    }
+
+    /// Recovery alone.
+    pub(super) fn recover(&self) -> Result<Opened, OpenError> {
+        let storage = Disk {
+            files: Arc::new(self.model.clone()),
+            lock: None,
+        };
+        Box::new(storage).open(Opening {
+            origin: &origin(),
+            key: self.key().public(),
+            now: self.clock.now(),
+            guard: Arc::new(DiskGuard::new(0)),
+        })
     }
 
     pub(super) fn open_as(&self, origin: Origin, key: LogKey) -> Result<Log, OpenError> {

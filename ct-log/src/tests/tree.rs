@@ -1,6 +1,7 @@
 //! The published test vectors of the reference implementation (certificate-transparency-go, `trillian/merkle` tests; the same
 //! in RFC 9162 implementations), and the proofs of every small tree.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use proptest::prelude::*;
@@ -201,6 +202,58 @@ fn every_proof_of_every_small_tree_verifies_and_no_other_does() {
                 verify_consistency(old_tree, (size, hash(ROOTS[0])), &path).unwrap_err();
                 verify_consistency(old_tree, tree, &path[1..]).unwrap_err();
             }
+        }
+    }
+}
+
+/// Subtree hashes by the definition, each computed once.
+struct Subtrees {
+    leaves: Vec<Hash>,
+    known: HashMap<(u64, u64), Hash>,
+}
+
+impl Subtrees {
+    fn hash(&mut self, range: Range<u64>) -> Hash {
+        let key = (range.start, range.end);
+        if let Some(hash) = self.known.get(&key) {
+            return *hash;
+        }
+        let hash = match range.end - range.start {
+            0 => empty_root(),
+            1 => self.leaves[range.start as usize],
+            length => {
+                let middle = range.start + length.next_power_of_two() / 2;
+                node_hash(self.hash(range.start..middle), self.hash(middle..range.end))
+            }
+        };
+        self.known.insert(key, hash);
+        hash
+    }
+
+    fn proof(&mut self, ranges: Vec<Range<u64>>) -> Vec<Hash> {
+        ranges.into_iter().map(|range| self.hash(range)).collect()
+    }
+}
+
+/// Past two full tiles.
+#[test]
+fn every_proof_of_every_tree_of_600_leaves_verifies() {
+    let leaves = numbered(600);
+    let mut tree = Subtrees {
+        leaves: leaves.clone(),
+        known: HashMap::new(),
+    };
+    let mut frontier = Frontier::new();
+    for size in 1..=600u64 {
+        frontier.push(leaves[size as usize - 1]);
+        let head = (size, tree.hash(0..size));
+        assert_eq!((frontier.size(), frontier.root()), head);
+        for at in 0..size {
+            let leaf = LeafIndex::new(at).unwrap();
+            let path = tree.proof(inclusion_ranges(leaf, size).unwrap());
+            verify_inclusion(leaves[at as usize], leaf, head, &path).unwrap();
+            let proof = tree.proof(consistency_ranges(at, size).unwrap());
+            verify_consistency((at, tree.hash(0..at)), head, &proof).unwrap();
         }
     }
 }
