@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::record::Record;
 use crate::{
     admission::Refused, clock::Timestamp, durability::sync_folder_of, issuer::IssuedCertificate,
-    profile::Draft,
+    log::VerifiedSct, profile::Draft,
 };
 
 /// Records that wait for the disk; beyond it the caller waits, and with it the request.
@@ -159,6 +159,19 @@ impl AuditLog {
         }
         let left_out = self.refusals.left_out.swap(0, Ordering::Relaxed);
         self.append(&Record::refused(refused, left_out, now)?, None).await
+    }
+
+    /// Records the SCT of an informational log. It becomes durable before or together with any record that follows it.
+    ///
+    /// # Errors
+    /// If an earlier write failed.
+    pub async fn informational(
+        &self,
+        serial: &str,
+        sct: &VerifiedSct,
+        now: Timestamp,
+    ) -> Result<(), AuditError> {
+        self.append(&Record::informational(serial, sct, now)?, None).await
     }
 
     /// Whether records can be written.

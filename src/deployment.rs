@@ -19,10 +19,11 @@ use crate::{
     },
     key_file::KeyFileError,
     log::{
-        CertificateLog,
+        CertificateLog, ExternalLogs, LogsError,
         embedded::{self, EmbeddedLogError},
     },
     profile::ProfileError,
+    telemetry::ExternalLogMetrics,
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
     trusted_issuer::TrustedIssuers,
 };
@@ -35,8 +36,10 @@ pub struct Parts {
     pub chain: CertificateChain,
     /// The key of the first of them.
     pub key: Box<dyn SigningKey>,
-    /// The embedded CT log.
-    pub log: Log,
+    /// The embedded CT log, if there is one.
+    pub log: Option<Log>,
+    /// The logs elsewhere, if there are any.
+    pub external_logs: Option<ExternalLogs>,
     /// The audit record.
     pub audit: AuditLog,
     /// Whom to trust.
@@ -55,6 +58,7 @@ impl Parts {
             chain,
             key,
             log,
+            external_logs,
             audit,
             issuers,
             fetch,
@@ -62,7 +66,13 @@ impl Parts {
         let tokens = TokenVerifier::new(issuers, fetch)?;
         tokens.warm_up();
         let issuer = Issuer::new(key, chain).await?;
-        let log = CertificateLog::new(log, issuer.chain())?;
+        let log = match (log, external_logs) {
+            (Some(log), None) => CertificateLog::new(log, issuer.chain()).map_err(LogsError::Storage)?,
+            (log, Some(external)) => {
+                CertificateLog::with_external(log, external, issuer.chain(), (&audit, &clock))?
+            }
+            (None, None) => return Err(LogsError::NoLog.into()),
+        };
         Ok(Authority::new(tokens, Signing { issuer, log, audit }, clock)?)
     }
 }
@@ -74,14 +84,21 @@ pub struct Files {
     pub ca_chain: PathBuf,
     /// The CA's key, PKCS#8 PEM.
     pub ca_key: PathBuf,
-    /// The log's directory.
-    pub log_directory: PathBuf,
-    /// The log's name, in every checkpoint (C2SP tlog-checkpoint).
-    pub log_origin: String,
-    /// The log's key, PKCS#8 PEM.
-    pub log_key: PathBuf,
+    /// The embedded log, if there is one.
+    pub log: Option<LogFiles>,
     /// The audit record.
     pub audit: PathBuf,
+}
+
+/// Where the embedded log is.
+#[derive(Clone, Debug)]
+pub struct LogFiles {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Its name, in every checkpoint (C2SP tlog-checkpoint).
+    pub origin: String,
+    /// Its key, PKCS#8 PEM.
+    pub key: PathBuf,
 }
 
 impl From<&Settings> for Files {
@@ -89,9 +106,11 @@ impl From<&Settings> for Files {
         Self {
             ca_chain: settings.ca().chain().to_owned(),
             ca_key: settings.ca().key().to_owned(),
-            log_directory: settings.log().directory().to_owned(),
-            log_origin: settings.log().origin().to_owned(),
-            log_key: settings.log().key().to_owned(),
+            log: settings.log().map(|log| LogFiles {
+                directory: log.directory().to_owned(),
+                origin: log.origin().to_owned(),
+                key: log.key().to_owned(),
+            }),
             audit: settings.audit().to_owned(),
         }
     }
@@ -106,26 +125,11 @@ impl Files {
         Ok(Parts {
             chain: self.load_chain()?,
             key: Box::new(self.load_key()?),
-            log: self.open_log()?,
+            log: self.log.as_ref().map(LogFiles::open).transpose()?,
+            external_logs: None,
             audit: self.open_audit()?,
             issuers,
             fetch,
-        })
-    }
-
-    /// The embedded log; made now if its directory and key are both missing.
-    ///
-    /// # Errors
-    /// If it does not start.
-    pub fn open_log(&self) -> Result<Log, DeploymentError> {
-        let origin = Origin::new(&self.log_origin).map_err(|source| DeploymentError::Origin {
-            origin: self.log_origin.to_owned(),
-            source,
-        })?;
-        let settings = LogSettings::new(&self.log_directory, origin);
-        embedded::open_or_create(settings, &self.log_key).map_err(|source| DeploymentError::Log {
-            path: self.log_directory.to_owned(),
-            source,
         })
     }
 
@@ -156,6 +160,39 @@ impl Files {
     }
 }
 
+impl LogFiles {
+    /// Opens the log; makes it now if its directory and key are both missing.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn open(&self) -> Result<Log, DeploymentError> {
+        let origin = Origin::new(&self.origin).map_err(|source| DeploymentError::Origin {
+            origin: self.origin.to_owned(),
+            source,
+        })?;
+        let settings = LogSettings::new(&self.directory, origin);
+        embedded::open_or_create(settings, &self.key).map_err(|source| DeploymentError::Log {
+            path: self.directory.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The logs elsewhere that a configuration names, if it names any.
+///
+/// # Errors
+/// Metrics that cannot be made.
+pub fn external_logs(settings: &Settings) -> Result<Option<ExternalLogs>, prometheus::Error> {
+    if settings.external_logs().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(ExternalLogs {
+        logs: settings.external_logs().to_vec(),
+        embedding: settings.embedding(),
+        metrics: ExternalLogMetrics::new()?,
+    }))
+}
+
 /// Where an operator lets issuers' keys be fetched from: public addresses, and the private ones that are named.
 #[must_use]
 pub fn fetch_policy(settings: &Settings) -> FetchPolicy {
@@ -164,12 +201,14 @@ pub fn fetch_policy(settings: &Settings) -> FetchPolicy {
 }
 
 /// The routes of the embedded log, under the path that its origin names; it takes submissions from this CA's
-/// hierarchy only.
+/// hierarchy only. None if there is no such log.
 ///
 /// # Errors
 /// If the log would not accept the CA's own chain.
 pub fn log_routes(authority: &Authority) -> Result<Router, PolicyError> {
-    let log = authority.log().log();
+    let Some(log) = authority.log().embedded() else {
+        return Ok(Router::new());
+    };
     let certificates = authority.trust_bundle().der().iter().map(Vec::as_slice);
     let routes = ct_log::http::router(log.clone(), ct_log::chain::Policy::new(certificates)?);
     Ok(Router::new().nest(log_path(log), routes))
@@ -227,9 +266,9 @@ pub enum DeploymentError {
         /// Why.
         source: AuditError,
     },
-    /// The CA's chain could not be stored in the log.
-    #[error("the CA's certificates could not be stored in the log")]
-    StoreIssuers(#[from] ct_log::StorageError),
+    /// The logs could not be put together.
+    #[error(transparent)]
+    Logs(#[from] LogsError),
     /// Key and chain do not fit, or the key does not sign.
     #[error(transparent)]
     Issuer(#[from] IssuerError),

@@ -43,7 +43,7 @@ pub struct Authority {
 pub struct Signing {
     /// The CA key and its chain.
     pub issuer: Issuer,
-    /// The public log.
+    /// The public logs.
     pub log: CertificateLog,
     /// The operator's own record.
     pub audit: AuditLog,
@@ -120,7 +120,7 @@ impl Authority {
         self.signing.issuer.chain()
     }
 
-    /// The certificates' log.
+    /// The certificates' logs.
     #[must_use]
     pub fn log(&self) -> &CertificateLog {
         &self.signing.log
@@ -132,7 +132,7 @@ impl Authority {
         let now = self.clock.now();
         Readiness {
             key: self.profile.check_issuer(now).map_err(|error| error.to_string()),
-            log: self.signing.log.log().health().map_err(|error| error.to_string()),
+            log: self.signing.log.health(),
             audit: self.signing.audit.health().map_err(|error| error.to_string()),
             issuers: self
                 .tokens
@@ -167,7 +167,7 @@ impl Signing {
 pub struct Readiness {
     /// The CA key and the validity of its certificate.
     pub key: Result<(), String>,
-    /// The CT log.
+    /// The CT logs.
     pub log: Result<(), String>,
     /// The audit record.
     pub audit: Result<(), String>,

@@ -1,19 +1,76 @@
 //! `Precertificate` -> `Logged`: nothing is issued that is not in a log.
+//!
+//! ```text
+//! submission   what is sent to logs elsewhere
+//! choice       whose SCTs the certificate carries: one of the first log that answers, or one of each
+//!   in_process   the embedded log
+//!   external     a log elsewhere: pinned key, one attempt, circuit breaker
+//! informational  logs that are told and not waited for
+//! ```
 
+mod choice;
 pub mod embedded;
+mod external;
 mod in_process;
+mod informational;
 mod sct;
+mod submission;
 
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
 use ct_log::{Log, StorageError, SubmitError};
 
-use self::in_process::EmbeddedLog;
-pub use self::sct::{EMBEDDED, VerifiedSct};
-use crate::issuer::{CertificateChain, Precertificate};
+pub use self::{
+    choice::{Embedding, Failure, NoSct},
+    external::{AttemptError, ExternalLogSettings, Use},
+    sct::{EMBEDDED, VerifiedSct},
+};
+use self::{
+    choice::{Request, Source},
+    external::ExternalLog,
+    in_process::EmbeddedLog,
+    informational::Informational,
+    submission::Submission,
+};
+use crate::{
+    audit::AuditLog,
+    clock::Clock,
+    issuer::{CertificateChain, Precertificate},
+    telemetry::ExternalLogMetrics,
+};
 
 /// The CT logs, as the CA uses them.
 #[derive(Clone)]
-pub struct CertificateLog {
-    embedded: EmbeddedLog,
+pub struct CertificateLog(Arc<Logs>);
+
+enum Logs {
+    /// The usual case, in which nothing is prepared for anybody else.
+    EmbeddedOnly(EmbeddedLog),
+    Several(Several),
+}
+
+struct Several {
+    embedded: Option<Log>,
+    /// At least one.
+    sources: Vec<Source>,
+    embedding: Embedding,
+    informational: Vec<Informational>,
+    /// The chain above the leaf, DER in base64.
+    issuers: Vec<String>,
+    clock: Arc<dyn Clock>,
+    metrics: ExternalLogMetrics,
+}
+
+/// The logs of a configuration, before they are put together.
+#[derive(Clone, Debug)]
+pub struct ExternalLogs {
+    /// In the order in which they are asked.
+    pub logs: Vec<ExternalLogSettings>,
+    /// Whose SCTs certificates carry.
+    pub embedding: Embedding,
+    /// Where they count what they do.
+    pub metrics: ExternalLogMetrics,
 }
 
 /// A precertificate that is in a log, with the promises that the certificate will carry. Only [`CertificateLog::submit`]
@@ -26,32 +83,132 @@ pub struct Logged {
 }
 
 impl CertificateLog {
-    /// Makes the CA's chain known to the log, durably, before any entry refers to it.
+    /// The embedded log alone. Makes the CA's chain known to it, durably, before any entry refers to it.
     ///
     /// # Errors
     /// If the log cannot store the chain.
     pub fn new(log: Log, chain: &CertificateChain) -> Result<Self, StorageError> {
-        Ok(Self {
-            embedded: EmbeddedLog::new(log, chain)?,
-        })
+        let embedded = EmbeddedLog::new(log, chain)?;
+        Ok(Self(Arc::new(Logs::EmbeddedOnly(embedded))))
     }
 
-    /// The log itself.
-    #[must_use]
-    pub fn log(&self) -> &Log {
-        self.embedded.log()
-    }
-
-    /// Logs a precertificate: it is sequenced and durable before this returns.
+    /// Logs elsewhere, and the embedded one if there is one. What is configured as informational is told of certificates
+    /// from now on.
     ///
     /// # Errors
-    /// If the log is busy or unavailable.
+    /// No log whose SCT certificates could carry, or one that can never be asked.
+    pub fn with_external(
+        embedded: Option<Log>,
+        external: ExternalLogs,
+        chain: &CertificateChain,
+        (audit, clock): (&AuditLog, &Arc<dyn Clock>),
+    ) -> Result<Self, LogsError> {
+        let ExternalLogs {
+            logs,
+            embedding,
+            metrics,
+        } = external;
+        let mut sources = Vec::new();
+        if let Some(log) = &embedded {
+            sources.push(Source::Embedded(EmbeddedLog::new(log.clone(), chain)?));
+        }
+        let mut informational = Vec::new();
+        for settings in logs {
+            let (name, purpose) = (Arc::clone(&settings.name), settings.purpose);
+            let log = ExternalLog::new(settings, &metrics, Arc::clone(clock));
+            let log = Arc::new(log.map_err(|source| LogsError::Client { name, source })?);
+            match purpose {
+                Use::Embed if embedding != Embedding::Embedded => sources.push(Source::External(log)),
+                Use::Embed => return Err(LogsError::NotEmbedded(Arc::clone(log.name()))),
+                Use::Informational => {
+                    informational.push(Informational::start(log, audit.clone(), Arc::clone(clock)));
+                }
+            }
+        }
+        if sources.is_empty() {
+            return Err(LogsError::NoLog);
+        }
+        Ok(Self(Arc::new(Logs::Several(Several {
+            embedded,
+            sources,
+            embedding,
+            informational,
+            issuers: chain.der().iter().map(|der| STANDARD.encode(der)).collect(),
+            clock: Arc::clone(clock),
+            metrics,
+        }))))
+    }
+
+    /// The log in this process, if there is one.
+    #[must_use]
+    pub fn embedded(&self) -> Option<&Log> {
+        match &*self.0 {
+            Logs::EmbeddedOnly(embedded) => Some(embedded.log()),
+            Logs::Several(several) => several.embedded.as_ref(),
+        }
+    }
+
+    /// What the logs elsewhere count, if there are any.
+    #[must_use]
+    pub fn external_metrics(&self) -> Option<&ExternalLogMetrics> {
+        match &*self.0 {
+            Logs::EmbeddedOnly(_) => None,
+            Logs::Several(several) => Some(&several.metrics),
+        }
+    }
+
+    /// Whether a certificate could be logged now.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn health(&self) -> Result<(), String> {
+        match &*self.0 {
+            Logs::EmbeddedOnly(embedded) => embedded.log().health().map_err(|error| error.to_string()),
+            Logs::Several(several) => several.health(),
+        }
+    }
+
+    /// Logs a precertificate: the logs that the certificate will name have promised it before this returns, and where such a
+    /// log is in this process, the entry is durable.
+    ///
+    /// # Errors
+    /// If not all the SCTs can be had that the policy asks for.
     pub async fn submit(&self, precertificate: Precertificate) -> Result<Logged, LogError> {
-        let sct = self.embedded.submit(&precertificate).await?;
-        Ok(Logged {
+        let scts = match &*self.0 {
+            Logs::EmbeddedOnly(embedded) => vec![embedded.submit(&precertificate).await?],
+            Logs::Several(several) => several.submit(&precertificate).await?,
+        };
+        Ok(Logged { precertificate, scts })
+    }
+}
+
+impl Several {
+    async fn submit(&self, precertificate: &Precertificate) -> Result<Vec<VerifiedSct>, LogError> {
+        let submission = Submission::new(precertificate, &self.issuers, self.clock.now())?;
+        let request = Request {
             precertificate,
-            scts: vec![sct],
-        })
+            submission: &submission,
+        };
+        let scts = choice::submit(&self.sources, self.embedding, request).await?;
+        let submission = Arc::new(submission);
+        for log in &self.informational {
+            log.offer(&submission);
+        }
+        Ok(scts)
+    }
+
+    fn health(&self) -> Result<(), String> {
+        let mut states = self.sources.iter().map(Source::health);
+        match self.embedding {
+            Embedding::All => states.collect(),
+            Embedding::Embedded | Embedding::First => {
+                let failures: Vec<String> = states.by_ref().filter_map(Result::err).collect();
+                match failures.len() < self.sources.len() {
+                    true => Ok(()),
+                    false => Err(failures.join("; ")),
+                }
+            }
+        }
     }
 }
 
@@ -71,5 +228,38 @@ impl Logged {
 
 /// Why a precertificate was not logged.
 #[derive(Debug, thiserror::Error)]
-#[error("the certificate transparency log did not take the entry")]
-pub struct LogError(#[from] pub SubmitError);
+#[non_exhaustive]
+pub enum LogError {
+    /// The embedded log, which is the only one, did not take it.
+    #[error("the certificate transparency log did not take the entry")]
+    Embedded(#[from] SubmitError),
+    /// Not all the SCTs that the policy asks for could be had.
+    #[error(transparent)]
+    NoSct(#[from] NoSct),
+    /// The submission could not be written.
+    #[error("the submission to the logs could not be encoded")]
+    Encoding(#[from] serde_json::Error),
+}
+
+/// Why the logs could not be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogsError {
+    /// There would be no SCT in any certificate.
+    #[error("no log is there whose SCT certificates could carry")]
+    NoLog,
+    /// A log is for embedding, and only the embedded log's SCT is to be embedded.
+    #[error("the log {0} is to be embedded, but only the embedded log's SCT is")]
+    NotEmbedded(Arc<str>),
+    /// The CA's chain could not be stored in the embedded log.
+    #[error("the CA's certificates could not be stored in the log")]
+    Storage(#[from] StorageError),
+    /// The HTTP client could not be made; most likely its certificates cannot be used.
+    #[error("the log {name} can never be asked")]
+    Client {
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        source: reqwest::Error,
+    },
+}

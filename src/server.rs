@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     issue::Authority,
-    telemetry::{Metrics, Sources},
+    telemetry::{ExternalLogMetrics, Metrics, Sources},
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -113,6 +113,8 @@ pub struct ServerSettings {
     pub limits: Limits,
     /// The logs of which the metrics tell.
     pub logs: Vec<ct_log::Log>,
+    /// What the logs elsewhere count.
+    pub external_logs: Option<ExternalLogMetrics>,
 }
 
 impl Default for ServerSettings {
@@ -122,6 +124,7 @@ impl Default for ServerSettings {
             tls: None,
             limits: Limits::standard(),
             logs: Vec::new(),
+            external_logs: None,
         }
     }
 }
@@ -174,6 +177,7 @@ impl Server {
         let watched = Arc::clone(&authority);
         let sources = Sources {
             logs: settings.logs,
+            external_logs: settings.external_logs,
             issuers: Some(Arc::new(move || watched.tokens().status().collect())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);

@@ -1,5 +1,6 @@
 //! What the operator sees: Prometheus metrics, Fulcio's names beside our own. Every label has a bounded set of values.
 
+mod external_logs;
 mod issuers;
 mod logs;
 
@@ -13,6 +14,8 @@ use prometheus::{
 };
 use tonic::Code;
 
+pub use self::external_logs::ExternalLogMetrics;
+pub(crate) use self::external_logs::{Attempted, ExternalLogSeries};
 pub use self::issuers::IssuerStatuses;
 use self::{issuers::IssuerMetrics, logs::LogMetrics};
 
@@ -41,6 +44,8 @@ pub struct Metrics {
 pub struct Sources {
     /// The logs that this process writes.
     pub logs: Vec<Log>,
+    /// The logs elsewhere.
+    pub external_logs: Option<ExternalLogMetrics>,
     /// How the issuers stand.
     pub issuers: Option<IssuerStatuses>,
 }
@@ -80,6 +85,9 @@ impl Metrics {
         let make = Maker(Registry::new());
         make.build_info()?;
         make.0.register(Box::new(LogMetrics::new(sources.logs)?))?;
+        if let Some(external) = &sources.external_logs {
+            external.register(&make.0)?;
+        }
         Ok(Self {
             new_certs: make.counter("fulcio_new_certs", "The total number of certificates generated")?,
             api_latency: make.histogram(

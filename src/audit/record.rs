@@ -68,6 +68,13 @@ pub(super) enum Record<'a> {
         /// SHA-256 of the DER certificate, hexadecimal.
         sha256: String,
     },
+    /// What a log promised that is told of certificates and whose SCTs they do not carry.
+    InformationalSct {
+        time: String,
+        serial: &'a str,
+        #[serde(flatten)]
+        sct: ExternalSctRecord<'a>,
+    },
 }
 
 /// An SCT as in the certificate.
@@ -163,6 +170,18 @@ impl<'a> Record<'a> {
             embedded: embedded.first().copied().map(SctRecord::from),
             external: external.into_iter().map(ExternalSctRecord::from).collect(),
             sha256: hex::encode(digest(&SHA256, issued.der())),
+        })
+    }
+
+    pub(super) fn informational(
+        serial: &'a str,
+        sct: &'a VerifiedSct,
+        now: Timestamp,
+    ) -> Result<Self, AuditError> {
+        Ok(Self::InformationalSct {
+            time: rfc3339(now)?,
+            serial,
+            sct: sct.into(),
         })
     }
 }

@@ -16,7 +16,7 @@ use mayfly::{
         ConfigErrors, Settings,
         issuers::{self, IssuerFile},
     },
-    deployment::{self, Files, IssuerFileFollower, Parts},
+    deployment::{self, Files, IssuerFileFollower, LogFiles, Parts},
     dev::data_dir::{DataDir, write_public},
     issue::Authority,
     issuer::{
@@ -51,7 +51,7 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
     write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
     key_file::write_new(&data_dir.ca_key(), &new.key)?;
-    files(data_dir).open_log()?.shutdown().await;
+    log_files(data_dir).open()?.shutdown().await;
     Ok(())
 }
 
@@ -68,7 +68,8 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, Rea
             Parts {
                 chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
                 key: Box::new(SoftwareKey::from_pkcs8_der(&new.key)?),
-                log: Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?,
+                log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?),
+                external_logs: None,
                 audit: AuditLog::forgetful(),
                 issuers: trusted,
                 fetch,
@@ -103,17 +104,23 @@ fn files(data_dir: &DataDir) -> Files {
     Files {
         ca_chain: data_dir.ca_chain(),
         ca_key: data_dir.ca_key(),
-        log_directory: data_dir.log(),
-        log_origin: DEV_LOG_ORIGIN.to_owned(),
-        log_key: data_dir.log_key(),
+        log: Some(log_files(data_dir)),
         audit: data_dir.audit(),
+    }
+}
+
+fn log_files(data_dir: &DataDir) -> LogFiles {
+    LogFiles {
+        directory: data_dir.log(),
+        origin: DEV_LOG_ORIGIN.to_owned(),
+        key: data_dir.log_key(),
     }
 }
 
 /// A server that is put together and listens.
 pub(crate) struct Running {
     server: Server,
-    log: Log,
+    log: Option<Log>,
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
     reload: watch::Receiver<()>,
@@ -133,11 +140,12 @@ impl Running {
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
-        let log = authority.log().log().clone();
+        let log = authority.log().embedded().cloned();
         let routes = extra.merge(deployment::log_routes(&authority)?);
         let settings = ServerSettings {
             tls,
-            logs: vec![log.clone()],
+            logs: log.iter().cloned().collect(),
+            external_logs: authority.log().external_metrics().cloned(),
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
@@ -165,17 +173,26 @@ impl Running {
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
-                _ = log.failed() => {}
+                () = failed(log.as_ref()) => {}
             }
         };
         server.run_until(until).await;
         following.abort();
+        let Some(log) = log else { return Ok(()) };
         log.shutdown().await;
         // It may also have failed since the signal.
         match log.failed().now_or_never() {
             Some(failure) => Err(Failure::log(LogFailed(failure))),
             None => Ok(()),
         }
+    }
+}
+
+/// Resolves when the embedded log failed, which one that is not there never does.
+async fn failed(log: Option<&Log>) {
+    match log {
+        Some(log) => drop(log.failed().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -187,11 +204,12 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let issuer_file = ReadFile::open(settings.issuers().to_owned()).map_err(Failure::configuration)?;
     let IssuerFile { issuers, warnings } =
         issuers::parse(&issuer_file.path, &issuer_file.text, &fetch).map_err(Failure::configuration)?;
-    for warning in &warnings {
+    for warning in settings.warnings().iter().chain(&warnings) {
         tracing::warn!("{warning}");
     }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
-    let parts = Files::from(&settings).load(issuers, fetch)?;
+    let mut parts = Files::from(&settings).load(issuers, fetch)?;
+    parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
     let (api, metrics) = (listeners.api_address(), listeners.metrics_address());

@@ -19,6 +19,7 @@ use mayfly::{
     },
     issue::Authority,
     issuer::ceremony::KeyKind,
+    log::LogsError,
     server::{Listeners, ServeError},
     trust::{CtLog, SigningConfig, TrustedRoot},
 };
@@ -214,8 +215,9 @@ fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure
         .not_before
         .to_unix_duration();
     let start = Timestamp::from_unix(since_epoch);
-    let base_url = format!("{}{}", ready.api, log_path(authority.log().log()));
-    let public_key = authority.log().log().public_key().spki_der();
+    let log = authority.log().embedded().ok_or(LogsError::NoLog)?;
+    let base_url = format!("{}{}", ready.api, log_path(log));
+    let public_key = log.public_key().spki_der();
     let root = TrustedRoot::new(
         &ready.api,
         chain.der(),

@@ -181,6 +181,11 @@ impl Node {
         }
     }
 
+    /// The place of this item of the list at `list`.
+    pub(crate) fn place(&self, list: &Place) -> Place {
+        list.on_line(self.line)
+    }
+
     /// The items of a list.
     pub(crate) fn items(&self, place: &Place, problems: &mut Problems) -> &[Node] {
         match &self.value {

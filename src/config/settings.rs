@@ -1,5 +1,6 @@
 //! `mayfly.yaml`.
 
+mod external_logs;
 mod read;
 
 use std::{
@@ -7,8 +8,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{ConfigErrors, path::Folder, problem::Problems, yaml};
-use crate::server::TlsFiles;
+use super::{
+    ConfigErrors,
+    path::Folder,
+    problem::{Problem, Problems},
+    yaml,
+};
+use crate::{
+    log::{Embedding, ExternalLogSettings},
+    server::TlsFiles,
+};
 
 /// What `mayfly serve` runs with: addresses, names and paths that were checked, nothing loaded yet.
 #[derive(Clone, Debug)]
@@ -17,10 +26,12 @@ pub struct Settings {
     metrics_listen: Option<SocketAddr>,
     tls: Option<TlsFiles>,
     ca: CaFiles,
-    log: LogSettings,
+    log: Option<LogSettings>,
+    logs: external_logs::Policy,
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
     audit: PathBuf,
+    warnings: Vec<Problem>,
 }
 
 /// The CA's chain and the key of its first certificate.
@@ -56,7 +67,9 @@ impl Settings {
         let settings = yaml::read(path, &mut problems)
             .and_then(|text| yaml::parse(&text, &mut problems))
             .and_then(|root| read::settings(&root, &Folder::of(path), &mut problems));
-        problems.into_result(settings)
+        let warnings = problems.take_warnings();
+        let settings = problems.into_result(settings)?;
+        Ok(Self { warnings, ..settings })
     }
 
     /// Where the API is served.
@@ -83,10 +96,28 @@ impl Settings {
         &self.ca
     }
 
-    /// The CT log.
+    /// The embedded CT log, if there is one.
     #[must_use]
-    pub fn log(&self) -> &LogSettings {
-        &self.log
+    pub fn log(&self) -> Option<&LogSettings> {
+        self.log.as_ref()
+    }
+
+    /// The logs elsewhere, in the order of the file.
+    #[must_use]
+    pub fn external_logs(&self) -> &[ExternalLogSettings] {
+        &self.logs.logs
+    }
+
+    /// Whose SCTs certificates carry.
+    #[must_use]
+    pub fn embedding(&self) -> Embedding {
+        self.logs.embedding
+    }
+
+    /// What works and may not be meant.
+    #[must_use]
+    pub fn warnings(&self) -> &[Problem] {
+        &self.warnings
     }
 
     /// The issuer file, for [`super::issuers::load`].

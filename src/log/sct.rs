@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ct_log::{LeafIndex, LogId, Sct, UnixMillis};
+use ct_log::{ExternalSct, LeafIndex, LogId, Sct, UnixMillis};
 
 /// The name of the log in this process, among the names of the configured ones.
 pub const EMBEDDED: &str = "embedded";
@@ -26,6 +26,17 @@ impl VerifiedSct {
             log_id: sct.log_id(),
             timestamp: sct.timestamp(),
             leaf_index: Some(sct.leaf_index()),
+            tls: sct.to_tls(),
+        }
+    }
+
+    /// To be called with an SCT that was verified.
+    pub(super) fn external(log: Arc<str>, sct: &ExternalSct) -> Self {
+        Self {
+            log,
+            log_id: sct.log_id(),
+            timestamp: sct.timestamp(),
+            leaf_index: sct.leaf_index(),
             tls: sct.to_tls(),
         }
     }

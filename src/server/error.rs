@@ -345,7 +345,7 @@ impl From<IssueError> for ApiError {
             IssueError::Profile(error) => Self::unavailable("ca_unavailable", CA, error),
             IssueError::Issuer(error @ IssuerError::Key(_)) => Self::unavailable("ca_unavailable", CA, error),
             IssueError::Issuer(error) => Self::internal(error),
-            IssueError::Log(LogError(error @ SubmitError::Busy { retry_after })) => Self {
+            IssueError::Log(LogError::Embedded(error @ SubmitError::Busy { retry_after })) => Self {
                 retry_after: Some(retry_after),
                 ..Self::unavailable("log_busy", LOG, error)
             },

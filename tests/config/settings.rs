@@ -6,20 +6,25 @@ use std::{
     path::Path,
 };
 
-use mayfly::config::{ConfigErrors, Settings, issuers};
+use mayfly::{
+    config::{ConfigErrors, Settings, issuers},
+    log::{Embedding, Use},
+};
 use tempfile::TempDir;
 
 use crate::{lines, policy};
 
 /// A folder with a `mayfly.yaml` and the files that the example names.
-struct Installation(TempDir);
+pub(crate) struct Installation(TempDir);
 
 impl Installation {
-    fn new(text: &str) -> Self {
+    pub(crate) fn new(text: &str) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         for name in ["tls.pem", "ca.pem", "issuers.yaml"] {
             fs::write(folder.path(name), "").unwrap();
         }
+        fs::create_dir(folder.path("keys")).unwrap();
+        fs::write(folder.path("keys/ct-2027.pem"), log_key()).unwrap();
         for name in ["tls-key.pem", "ca-key.pem", "log-key.pem"] {
             fs::write(folder.path(name), "").unwrap();
             folder.chmod(name, 0o600);
@@ -28,7 +33,7 @@ impl Installation {
         folder
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    pub(crate) fn path(&self, name: &str) -> std::path::PathBuf {
         self.0.path().join(name)
     }
 
@@ -36,19 +41,24 @@ impl Installation {
         fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
     }
 
-    fn load(&self) -> Result<Settings, ConfigErrors> {
+    pub(crate) fn load(&self) -> Result<Settings, ConfigErrors> {
         Settings::load(&self.path("mayfly.yaml"))
     }
 
     /// The report, without the folder's name.
-    fn problems(&self) -> Vec<String> {
+    pub(crate) fn problems(&self) -> Vec<String> {
         let folder = format!("{}/", self.0.path().display());
         let lines = lines(&self.load().unwrap_err(), &self.path("mayfly.yaml"));
         lines.into_iter().map(|line| line.replace(&folder, "")).collect()
     }
 }
 
-const MINIMAL: &str = "ca: {chain: ca.pem, key: ca-key.pem}
+/// A new key, as a log's operator publishes it.
+pub(crate) fn log_key() -> String {
+    rcgen::KeyPair::generate().unwrap().public_key_pem()
+}
+
+pub(crate) const MINIMAL: &str = "ca: {chain: ca.pem, key: ca-key.pem}
 log: {directory: log, origin: ca.example.com/log, key: log-key.pem}
 issuers: issuers.yaml
 audit: audit.jsonl
@@ -70,12 +80,21 @@ fn the_example_settings_load() {
         (ca.chain(), ca.key()),
         (&*installation.path("ca.pem"), &*installation.path("ca-key.pem"))
     );
-    let log = settings.log();
+    let log = settings.log().unwrap();
     assert_eq!(
         (log.directory(), log.key()),
         (&*installation.path("log"), &*installation.path("log-key.pem"))
     );
     assert_eq!(log.origin(), "ca.example.com/log");
+    let [external] = settings.external_logs() else {
+        panic!("not one external log")
+    };
+    assert_eq!(
+        (&*external.name, external.purpose),
+        ("ct-2027", Use::Informational)
+    );
+    assert_eq!(settings.embedding(), Embedding::Embedded);
+    assert!(settings.warnings().is_empty());
     assert_eq!(settings.issuers(), installation.path("issuers.yaml"));
     assert_eq!(
         settings.private_identity_providers(),
@@ -223,7 +242,7 @@ fn the_log_s_key_may_be_yet_to_be_made() {
     let installation = Installation::new(MINIMAL);
     fs::remove_file(installation.path("log-key.pem")).unwrap();
     let settings = installation.load().unwrap();
-    assert_eq!(settings.log().key(), installation.path("log-key.pem"));
+    assert_eq!(settings.log().unwrap().key(), installation.path("log-key.pem"));
 
     std::os::unix::fs::symlink("nowhere", installation.path("log-key.pem")).unwrap();
     let [problem] = installation.problems().try_into().unwrap();

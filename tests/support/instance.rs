@@ -30,6 +30,7 @@ use mayfly::{
         ceremony::{self, AuthorityNames, KeyKind},
         key::SoftwareKey,
     },
+    log::ExternalLogs,
     proof::KeyProof,
     token::{FetchPolicy, LoopbackHttp, RawToken},
 };
@@ -79,6 +80,10 @@ pub struct Wishes {
     pub metadata: String,
     /// URLs of further issuers that are trusted by the same rule.
     pub others: Vec<String>,
+    /// Whether the CA uses a log of its own.
+    pub embedded: bool,
+    /// The logs elsewhere.
+    pub external: Option<ExternalLogs>,
 }
 
 impl Wishes {
@@ -90,6 +95,8 @@ impl Wishes {
             audiences: None,
             metadata: String::new(),
             others: Vec::new(),
+            embedded: true,
+            external: None,
         }
     }
 }
@@ -106,8 +113,7 @@ impl Instance {
         let issuer_key = SigningKey::generate("ES256", "key-1");
         let issuer = FakeIssuer::start(&[&issuer_key]).await;
         let clock = Arc::new(SettableClock::default());
-        let parts = parts(&wishes, &issuer, folder.path()).await;
-        let log = parts.log.clone();
+        let (parts, log) = parts(wishes, &issuer, folder.path()).await;
         let authority = Arc::new(parts.assemble(clock.clone()).await.unwrap());
         Self {
             authority,
@@ -202,7 +208,7 @@ impl Holder {
     }
 }
 
-async fn parts(wishes: &Wishes, issuer: &FakeIssuer, folder: &Path) -> Parts {
+async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Log) {
     let names = AuthorityNames {
         root: Name::from_str("CN=Test root,O=Test").unwrap(),
         intermediate: Name::from_str("CN=Test intermediate,O=Test").unwrap(),
@@ -214,17 +220,20 @@ async fn parts(wishes: &Wishes, issuer: &FakeIssuer, folder: &Path) -> Parts {
     let settings =
         LogSettings::new(folder.join("log"), Origin::new("log.example/test").unwrap()).min_free_bytes(0);
     let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
-    let file = issuer_file(issuer.url(), wishes);
-    Parts {
+    let file = issuer_file(issuer.url(), &wishes);
+    let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
+    let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
         key: Box::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
-        log: Log::create(settings, LogKey::generate().unwrap()).unwrap(),
+        log: wishes.embedded.then(|| log.clone()),
+        external_logs: wishes.external,
         audit: AuditLog::open(&wishes.audit).unwrap(),
         issuers: issuers::parse(Path::new("issuers.yaml"), &file, &fetch)
             .unwrap()
             .issuers,
         fetch,
-    }
+    };
+    (parts, log)
 }
 
 fn issuer_file(url: &str, wishes: &Wishes) -> String {

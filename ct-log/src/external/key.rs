@@ -84,7 +84,11 @@ impl ExternalLogKey {
         self.signature_algorithm
     }
 
-    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+    /// Checks a signature with SHA-256 over `message`: ECDSA (DER), or RSA (PKCS #1 v1.5).
+    ///
+    /// # Errors
+    /// This key did not make the signature over this message.
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         self.key
             .verify_sig(message, signature)
             .map_err(|_| SignatureError)

@@ -63,7 +63,10 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     let (mut errors, mut warnings): (Vec<Problem>, Vec<Problem>) = (Vec::new(), Vec::new());
     let settings = match arguments.files.settings() {
         None => None,
-        Some(Ok(settings)) => Some(settings),
+        Some(Ok(settings)) => {
+            warnings.extend(settings.warnings().iter().cloned());
+            Some(settings)
+        }
         Some(Err(wrong)) => {
             errors.extend(wrong.problems().iter().cloned());
             None

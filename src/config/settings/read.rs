@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use url::{Host, Url};
 
-use super::{CaFiles, LogSettings, Settings};
+use super::{CaFiles, LogSettings, Settings, external_logs};
 use crate::{
     config::{
         fields::{Fields, Keys, Text},
@@ -26,6 +26,8 @@ const ROOT: Keys = &[
     "tls",
     "ca",
     "log",
+    "external-logs",
+    "embed-scts",
     "issuers",
     "private-identity-providers",
     "audit",
@@ -41,7 +43,10 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         .get("tls")
         .map(|(place, node)| tls(place, node, folder, problems));
     let ca = ca(&fields, folder, problems);
-    let log = log(&fields, folder, problems);
+    let log = fields
+        .get("log")
+        .map(|(place, node)| log(place, node, folder, problems));
+    let logs = external_logs::policy(&fields, folder, problems);
     let issuers = fields.required_text("issuers", "Name the issuer file, such as issuers.yaml", problems);
     let issuers = issuers.and_then(|text| folder.file(&text, problems));
     let audit = fields.required_text(
@@ -54,13 +59,15 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     Some(Settings {
         listen: listen?,
         metrics_listen: metrics_listen?,
-        // `Some(None)` is a TLS section with problems, which have been reported.
+        // `Some(None)` is a section with problems, which have been reported.
         tls: tls.map_or(Some(None), |tls| tls.map(Some))?,
         ca: ca?,
-        log: log?,
+        log: log.map_or(Some(None), |log| log.map(Some))?,
+        logs: logs?,
         issuers: issuers?,
         private_identity_providers,
         audit: audit?,
+        warnings: Vec::new(),
     })
 }
 
@@ -136,8 +143,8 @@ fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<C
     })
 }
 
-fn log(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<LogSettings> {
-    let fields = section(fields, "log", LOG, problems)?;
+fn log(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) -> Option<LogSettings> {
+    let fields = Fields::open(place, node, LOG, problems)?;
     let directory = fields.required_text("directory", "Name a folder for the log", problems);
     let directory = directory.and_then(|text| folder.new_folder(&text, problems));
     let suggestion = "Name the log for ever, such as ca.example.com/log";
