@@ -32,6 +32,7 @@
 //! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
 //! end, because only recovery can tell what is durable.
 
+mod backend;
 pub mod chain;
 pub mod check;
 pub mod checkpoint;
@@ -80,6 +81,8 @@ pub use sct::Sct;
 pub use settings::LogSettings;
 pub use statistics::{CommitTimes, Statistics};
 pub use storage::{OpenError, Sequenced, StorageError};
+#[cfg(feature = "s3")]
+pub use storage::{S3Settings, S3SettingsError};
 pub use submission::{SubmitError, Submitter, Unavailable};
 pub use tile::{Tile, TileKind};
 

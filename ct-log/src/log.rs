@@ -5,6 +5,7 @@ use std::{fmt, io};
 
 use tokio::sync::oneshot;
 
+use crate::backend;
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::clock::{Clock, SystemClock};
 use crate::failure::WriteFailure;
@@ -20,8 +21,7 @@ use crate::sct::Sct;
 use crate::settings::LogSettings;
 use crate::statistics::Statistics;
 use crate::storage::{
-    self, Directory, Disk, Files, LockError, Memory, OpenError, Sequenced, Storage, StorageError, Store,
-    StoredLog,
+    self, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store, StoredLog,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
 
@@ -39,29 +39,14 @@ struct Open {
 }
 
 impl Log {
-    /// Birth: makes a log in an empty directory, which is created if need be. To be called only by the action that generated
+    /// Birth: makes a log in an empty place; directories are created if need be. To be called only by the action that generated
     /// the key: a log that is created twice for one key is a fork.
     ///
     /// # Errors
-    /// The directory is not empty, or cannot be written.
+    /// The place is not empty, or cannot be written.
     pub fn create(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
-        std::fs::create_dir_all(&settings.directory).map_err(storage::io_error("create the directory"))?;
-        let disk = lock_directory(&settings)?;
-        let names = disk.files.names(".");
-        let names = names.map_err(storage::io_error("list the directory"))?;
-        if names.iter().any(|name| name != "lock") {
-            return Err(OpenError::Exists {
-                directory: settings.directory,
-            });
-        }
-        storage::create(
-            &Store::new(Arc::clone(&disk.files)),
-            &settings.origin,
-            &key,
-            SystemClock.now(),
-        )?;
-        sync_parent(&settings.directory).map_err(storage::io_error("create the directory"))?;
-        Log::start(Platform::now(disk), settings, key)
+        let storage = backend::create(&settings, &key)?;
+        Log::start(Platform::now(storage), settings, key)
     }
 
     /// Opens an existing log. This is recovery, whatever ended the log before, and returns once a fresh checkpoint is published.
@@ -69,8 +54,8 @@ impl Log {
     /// # Errors
     /// There is no log in the directory, it is another key's, it is open already, it is damaged, or the clock is behind.
     pub fn open(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
-        let disk = lock_directory(&settings)?;
-        Log::start(Platform::now(disk), settings, key)
+        let storage = backend::open(&settings)?;
+        Log::start(Platform::now(storage), settings, key)
     }
 
     /// Opens a log to be read only: one whose time is over, or whose writer is stopped. It is what the directory published last.
@@ -97,7 +82,7 @@ impl Log {
         storage::create(&Store::new(Arc::clone(&files)), &origin, &key, SystemClock.now())?;
         let memory = Disk { files, lock: None };
         let settings = LogSettings::new("", origin).index_in_memory();
-        Log::start(Platform::now(memory), settings, key)
+        Log::start(Platform::now(Box::new(memory)), settings, key)
     }
 
     pub(crate) fn start(platform: Platform, settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
@@ -305,35 +290,10 @@ impl fmt::Debug for Log {
 }
 
 impl Platform {
-    fn now(storage: impl Storage + 'static) -> Platform {
+    fn now(storage: Box<dyn Storage>) -> Platform {
         Platform {
-            storage: Box::new(storage),
+            storage,
             clock: Arc::new(SystemClock),
         }
-    }
-}
-
-fn lock_directory(settings: &LogSettings) -> Result<Disk, OpenError> {
-    let directory = Directory::new(&settings.directory);
-    let lock = directory.lock().map_err(|error| match error {
-        LockError::Held => OpenError::Locked {
-            directory: settings.directory.clone(),
-        },
-        LockError::Missing => OpenError::Missing {
-            directory: settings.directory.clone(),
-        },
-        LockError::Io(error) => storage::io_error("lock the directory")(error),
-    })?;
-    Ok(Disk {
-        files: Arc::new(directory),
-        lock: Some(lock),
-    })
-}
-
-fn sync_parent(directory: &std::path::Path) -> io::Result<()> {
-    let absolute = std::path::absolute(directory)?;
-    match absolute.parent() {
-        Some(parent) => std::fs::File::open(parent)?.sync_all(),
-        None => Ok(()),
     }
 }

@@ -1,5 +1,7 @@
 //! The thread that signs checkpoints of the durable tree.
 
+mod partials;
+
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -159,8 +161,11 @@ pub(crate) fn run(shared: &Shared) {
 /// Signs that tree, which is durable, and shows it to readers once it is in the directory. Its time is later than that of
 /// every checkpoint before, and not before any of its entries (C4).
 pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> {
-    let before = shared.published().checkpoint.timestamp();
-    let after = UnixMillis::new(before.get().saturating_add(1));
+    let before = shared.published().checkpoint;
+    if shared.objects.serves_partials() {
+        partials::store(shared, before.size(), head.size)?;
+    }
+    let after = UnixMillis::new(before.timestamp().get().saturating_add(1));
     let timestamp = shared.clock.now().max(after).max(head.timestamp);
     let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
     let note = checkpoint.sign(&shared.origin, &shared.key)?;
@@ -170,6 +175,9 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
             note: note.into(),
         }),
         Replaced::Newer(note) => adopt(shared, note),
+    }
+    if shared.objects.serves_partials() {
+        partials::tidy(shared, before.size(), head.size)?;
     }
     Ok(())
 }

@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Away(#[source] Box<dyn Error + Send + Sync>);
 
 impl Away {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for storages behind a network"))]
+    #[cfg_attr(
+        not(any(test, feature = "s3")),
+        expect(dead_code, reason = "for storages behind a network")
+    )]
     pub(crate) fn error(source: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {
         io::Error::new(io::ErrorKind::NotConnected, Away(source.into()))
     }

@@ -102,6 +102,7 @@ impl Running {
             min_free_bytes,
             index,
             window,
+            backend: _,
         } = settings;
         let Platform { storage, clock } = platform;
         let guard = Arc::new(DiskGuard::new(min_free_bytes));

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::backend::Backend;
 use crate::checkpoint::Origin;
 use crate::index::Place;
 use crate::lifecycle::Window;
+#[cfg(feature = "s3")]
+use crate::storage::S3Settings;
 
 /// Entries that may wait for the sequencer: at one write of 4 ms and 1,024 entries each, 8 ms of work.
 const QUEUE_ENTRIES: usize = 2048;
@@ -21,6 +24,7 @@ pub struct LogSettings {
     pub(crate) min_free_bytes: u64,
     pub(crate) index: Place,
     pub(crate) window: Option<Window>,
+    pub(crate) backend: Backend,
 }
 
 impl LogSettings {
@@ -35,7 +39,17 @@ impl LogSettings {
             min_free_bytes: MIN_FREE_BYTES,
             index,
             window: None,
+            backend: Backend::Directory,
         }
+    }
+
+    /// Keeps the entries in a bucket. The directory is then this writer's own: for what it remembers of the log, which it can do
+    /// without on a new machine.
+    #[cfg(feature = "s3")]
+    #[must_use]
+    pub fn in_s3(self, s3: S3Settings) -> LogSettings {
+        let backend = Backend::S3(s3);
+        LogSettings { backend, ..self }
     }
 
     /// Where the log lives.

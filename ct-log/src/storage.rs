@@ -15,16 +15,20 @@
 
 mod disk;
 mod files;
+#[cfg(feature = "s3")]
+mod high_water;
 mod identity;
 mod memory;
 mod read_only;
 mod record;
 mod recovery;
 mod replay;
+#[cfg(feature = "s3")]
+mod s3;
 mod segments;
 mod sequenced;
 #[cfg_attr(
-    not(test),
+    not(any(test, feature = "s3")),
     expect(dead_code, reason = "for storages that several writers share")
 )]
 mod shared;
@@ -45,6 +49,12 @@ pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};
 pub use recovery::OpenError;
 pub(crate) use recovery::{CLOCK_TOLERANCE_MS, create, io_error};
+#[cfg(feature = "s3")]
+pub(crate) use s3::S3;
+#[cfg(all(test, feature = "s3"))]
+pub(crate) use s3::client;
+#[cfg(feature = "s3")]
+pub use s3::{S3Settings, S3SettingsError};
 pub(crate) use sequenced::Committed;
 pub use sequenced::Sequenced;
 #[cfg(test)]
@@ -61,6 +71,7 @@ use crate::guard::DiskGuard;
 use crate::key::LogPublicKey;
 use crate::leaf::UnixMillis;
 use crate::publish::Published;
+use crate::tile::Tile;
 use crate::tree::{Frontier, Hash};
 
 /// What a log is kept in, before it is opened.
@@ -104,6 +115,17 @@ pub(crate) trait Objects: Send + Sync {
     /// Puts a checkpoint in the place of the one before, unless another writer's is as new.
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced>;
 
+    /// Whether readers of partial tiles are served from here, without the log: then those of a checkpoint are stored before it,
+    /// and so are the full ones.
+    fn serves_partials(&self) -> bool {
+        false
+    }
+
+    /// Removes the partial tiles that this full one, which is stored, replaces.
+    fn drop_partials(&self, _full: Tile) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Bytes that can still be written; [`u64::MAX`] if that is not for this log to watch.
     fn free_bytes(&self) -> io::Result<u64>;
 }
@@ -115,7 +137,7 @@ pub(crate) enum Replaced {
     Yes,
     /// It is not: this note of another writer covers as many entries or more, and is not older.
     #[cfg_attr(
-        not(test),
+        not(any(test, feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Newer(String),
@@ -153,7 +175,7 @@ pub(crate) enum Turn {
 pub(crate) enum CommitError {
     /// Another writer's batch came first. Nothing was written; look for it and try again.
     #[cfg_attr(
-        not(test),
+        not(any(test, feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Behind,
@@ -162,7 +184,7 @@ pub(crate) enum CommitError {
     /// The storage cannot be reached. The batch may become durable all the same, even later: then [`Journal::missed`] finds it
     /// like another writer's, and until then nothing is built on it. The log goes on.
     #[cfg_attr(
-        not(test),
+        not(any(test, feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Unreachable(io::Error),

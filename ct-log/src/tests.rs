@@ -14,6 +14,8 @@ mod record;
 mod recovery;
 mod rfc6962;
 mod running;
+#[cfg(feature = "s3")]
+mod s3;
 mod shared;
 mod support;
 mod tiles;

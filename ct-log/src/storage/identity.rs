@@ -56,8 +56,12 @@ impl Identity {
         let json = json.ok_or(OpenError::Missing {
             directory: PathBuf::new(),
         })?;
+        Identity::parse(&json)
+    }
+
+    pub(crate) fn parse(json: &[u8]) -> Result<Identity, OpenError> {
         let identity: Identity =
-            serde_json::from_slice(&json).map_err(|error| corrupt(format!("log.json: {error}")))?;
+            serde_json::from_slice(json).map_err(|error| corrupt(format!("log.json: {error}")))?;
         if identity.version != VERSION {
             return Err(corrupt(format!(
                 "log.json has version {}, not {VERSION}",
@@ -65,6 +69,12 @@ impl Identity {
             )));
         }
         Ok(identity)
+    }
+
+    /// When the log was born.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for logs in buckets"))]
+    pub(crate) fn created(&self) -> UnixMillis {
+        UnixMillis::new(self.created)
     }
 
     /// The key and name that the directory itself claims: enough for an auditor, not for a writer.

@@ -215,6 +215,14 @@ impl RecordBuffer {
         span(self.body_length())
     }
 
+    /// As [`RecordBuffer::seal`], without the zeros at the end: for a storage without blocks.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for shared storages"))]
+    pub(crate) fn seal_compact(&mut self, header: &Header) -> (&[u8], [u8; 32]) {
+        let length = self.bytes.len().saturating_add(HASH_BYTES);
+        let (bytes, hash) = self.seal(header);
+        (bytes.get(..length).unwrap_or(bytes), hash)
+    }
+
     /// Completes the record. Returns its bytes, whose number is [`RecordBuffer::span`], and its hash.
     pub(crate) fn seal(&mut self, header: &Header) -> (&[u8], [u8; 32]) {
         let span = self.span();

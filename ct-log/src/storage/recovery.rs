@@ -70,6 +70,23 @@ pub enum OpenError {
         /// Origin in the settings.
         expected: Origin,
     },
+    /// [`Log::create`](crate::Log::create) in a shared place that has a log.
+    #[error("{place} is not empty; a new log named {origin} needs a place of its own")]
+    Taken {
+        /// The place.
+        place: String,
+        /// The name of the log that was to be made.
+        origin: Origin,
+    },
+    /// The storage lost what this writer published.
+    #[error(
+        "the log's storage is older than what was published from here, {seen} entries, or holds another tree: restore the newest \
+         state; if there is none, retire the log"
+    )]
+    RolledBack {
+        /// Entries that were published.
+        seen: u64,
+    },
     /// The clock is behind the log's last timestamp.
     #[error("the clock is {behind_ms} ms behind the log's last timestamp; set the clock, then start again")]
     ClockBehind {
@@ -100,9 +117,11 @@ impl OpenError {
     /// The same error with the directory that the storage does not know.
     pub(crate) fn in_directory(self, directory: &Path) -> OpenError {
         match self {
-            OpenError::Missing { .. } => OpenError::Missing {
-                directory: directory.to_owned(),
-            },
+            OpenError::Missing { directory: unknown } if unknown.as_os_str().is_empty() => {
+                OpenError::Missing {
+                    directory: directory.to_owned(),
+                }
+            }
             error => error,
         }
     }

@@ -225,6 +225,12 @@ fn read_segment(store: &Store, number: u64) -> Result<Vec<u8>, OpenError> {
         .map_err(io_error("read the write-ahead log"))
 }
 
+/// The root of the tree of the first `size` entries, from tiles that must all be full.
+#[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for logs in buckets"))]
+pub(super) fn root_of(objects: &dyn Objects, size: u64) -> Result<Hash, OpenError> {
+    Ok(restore(objects, size)?.frontier().root())
+}
+
 /// The right edge of the tree of `size` entries, from tiles that must all be full.
 fn restore(store: &dyn Objects, size: u64) -> Result<Tail, OpenError> {
     let width = u64::from(FULL_WIDTH);

@@ -40,7 +40,7 @@ pub(super) struct SharedTree {
     pub(super) tail: Tail,
     pub(super) head: Head,
     #[cfg_attr(
-        test,
+        all(test, not(feature = "s3")),
         expect(dead_code, reason = "the double of the tests keeps its links in its batches")
     )]
     pub(super) link: Link,

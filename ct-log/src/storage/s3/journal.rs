@@ -1,0 +1,158 @@
+//! Appending: one conditional write for each batch (C3, C16).
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use crate::storage::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
+use crate::storage::shared::Link;
+use crate::storage::{CommitError, Committed, Head, Journal, Turn};
+
+use super::bucket::{Bucket, Put};
+use super::layout::commit_key;
+
+/// How often an idle writer looks for batches of others. Each look is a request that is paid for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Most batches that are read before the sequencer takes them over.
+const MAX_MISSED: usize = 64;
+
+/// Owned by the sequencer.
+pub(super) struct CommitObjects {
+    bucket: Bucket,
+    /// What the next batch must carry.
+    link: Link,
+    /// Random at each start: two writers with the same entry at the same time write different bytes.
+    incarnation: [u8; 16],
+    view: View,
+}
+
+/// What this writer believes about the next key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum View {
+    /// It is free. If not, the write is refused: nothing is lost by trying.
+    Free,
+    /// Somebody wrote it, or a write of this writer's own may get there yet. To be read before anything is written.
+    Doubtful,
+}
+
+impl CommitObjects {
+    pub(super) fn new(bucket: Bucket, link: Link, incarnation: [u8; 16]) -> CommitObjects {
+        CommitObjects {
+            bucket,
+            link,
+            incarnation,
+            view: View::Free,
+        }
+    }
+
+    /// Writes until it is known what lies under the key. A repeated write is of the same bytes: whichever of them takes effect,
+    /// and however late, it is this batch or none.
+    fn write(&self, key: &str, bytes: &[u8]) -> Result<(), CommitError> {
+        let mut attempts = self.bucket.attempts();
+        loop {
+            let error = match self.bucket.create(key, bytes) {
+                Put::Done { .. } => return Ok(()),
+                Put::Unsent(error) => error,
+                Put::Unknown(error) => error,
+                Put::Refused => io::Error::other(format!("{key} is taken, but is not there")),
+            };
+            match self.bucket.get(key) {
+                Ok(Some(found)) if found.bytes == bytes => return Ok(()),
+                Ok(Some(_)) => return Err(CommitError::Behind),
+                // Refused and not there: another write is in progress, or the store forgets. Neither makes the place ours.
+                Ok(None) if attempts.pause() => tracing::debug!(key, %error, "writing a batch again"),
+                Ok(None) => return Err(CommitError::Unreachable(error)),
+                Err(error) => return Err(CommitError::Unreachable(error)),
+            }
+        }
+    }
+}
+
+impl Journal for CommitObjects {
+    fn look_every(&self) -> Option<Duration> {
+        Some(LOOK_EVERY)
+    }
+
+    /// To take a turn needs no look: that another writer was first shows when the batch is refused.
+    fn missed(&mut self, size: u64, turn: Turn) -> Result<Vec<Batch>, CommitError> {
+        let mut batches = Vec::new();
+        if turn == Turn::Take && self.view == View::Free {
+            return Ok(batches);
+        }
+        let mut next = size;
+        while batches.len() < MAX_MISSED {
+            let Some(batch) = read_batch(&self.bucket, next).map_err(unread)? else {
+                self.view = View::Free;
+                break;
+            };
+            let link = self.link.next(&batch);
+            self.link = link.ok_or_else(|| CommitError::Failed(misplaced(next)))?;
+            next = batch.header.head.size;
+            batches.push(batch);
+        }
+        Ok(batches)
+    }
+
+    fn commit(
+        &mut self,
+        buffer: &mut RecordBuffer,
+        from: &Head,
+        to: &Head,
+    ) -> Result<Committed, CommitError> {
+        let header = Header {
+            kind: Kind::Batch,
+            chain: Chain {
+                log_id: self.link.log_id,
+                epoch: 0,
+                incarnation: self.incarnation,
+                number: self.link.number,
+                previous: self.link.previous,
+            },
+            first_index: from.size,
+            previous_root: from.root,
+            head: *to,
+        };
+        let (bytes, hash) = buffer.seal_compact(&header);
+        // Until the outcome is known.
+        self.view = View::Doubtful;
+        self.write(&commit_key(from.size), bytes)?;
+        self.view = View::Free;
+        self.link = self.link.after(hash);
+        Ok(Committed::after_sync(from, to))
+    }
+
+    fn pass(&mut self) {}
+}
+
+/// The batch that begins with that entry, or nothing if there is none yet.
+pub(super) fn read_batch(bucket: &Bucket, first_index: u64) -> io::Result<Option<Batch>> {
+    let Some(object) = bucket.get(&commit_key(first_index))? else {
+        return Ok(None);
+    };
+    let record = Record::decode(&object.bytes).map_err(|_| misplaced(first_index))?;
+    let header = &record.header;
+    let fits =
+        header.kind == Kind::Batch && header.first_index == first_index && header.head.size > first_index;
+    if fits {
+        Ok(Some(record.into()))
+    } else {
+        Err(misplaced(first_index))
+    }
+}
+
+fn misplaced(first_index: u64) -> io::Error {
+    let key = commit_key(first_index);
+    io::Error::new(
+        ErrorKind::InvalidData,
+        format!("{key} is not the batch that belongs there"),
+    )
+}
+
+/// Bytes that are not a batch are damage; everything else passes.
+fn unread(error: io::Error) -> CommitError {
+    if error.kind() == ErrorKind::InvalidData {
+        CommitError::Failed(error)
+    } else {
+        CommitError::Unreachable(error)
+    }
+}
