@@ -3,13 +3,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::key::LogKey;
 use crate::settings::LogSettings;
-use crate::storage::{self, Directory, Disk, Files, LockError, LockFile, OpenError, Storage, Store};
+use crate::storage::{self, Directory, Disk, Files, LockError, LockFile, Mirror, OpenError, Storage, Store};
 #[cfg(feature = "s3")]
 use crate::storage::{S3, S3Settings};
 
@@ -45,11 +46,8 @@ pub(crate) fn create(settings: &LogSettings, key: &LogKey) -> Result<Box<dyn Sto
 pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError> {
     match &settings.backend {
         Backend::Directory => {
-            let (directory, lock) = lock_directory(&settings.directory)?;
-            Ok(Box::new(Disk {
-                files: Arc::new(directory),
-                lock: Some(lock),
-            }))
+            let directory = lock_directory(&settings.directory)?;
+            Ok(Box::new(disk(settings, directory)?))
         }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => {
@@ -65,24 +63,64 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
 fn create_on_disk(
     settings: &LogSettings,
     key: &LogKey,
-    (directory, lock): (Directory, LockFile),
+    locked: (Directory, LockFile),
 ) -> Result<Disk, OpenError> {
-    let names = directory
+    let disk = disk(settings, locked)?;
+    refuse_files(&*disk.files, &settings.directory)?;
+    if let Some(mirror) = &disk.mirror {
+        refuse_files(&*mirror.files, &mirror.directory)?;
+    }
+    let store = Store::new(disk.files());
+    storage::create(&store, &settings.origin, key, SystemClock.now())?;
+    for directory in [Some(&settings.directory), settings.mirror.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        sync_parent(directory).map_err(storage::io_error("create the directory"))?;
+    }
+    Ok(disk)
+}
+
+/// The log's directory and its mirror, which is created if need be.
+fn disk(settings: &LogSettings, (directory, lock): (Directory, LockFile)) -> Result<Disk, OpenError> {
+    let mirror = settings.mirror.as_deref();
+    let mirror = mirror
+        .map(|mirror| lock_mirror(mirror, &settings.directory))
+        .transpose()?;
+    Ok(Disk {
+        files: Arc::new(directory),
+        mirror,
+        lock: Some(lock),
+    })
+}
+
+fn lock_mirror(mirror: &Path, main: &Path) -> Result<Mirror, OpenError> {
+    make_directory(mirror)?;
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    if let (Ok(first), Ok(second)) = (device(main), device(mirror))
+        && first == second
+    {
+        let (main, mirror) = (main.display(), mirror.display());
+        tracing::warn!(%main, %mirror, "the log and its mirror are on one device: they are lost together");
+    }
+    let (files, lock) = lock_directory(mirror)?;
+    Ok(Mirror {
+        files: Arc::new(files),
+        directory: mirror.to_owned(),
+        lock: Some(lock),
+    })
+}
+
+/// A log is born into an empty directory.
+fn refuse_files(files: &dyn Files, directory: &Path) -> Result<(), OpenError> {
+    let names = files
         .names(".")
         .map_err(storage::io_error("list the directory"))?;
     if names.iter().any(|name| name != "lock") {
-        return Err(OpenError::Exists {
-            directory: settings.directory.clone(),
-        });
+        let directory = directory.to_owned();
+        return Err(OpenError::Exists { directory });
     }
-    let files: Arc<dyn Files> = Arc::new(directory);
-    let store = Store::new(Arc::clone(&files));
-    storage::create(&store, &settings.origin, key, SystemClock.now())?;
-    sync_parent(&settings.directory).map_err(storage::io_error("create the directory"))?;
-    Ok(Disk {
-        files,
-        lock: Some(lock),
-    })
+    Ok(())
 }
 
 fn make_directory(directory: &Path) -> Result<(), OpenError> {

@@ -80,7 +80,11 @@ impl Log {
     pub fn in_memory(origin: Origin, key: LogKey) -> Result<Log, OpenError> {
         let files: Arc<dyn Files> = Arc::new(Memory::new());
         storage::create(&Store::new(Arc::clone(&files)), &origin, &key, SystemClock.now())?;
-        let memory = Disk { files, lock: None };
+        let memory = Disk {
+            files,
+            mirror: None,
+            lock: None,
+        };
         let settings = LogSettings::new("", origin).index_in_memory();
         Log::start(Platform::now(Box::new(memory)), settings, key)
     }

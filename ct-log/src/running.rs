@@ -79,7 +79,7 @@ struct Threads {
     writers: Option<Writers>,
     index: JoinHandle<()>,
     /// Held until no thread writes any more.
-    lock: Option<LockFile>,
+    locks: Vec<LockFile>,
 }
 
 struct Writers {
@@ -97,6 +97,7 @@ impl Running {
     ) -> Result<Running, OpenError> {
         let LogSettings {
             directory,
+            mirror: _,
             origin,
             queue_entries,
             min_free_bytes,
@@ -121,7 +122,7 @@ impl Running {
             objects,
             journal,
             upkeep,
-            lock,
+            locks,
         } = opened.map_err(|error| error.in_directory(&directory))?;
         guard.measure(&*objects);
         let shared = Arc::new(Shared {
@@ -166,7 +167,7 @@ impl Running {
         let threads = Threads {
             writers: Some(writers),
             index: spawn("ct-log-index", &shared, move || follower.run())?,
-            lock,
+            locks,
         };
         Ok(Running {
             shared,
@@ -218,7 +219,7 @@ impl Running {
         let threads = Threads {
             writers: None,
             index: spawn("ct-log-index", &shared, move || follower.run())?,
-            lock: None,
+            locks: Vec::new(),
         };
         Ok(Running {
             shared,
@@ -231,10 +232,15 @@ impl Running {
     pub(crate) fn stop(&self) {
         self.shared.pool.close();
         let mut running = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Threads { writers, index, lock }) = running.take() else {
+        let Some(Threads {
+            writers,
+            index,
+            locks,
+        }) = running.take()
+        else {
             return;
         };
-        // A thread that panicked has poisoned the log; the lock is released all the same.
+        // A thread that panicked has poisoned the log; the locks are released all the same.
         if let Some(writers) = writers {
             let _ = writers.sequencer.join();
             let _ = writers.keeper.join();
@@ -243,7 +249,7 @@ impl Running {
         }
         self.shared.index.stop();
         let _ = index.join();
-        drop(lock);
+        drop(locks);
     }
 }
 

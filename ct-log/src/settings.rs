@@ -19,6 +19,7 @@ const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct LogSettings {
     pub(crate) directory: PathBuf,
+    pub(crate) mirror: Option<PathBuf>,
     pub(crate) origin: Origin,
     pub(crate) queue_entries: usize,
     pub(crate) min_free_bytes: u64,
@@ -34,6 +35,7 @@ impl LogSettings {
         let index = Place::File(directory.join("index.redb"));
         LogSettings {
             directory,
+            mirror: None,
             origin,
             queue_entries: QUEUE_ENTRIES,
             min_free_bytes: MIN_FREE_BYTES,
@@ -55,6 +57,17 @@ impl LogSettings {
     /// Where the log lives.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// A second directory for the whole log, on another device: every write is in both before an SCT leaves, so either of them alone
+    /// is the log when the other is lost. A start makes the two equal; one that is empty is filled. If either cannot be
+    /// written, the log stops.
+    #[must_use]
+    pub fn mirror(self, directory: impl Into<PathBuf>) -> LogSettings {
+        LogSettings {
+            mirror: Some(directory.into()),
+            ..self
+        }
     }
 
     /// Free space below which the log takes no entries, in bytes. Reads go on.

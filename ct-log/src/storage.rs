@@ -19,7 +19,9 @@ mod files;
 mod high_water;
 mod identity;
 mod memory;
+mod mirror;
 mod read_only;
+mod reconcile;
 mod record;
 mod recovery;
 mod replay;
@@ -38,10 +40,10 @@ mod store;
 mod tail;
 mod wal;
 
-pub(crate) use disk::Disk;
-#[cfg(test)]
-pub(crate) use files::OpenFile;
+pub(crate) use disk::{Disk, Mirror};
 pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
+#[cfg(test)]
+pub(crate) use files::{OpenFile, name_in};
 pub(crate) use memory::Memory;
 pub(crate) use read_only::{StoredLog, StoredParts};
 #[cfg(test)]
@@ -100,7 +102,7 @@ pub(crate) struct Opened {
     pub(crate) journal: Box<dyn Journal>,
     pub(crate) upkeep: Box<dyn Upkeep>,
     /// Held until no thread writes any more.
-    pub(crate) lock: Option<LockFile>,
+    pub(crate) locks: Vec<LockFile>,
 }
 
 /// The whole files of a log: full tiles, issuers, the checkpoint. Paths are those below the monitoring prefix.

@@ -8,6 +8,7 @@ mod full_log;
 mod garble;
 mod index;
 mod lifecycle;
+mod mirror;
 mod model;
 mod proof;
 mod record;

@@ -17,7 +17,7 @@ pub(crate) trait Files: Send + Sync {
     /// Creates a file of `length` zero bytes whose blocks are allocated, so that writing into it needs no more space.
     fn create(&self, path: &str, length: u64) -> io::Result<Box<dyn OpenFile>>;
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
-    /// The names in a directory, in no order.
+    /// The names of files and directories in a directory, in no order.
     fn names(&self, directory: &str) -> io::Result<Vec<String>>;
     /// Creates one directory; no error if it is there.
     fn make_directory(&self, path: &str) -> io::Result<()>;
@@ -30,7 +30,7 @@ pub(crate) trait Files: Send + Sync {
 }
 
 /// A file open for writing.
-pub(crate) trait OpenFile: Send {
+pub(crate) trait OpenFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
 }
@@ -39,6 +39,15 @@ pub(crate) trait OpenFile: Send {
 /// refused before anything was made durable.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// The name in `directory` of that path or of the directory below it that leads there: for files that are not in a file system.
+pub(crate) fn name_in<'a>(directory: &str, path: &'a str) -> Option<&'a str> {
+    let below = match directory {
+        "." => path,
+        directory => path.strip_prefix(directory)?.strip_prefix('/')?,
+    };
+    below.split('/').next()
 }
 
 /// A directory of the file system.

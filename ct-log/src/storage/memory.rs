@@ -1,10 +1,10 @@
 //! Files in memory: for a log that need not outlive its process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::files::{Files, OpenFile};
+use super::files::{Files, OpenFile, name_in};
 
 type Contents = Arc<Mutex<Vec<u8>>>;
 
@@ -56,11 +56,9 @@ impl Files for Memory {
     }
 
     fn names(&self, directory: &str) -> io::Result<Vec<String>> {
-        let below = |path: &String| {
-            let name = path.strip_prefix(directory)?.strip_prefix('/')?;
-            (!name.contains('/')).then(|| name.to_owned())
-        };
-        Ok(self.files().keys().filter_map(below).collect())
+        let files = self.files();
+        let names: BTreeSet<_> = files.keys().filter_map(|path| name_in(directory, path)).collect();
+        Ok(names.into_iter().map(str::to_owned).collect())
     }
 
     fn make_directory(&self, _path: &str) -> io::Result<()> {

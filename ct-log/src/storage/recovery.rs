@@ -99,6 +99,12 @@ pub enum OpenError {
         /// What does not fit.
         what: String,
     },
+    /// The log and its mirror do not fit.
+    #[error("{what}")]
+    Mirror {
+        /// How, and what to do.
+        what: String,
+    },
     /// The operating system refused.
     #[error("the log's storage failed: could not {doing}")]
     Io {

@@ -71,7 +71,7 @@ impl Storage for SharedMemory {
             objects: Arc::new((*self).clone()),
             journal: Box::new((*self).clone()),
             upkeep: self,
-            lock: None,
+            locks: Vec::new(),
         })
     }
 }

@@ -1,11 +1,11 @@
 //! A file system that remembers what is durable: it can lose power, fail any call, and be looked at in the middle of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::storage::{Files, OpenFile};
+use crate::storage::{Files, OpenFile, name_in};
 
 /// Bytes that a disk writes as a whole.
 const SECTOR: usize = 512;
@@ -306,9 +306,11 @@ impl Files for Model {
 
     fn names(&self, directory: &str) -> io::Result<Vec<String>> {
         self.call("names", |state| {
-            let inside = state.names.keys().filter(|name| parent(name) == directory);
-            Ok(inside
-                .map(|name| name.rsplit('/').next().unwrap().to_owned())
+            let names = state.names.keys().filter_map(|path| name_in(directory, path));
+            Ok(names
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>()
+                .into_iter()
                 .collect())
         })
     }

@@ -142,6 +142,7 @@ impl Harness {
     pub(super) fn recover(&self) -> Result<Opened, OpenError> {
         let storage = Disk {
             files: Arc::new(self.model.clone()),
+            mirror: None,
             lock: None,
         };
         Box::new(storage).open(Opening {
@@ -155,6 +156,7 @@ impl Harness {
     pub(super) fn open_as(&self, origin: Origin, key: LogKey) -> Result<Log, OpenError> {
         let storage = Disk {
             files: Arc::new(self.model.clone()),
+            mirror: None,
             lock: None,
         };
         let platform = Platform {

@@ -173,7 +173,7 @@ impl Storage for S3 {
             objects,
             journal: Box::new(CommitObjects::new(self.bucket.clone(), link, incarnation)),
             upkeep: Box::new(NoUpkeep),
-            lock: self.lock,
+            locks: self.lock.into_iter().collect(),
         })
     }
 }
