@@ -1,12 +1,11 @@
 //! From what is configured to an authority that issues: loads each part, checks it, and puts them together
 //! in the order of the request's path.
 
+mod log_routes;
 mod reload;
+mod shard_reminder;
 
 use std::{fs, io, path::PathBuf, sync::Arc};
-
-use axum::Router;
-use ct_log::{Log, LogSettings, Origin, chain::PolicyError};
 
 use crate::{
     audit::{AuditError, AuditLog},
@@ -19,8 +18,8 @@ use crate::{
     },
     key_file::KeyFileError,
     log::{
-        CertificateLog, ExternalLogs, LogsError,
-        embedded::{self, EmbeddedLogError},
+        CertificateLog, ExternalLogs, LogsError, Shards, ShardsError,
+        embedded::{EmbeddedLogError, EmbeddedLogSettings, ShardSettings},
     },
     profile::ProfileError,
     telemetry::ExternalLogMetrics,
@@ -28,7 +27,11 @@ use crate::{
     trusted_issuer::TrustedIssuers,
 };
 
-pub use self::reload::IssuerFileFollower;
+pub use self::{
+    log_routes::{AcceptedRoots, AcceptedRootsError, log_routes},
+    reload::IssuerFileFollower,
+    shard_reminder::remind_of_shards,
+};
 
 /// What an authority is made of, loaded and each by itself in order.
 pub struct Parts {
@@ -36,8 +39,8 @@ pub struct Parts {
     pub chain: CertificateChain,
     /// The key of the first of them.
     pub key: Box<dyn SigningKey>,
-    /// The embedded CT log, if there is one.
-    pub log: Option<Log>,
+    /// The shards of the embedded CT log, if there is one.
+    pub log: Option<Shards>,
     /// The logs elsewhere, if there are any.
     pub external_logs: Option<ExternalLogs>,
     /// The audit record.
@@ -85,20 +88,9 @@ pub struct Files {
     /// The CA's key, PKCS#8 PEM.
     pub ca_key: PathBuf,
     /// The embedded log, if there is one.
-    pub log: Option<LogFiles>,
+    pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
     pub audit: PathBuf,
-}
-
-/// Where the embedded log is.
-#[derive(Clone, Debug)]
-pub struct LogFiles {
-    /// Its directory.
-    pub directory: PathBuf,
-    /// Its name, in every checkpoint (C2SP tlog-checkpoint).
-    pub origin: String,
-    /// Its key, PKCS#8 PEM.
-    pub key: PathBuf,
 }
 
 impl From<&Settings> for Files {
@@ -106,11 +98,7 @@ impl From<&Settings> for Files {
         Self {
             ca_chain: settings.ca().chain().to_owned(),
             ca_key: settings.ca().key().to_owned(),
-            log: settings.log().map(|log| LogFiles {
-                directory: log.directory().to_owned(),
-                origin: log.origin().to_owned(),
-                key: log.key().to_owned(),
-            }),
+            log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
         }
     }
@@ -125,7 +113,7 @@ impl Files {
         Ok(Parts {
             chain: self.load_chain()?,
             key: Box::new(self.load_key()?),
-            log: self.log.as_ref().map(LogFiles::open).transpose()?,
+            log: self.log.as_ref().map(open_log).transpose()?,
             external_logs: None,
             audit: self.open_audit()?,
             issuers,
@@ -160,22 +148,16 @@ impl Files {
     }
 }
 
-impl LogFiles {
-    /// Opens the log; makes it now if its directory and key are both missing.
-    ///
-    /// # Errors
-    /// If it does not start.
-    pub fn open(&self) -> Result<Log, DeploymentError> {
-        let origin = Origin::new(&self.origin).map_err(|source| DeploymentError::Origin {
-            origin: self.origin.to_owned(),
-            source,
-        })?;
-        let settings = LogSettings::new(&self.directory, origin);
-        embedded::open_or_create(settings, &self.key).map_err(|source| DeploymentError::Log {
-            path: self.directory.to_owned(),
+/// Opens every shard of the embedded log.
+fn open_log(settings: &EmbeddedLogSettings) -> Result<Shards, DeploymentError> {
+    let open = |shard: &ShardSettings| {
+        shard.open().map_err(|source| DeploymentError::Log {
+            origin: shard.origin.clone(),
             source,
         })
-    }
+    };
+    let logs = settings.shards.iter().map(open).collect::<Result<_, _>>()?;
+    Ok(Shards::new(logs)?)
 }
 
 /// The logs elsewhere that a configuration names, if it names any.
@@ -198,28 +180,6 @@ pub fn external_logs(settings: &Settings) -> Result<Option<ExternalLogs>, promet
 pub fn fetch_policy(settings: &Settings) -> FetchPolicy {
     let hosts = settings.private_identity_providers().iter().cloned();
     FetchPolicy::new(LoopbackHttp::Refused).with_private_hosts(hosts)
-}
-
-/// The routes of the embedded log, under the path that its origin names; it takes submissions from this CA's
-/// hierarchy only. None if there is no such log.
-///
-/// # Errors
-/// If the log would not accept the CA's own chain.
-pub fn log_routes(authority: &Authority) -> Result<Router, PolicyError> {
-    let Some(log) = authority.log().embedded() else {
-        return Ok(Router::new());
-    };
-    let certificates = authority.trust_bundle().der().iter().map(Vec::as_slice);
-    let routes = ct_log::http::router(log.clone(), ct_log::chain::Policy::new(certificates)?);
-    Ok(Router::new().nest(log_path(log), routes))
-}
-
-/// Where the log is served under the API's origin: the path of the log's own origin, which is its URL without the
-/// scheme (C2SP static-ct-api); `/log` if that names a host only.
-#[must_use]
-pub fn log_path(log: &Log) -> &str {
-    let origin = log.origin().as_str();
-    origin.find('/').and_then(|at| origin.get(at..)).unwrap_or("/log")
 }
 
 /// Why an authority could not be put together.
@@ -251,10 +211,10 @@ pub enum DeploymentError {
         source: KeyFileError,
     },
     /// The embedded log does not start.
-    #[error("the certificate log in {} does not start", path.display())]
+    #[error("the certificate log {origin} does not start")]
     Log {
-        /// Its directory.
-        path: PathBuf,
+        /// Its name.
+        origin: String,
         /// Why.
         source: EmbeddedLogError,
     },
@@ -278,12 +238,7 @@ pub enum DeploymentError {
     /// The chain lacks what leaves must repeat of it.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// The log's name is not one.
-    #[error("log.origin {origin:?} is not a name for a log")]
-    Origin {
-        /// As configured.
-        origin: String,
-        /// Why not.
-        source: ct_log::checkpoint::OriginError,
-    },
+    /// The shards are not those of one log.
+    #[error(transparent)]
+    Shards(#[from] ShardsError),
 }

@@ -132,7 +132,7 @@ impl Authority {
         let now = self.clock.now();
         Readiness {
             key: self.profile.check_issuer(now).map_err(|error| error.to_string()),
-            log: self.signing.log.health(),
+            log: self.signing.log.health(now),
             audit: self.signing.audit.health().map_err(|error| error.to_string()),
             issuers: self
                 .tokens

@@ -3,7 +3,8 @@
 //! ```text
 //! submission   what is sent to logs elsewhere
 //! choice       whose SCTs the certificate carries: one of the first log that answers, or one of each
-//!   in_process   the embedded log
+//!   in_process   the embedded log: the shard that the certificate's end belongs to
+//!     shards     which that is
 //!   external     a log elsewhere: pinned key, one attempt, circuit breaker
 //! informational  logs that are told and not waited for
 //! ```
@@ -14,17 +15,21 @@ mod external;
 mod in_process;
 mod informational;
 mod sct;
+mod shards;
 mod submission;
 
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use ct_log::{Log, StorageError, SubmitError};
+use ct_log::StorageError;
 
+pub(crate) use self::shards::written;
 pub use self::{
     choice::{Embedding, Failure, NoSct},
     external::{AttemptError, ExternalLogSettings, Use},
+    in_process::EmbeddedError,
     sct::{EMBEDDED, VerifiedSct},
+    shards::{NOTICE, Outlook, Shards, ShardsError, path_of},
 };
 use self::{
     choice::{Request, Source},
@@ -35,7 +40,7 @@ use self::{
 };
 use crate::{
     audit::AuditLog,
-    clock::Clock,
+    clock::{Clock, Timestamp},
     issuer::{CertificateChain, Precertificate},
     telemetry::ExternalLogMetrics,
 };
@@ -51,7 +56,7 @@ enum Logs {
 }
 
 struct Several {
-    embedded: Option<Log>,
+    embedded: Option<Shards>,
     /// At least one.
     sources: Vec<Source>,
     embedding: Embedding,
@@ -87,8 +92,8 @@ impl CertificateLog {
     ///
     /// # Errors
     /// If the log cannot store the chain.
-    pub fn new(log: Log, chain: &CertificateChain) -> Result<Self, StorageError> {
-        let embedded = EmbeddedLog::new(log, chain)?;
+    pub fn new(log: impl Into<Shards>, chain: &CertificateChain) -> Result<Self, StorageError> {
+        let embedded = EmbeddedLog::new(log.into(), chain)?;
         Ok(Self(Arc::new(Logs::EmbeddedOnly(embedded))))
     }
 
@@ -98,7 +103,7 @@ impl CertificateLog {
     /// # Errors
     /// No log whose SCT certificates could carry, or one that can never be asked.
     pub fn with_external(
-        embedded: Option<Log>,
+        embedded: Option<Shards>,
         external: ExternalLogs,
         chain: &CertificateChain,
         (audit, clock): (&AuditLog, &Arc<dyn Clock>),
@@ -109,8 +114,8 @@ impl CertificateLog {
             metrics,
         } = external;
         let mut sources = Vec::new();
-        if let Some(log) = &embedded {
-            sources.push(Source::Embedded(EmbeddedLog::new(log.clone(), chain)?));
+        if let Some(shards) = &embedded {
+            sources.push(Source::Embedded(EmbeddedLog::new(shards.clone(), chain)?));
         }
         let mut informational = Vec::new();
         for settings in logs {
@@ -139,11 +144,11 @@ impl CertificateLog {
         }))))
     }
 
-    /// The log in this process, if there is one.
+    /// The shards of the log in this process, if there is one.
     #[must_use]
-    pub fn embedded(&self) -> Option<&Log> {
+    pub fn embedded(&self) -> Option<&Shards> {
         match &*self.0 {
-            Logs::EmbeddedOnly(embedded) => Some(embedded.log()),
+            Logs::EmbeddedOnly(embedded) => Some(embedded.shards()),
             Logs::Several(several) => several.embedded.as_ref(),
         }
     }
@@ -161,10 +166,10 @@ impl CertificateLog {
     ///
     /// # Errors
     /// What stands in the way.
-    pub fn health(&self) -> Result<(), String> {
+    pub fn health(&self, now: Timestamp) -> Result<(), String> {
         match &*self.0 {
-            Logs::EmbeddedOnly(embedded) => embedded.log().health().map_err(|error| error.to_string()),
-            Logs::Several(several) => several.health(),
+            Logs::EmbeddedOnly(embedded) => embedded.health(now),
+            Logs::Several(several) => several.health(now),
         }
     }
 
@@ -197,8 +202,8 @@ impl Several {
         Ok(scts)
     }
 
-    fn health(&self) -> Result<(), String> {
-        let mut states = self.sources.iter().map(Source::health);
+    fn health(&self, now: Timestamp) -> Result<(), String> {
+        let mut states = self.sources.iter().map(|source| source.health(now));
         match self.embedding {
             Embedding::All => states.collect(),
             Embedding::Embedded | Embedding::First => {
@@ -232,7 +237,7 @@ impl Logged {
 pub enum LogError {
     /// The embedded log, which is the only one, did not take it.
     #[error("the certificate transparency log did not take the entry")]
-    Embedded(#[from] SubmitError),
+    Embedded(#[from] EmbeddedError),
     /// Not all the SCTs that the policy asks for could be had.
     #[error(transparent)]
     NoSct(#[from] NoSct),

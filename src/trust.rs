@@ -14,21 +14,37 @@ use crate::clock::Timestamp;
 pub use signing_config::SigningConfig;
 pub use trusted_root::{CtLog, TrustError, TrustedRoot};
 
-/// Since when something counts, as RFC 3339 in UTC; it has no end yet.
+/// From when to when something counts, as RFC 3339 in UTC.
 #[derive(Clone, Debug, Serialize)]
 struct ValidFor {
     start: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<String>,
 }
 
 impl ValidFor {
     /// `None` beyond the year 9999, which RFC 3339 cannot express.
     fn since(start: Timestamp) -> Option<Self> {
-        let start =
-            der::DateTime::from_unix_duration(std::time::Duration::from_secs(start.unix_seconds())).ok()?;
         Some(Self {
-            start: start.to_string(),
+            start: written(start)?,
+            end: None,
         })
     }
+
+    fn between(start: Timestamp, end: Option<Timestamp>) -> Option<Self> {
+        let end = match end {
+            Some(end) => Some(written(end)?),
+            None => None,
+        };
+        let start = written(start)?;
+        Some(Self { start, end })
+    }
+}
+
+/// Whole seconds.
+fn written(time: Timestamp) -> Option<String> {
+    let time = der::DateTime::from_unix_duration(std::time::Duration::from_secs(time.unix_seconds()));
+    time.ok().map(|time| time.to_string())
 }
 
 /// Indented, because people read these files and compare them.

@@ -1,13 +1,23 @@
 //! The trust files, against files that other people's clients were seen to accept (tests/vectors/trust/README.md).
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
+use ct_log::{Log, LogKey, LogSettings, Origin, Window};
 use mayfly::{
     clock::Timestamp,
     trust::{CtLog, SigningConfig, TrustError, TrustedRoot},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// 2026-01-02T03:04:05Z
 const START: Timestamp = Timestamp::from_unix(Duration::from_secs(1_767_323_045));
@@ -27,9 +37,10 @@ fn golden(name: &str) -> String {
 
 fn log(public_key: &[u8], start: Timestamp) -> CtLog<'_> {
     CtLog {
-        base_url: "http://127.0.0.1:5555/log",
+        base_url: "http://127.0.0.1:5555/log".to_owned(),
         public_key,
         start,
+        end: None,
     }
 }
 
@@ -37,8 +48,42 @@ fn log(public_key: &[u8], start: Timestamp) -> CtLog<'_> {
 fn trusted_root() {
     let key = vector("log-key.der");
     let chain = [vector("intermediate.der"), vector("root.der")];
-    let root = TrustedRoot::new("http://127.0.0.1:5555", &chain, log(&key, START)).unwrap();
+    let root = TrustedRoot::new("http://127.0.0.1:5555", &chain, &[log(&key, START)]).unwrap();
     assert_eq!(root.to_json(), golden("trusted_root.json"));
+}
+
+/// C14: the shard before, this one and the next, each for as long as its SCTs can be.
+#[test]
+fn every_shard_is_in_the_trusted_root() {
+    let day = |days| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
+    let folder = tempfile::tempdir().unwrap();
+    let open = |name: &str, from, until| {
+        let origin = Origin::new(format!("ca.example.com/{name}")).unwrap();
+        let settings = LogSettings::new(folder.path().join(name), origin).min_free_bytes(0);
+        let settings = settings.window(Window::new(day(from), day(until)).unwrap());
+        Log::create(settings, LogKey::generate().unwrap()).unwrap()
+    };
+    let shards = [open("past", 365, 730), open("next", 36_524, 36_889)];
+    let whole = Log::in_memory(Origin::new("localhost").unwrap(), LogKey::generate().unwrap()).unwrap();
+    let logs: Vec<_> = shards
+        .iter()
+        .chain([&whole])
+        .map(|log| CtLog::of(log, "https://ca.example.com", START))
+        .collect();
+    let root = TrustedRoot::new("https://ca.example.com", &[vector("root.der")], &logs).unwrap();
+    let root: Value = serde_json::from_str(&root.to_json()).unwrap();
+    let [past, next, whole] = &**root["ctlogs"].as_array().unwrap() else {
+        panic!("not three logs")
+    };
+    assert_eq!(past["baseUrl"], "https://ca.example.com/past");
+    assert_eq!(
+        past["publicKey"]["validFor"],
+        json!({ "start": "1970-12-31T23:50:00Z", "end": "1972-01-01T00:00:00Z" })
+    );
+    assert_eq!(next["publicKey"]["validFor"]["start"], "2069-12-30T23:50:00Z");
+    assert_ne!(past["logId"], next["logId"]);
+    assert_eq!(whole["baseUrl"], "https://ca.example.com/log");
+    assert!(whole["publicKey"]["validFor"].get("end").is_none());
 }
 
 #[test]
@@ -77,11 +122,15 @@ fn what_must_not_be_there() {
 fn what_cannot_be_written() {
     let key = vector("log-key.der");
     let url = "http://127.0.0.1:5555";
-    let empty = TrustedRoot::new(url, &[], log(&key, START));
+    let empty = TrustedRoot::new(url, &[], &[log(&key, START)]);
     assert!(matches!(empty, Err(TrustError::EmptyChain)));
-    let garbage = TrustedRoot::new(url, &[vector("intermediate.der"), vec![0x30]], log(&key, START));
+    let garbage = TrustedRoot::new(
+        url,
+        &[vector("intermediate.der"), vec![0x30]],
+        &[log(&key, START)],
+    );
     assert!(matches!(garbage, Err(TrustError::Certificate(1, _))));
     let far = Timestamp::from_unix(Duration::from_secs(253_402_300_800));
-    let late = TrustedRoot::new(url, &[vector("root.der")], log(&key, far));
+    let late = TrustedRoot::new(url, &[vector("root.der")], &[log(&key, far)]);
     assert!(matches!(late, Err(TrustError::Time)));
 }

@@ -48,10 +48,13 @@ impl Policy {
         for (position, der) in certificates.into_iter().enumerate() {
             let certificate = Certificate::parse(position, der)?;
             certificate.check_is_ca(position)?;
-            if certificate.is_self_signed() {
-                policy.roots.push(certificate);
+            let known = if certificate.is_self_signed() {
+                &mut policy.roots
             } else {
-                policy.intermediates.push(certificate);
+                &mut policy.intermediates
+            };
+            if !known.contains(&certificate) {
+                known.push(certificate);
             }
         }
         if policy.roots.is_empty() {

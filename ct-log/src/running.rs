@@ -59,6 +59,13 @@ impl Shared {
         self.pool.abandon();
     }
 
+    /// Closes the log if its time is over; for the sequencer alone. The clock is asked only if that matters.
+    pub(crate) fn close_if_due(&self) {
+        if self.lifecycle.window().is_some() {
+            self.lifecycle.close_if_due(self.clock.now());
+        }
+    }
+
     pub(crate) fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -145,6 +152,8 @@ impl Running {
             PublishError::Key(error) => OpenError::Key(error),
             PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
         })?;
+        // The sequencer, which decides it otherwise, is not there yet.
+        shared.close_if_due();
         let (chores, to_do) = sync_channel(MAX_CHORES);
         let sequencer = Sequencer {
             shared: Arc::clone(&shared),

@@ -70,9 +70,7 @@ impl Sequencer {
     }
 
     fn follow(&mut self) {
-        if self.shared.lifecycle.window().is_some() {
-            self.shared.lifecycle.close_if_due(self.shared.clock.now());
-        }
+        self.shared.close_if_due();
         if let Err(error) = self.catch_up(Turn::Look) {
             self.give_up(Vec::new(), error);
         }

@@ -33,6 +33,11 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// How many in each period, and how long that is.
+    pub(crate) const fn parts(self) -> (NonZeroU32, Duration) {
+        (self.certificates, self.period)
+    }
+
     fn quota(self) -> Quota {
         // `None` if one certificate takes less than a nanosecond.
         Quota::with_period(self.period / self.certificates.get())

@@ -8,7 +8,7 @@ use std::{
 
 use axum::Router;
 use ct_log::{Log, LogKey, Origin, WriteFailure};
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mayfly::{
     audit::AuditLog,
     clock::{Clock, SystemClock},
@@ -16,7 +16,7 @@ use mayfly::{
         ConfigErrors, Settings,
         issuers::{self, IssuerFile},
     },
-    deployment::{self, Files, IssuerFileFollower, LogFiles, Parts},
+    deployment::{self, AcceptedRoots, Files, IssuerFileFollower, Parts},
     dev::data_dir::{DataDir, write_public},
     issue::Authority,
     issuer::{
@@ -25,10 +25,14 @@ use mayfly::{
         key::SoftwareKey,
     },
     key_file,
+    log::{
+        Shards,
+        embedded::{EmbeddedLogSettings, SubmissionSettings},
+    },
     server::{Listeners, Server, ServerSettings, TlsFiles},
     token::{FetchPolicy, LoopbackHttp},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use x509_cert::name::Name;
 
 use super::{
@@ -51,7 +55,9 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
     write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
     key_file::write_new(&data_dir.ca_key(), &new.key)?;
-    log_files(data_dir).open()?.shutdown().await;
+    for shard in log_settings(data_dir).shards {
+        shard.open()?.shutdown().await;
+    }
     Ok(())
 }
 
@@ -68,7 +74,7 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, Rea
             Parts {
                 chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
                 key: Box::new(SoftwareKey::from_pkcs8_der(&new.key)?),
-                log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?),
+                log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?.into()),
                 external_logs: None,
                 audit: AuditLog::forgetful(),
                 issuers: trusted,
@@ -104,23 +110,20 @@ fn files(data_dir: &DataDir) -> Files {
     Files {
         ca_chain: data_dir.ca_chain(),
         ca_key: data_dir.ca_key(),
-        log: Some(log_files(data_dir)),
+        log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),
     }
 }
 
-fn log_files(data_dir: &DataDir) -> LogFiles {
-    LogFiles {
-        directory: data_dir.log(),
-        origin: DEV_LOG_ORIGIN.to_owned(),
-        key: data_dir.log_key(),
-    }
+fn log_settings(data_dir: &DataDir) -> EmbeddedLogSettings {
+    EmbeddedLogSettings::in_directory(data_dir.log(), DEV_LOG_ORIGIN.to_owned(), data_dir.log_key())
 }
 
 /// A server that is put together and listens.
 pub(crate) struct Running {
     server: Server,
-    log: Option<Log>,
+    shards: Option<Shards>,
+    accepted_roots: AcceptedRoots,
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
     reload: watch::Receiver<()>,
@@ -136,15 +139,16 @@ impl Running {
     pub(crate) fn new(
         (authority, issuer_file): (Authority, ReadFile),
         (listeners, tls): (Listeners, Option<TlsFiles>),
-        extra: Router,
+        (extra, submissions): (Router, &SubmissionSettings),
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
-        let log = authority.log().embedded().cloned();
-        let routes = extra.merge(deployment::log_routes(&authority)?);
+        let shards = authority.log().embedded().cloned();
+        let (routes, accepted_roots) = deployment::log_routes(&authority, submissions)?;
+        let routes = extra.merge(routes);
         let settings = ServerSettings {
             tls,
-            logs: log.iter().cloned().collect(),
+            logs: shards.iter().flat_map(Shards::iter).cloned().collect(),
             external_logs: authority.log().external_metrics().cloned(),
             ..ServerSettings::default()
         };
@@ -153,7 +157,8 @@ impl Running {
         let issuer_file = IssuerFileFollower::new(path, text, authority, Arc::clone(server.metrics()));
         Ok(Self {
             server,
-            log,
+            shards,
+            accepted_roots,
             issuer_file,
             stop: StopSignals::catch()?,
             reload,
@@ -164,35 +169,46 @@ impl Running {
     pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
         let Self {
             server,
-            log,
+            shards,
+            accepted_roots,
             issuer_file,
             stop,
             reload,
         } = self;
-        let following = tokio::spawn(issuer_file.follow(reload));
+        let mut following = JoinSet::new();
+        following.spawn(accepted_roots.follow(reload.clone()));
+        following.spawn(issuer_file.follow(reload));
+        following.spawn(deployment::remind_of_shards(shards.clone()));
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
-                () = failed(log.as_ref()) => {}
+                () = failed(shards.as_ref()) => {}
             }
         };
         server.run_until(until).await;
-        following.abort();
-        let Some(log) = log else { return Ok(()) };
-        log.shutdown().await;
-        // It may also have failed since the signal.
-        match log.failed().now_or_never() {
-            Some(failure) => Err(Failure::log(LogFailed(failure))),
-            None => Ok(()),
+        drop(following);
+        let mut result = Ok(());
+        for log in shards.iter().flat_map(Shards::iter) {
+            log.shutdown().await;
+            // It may also have failed since the signal.
+            if let Some(failure) = log.failed().now_or_never() {
+                result = Err(Failure::log(LogFailed(failure)));
+            }
         }
+        result
     }
 }
 
-/// Resolves when the embedded log failed, which one that is not there never does.
-async fn failed(log: Option<&Log>) {
-    match log {
-        Some(log) => drop(log.failed().await),
-        None => std::future::pending().await,
+/// Resolves when a shard of the embedded log failed, which one that is not there never does.
+async fn failed(shards: Option<&Shards>) {
+    let failed: FuturesUnordered<_> = shards
+        .into_iter()
+        .flat_map(Shards::iter)
+        .map(Log::failed)
+        .collect();
+    match failed.into_future().await {
+        (Some(_), _) => {}
+        (None, _) => std::future::pending().await,
     }
 }
 
@@ -213,7 +229,12 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
     let (api, metrics) = (listeners.api_address(), listeners.metrics_address());
-    let running = Running::new((authority, issuer_file), (listeners, tls), Router::new(), reload)?;
+    let submissions = settings
+        .log()
+        .map(|log| log.submissions.clone())
+        .unwrap_or_default();
+    let extra = (Router::new(), &submissions);
+    let running = Running::new((authority, issuer_file), (listeners, tls), extra, reload)?;
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await
 }

@@ -10,7 +10,6 @@ use std::{
 use clap::{Args, Subcommand, ValueEnum};
 use mayfly::{
     clock::{SystemClock, Timestamp},
-    deployment::log_path,
     dev::{
         IdentityProvider, Issuers, Minter,
         data_dir::{DataDir, write_public},
@@ -19,7 +18,7 @@ use mayfly::{
     },
     issue::Authority,
     issuer::ceremony::KeyKind,
-    log::LogsError,
+    log::{LogsError, embedded::SubmissionSettings},
     server::{Listeners, ServeError},
     trust::{CtLog, SigningConfig, TrustedRoot},
 };
@@ -178,7 +177,7 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let running = Running::new(
         (authority, issuer_file),
         (listeners, None),
-        provider.router(),
+        (provider.router(), &SubmissionSettings::default()),
         reload,
     )?;
     match settings.announcement {
@@ -215,18 +214,12 @@ fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure
         .not_before
         .to_unix_duration();
     let start = Timestamp::from_unix(since_epoch);
-    let log = authority.log().embedded().ok_or(LogsError::NoLog)?;
-    let base_url = format!("{}{}", ready.api, log_path(log));
-    let public_key = log.public_key().spki_der();
-    let root = TrustedRoot::new(
-        &ready.api,
-        chain.der(),
-        CtLog {
-            base_url: &base_url,
-            public_key,
-            start,
-        },
-    )?;
+    let shards = authority.log().embedded().ok_or(LogsError::NoLog)?;
+    let logs: Vec<_> = shards
+        .iter()
+        .map(|log| CtLog::of(log, &ready.api, start))
+        .collect();
+    let root = TrustedRoot::new(&ready.api, chain.der(), &logs)?;
     let config = SigningConfig::new(&ready.api, &ready.issuer, OPERATOR, start)?;
     write_public(&ready.trusted_root, &root.to_json())?;
     write_public(&ready.signing_config, &config.to_json())?;

@@ -1,5 +1,6 @@
 //! `mayfly.yaml`.
 
+mod embedded_log;
 mod external_logs;
 mod read;
 
@@ -15,7 +16,7 @@ use super::{
     yaml,
 };
 use crate::{
-    log::{Embedding, ExternalLogSettings},
+    log::{Embedding, ExternalLogSettings, embedded::EmbeddedLogSettings},
     server::TlsFiles,
 };
 
@@ -26,7 +27,7 @@ pub struct Settings {
     metrics_listen: Option<SocketAddr>,
     tls: Option<TlsFiles>,
     ca: CaFiles,
-    log: Option<LogSettings>,
+    log: Option<EmbeddedLogSettings>,
     logs: external_logs::Policy,
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
@@ -38,14 +39,6 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct CaFiles {
     chain: PathBuf,
-    key: PathBuf,
-}
-
-/// The embedded CT log.
-#[derive(Clone, Debug)]
-pub struct LogSettings {
-    directory: PathBuf,
-    origin: String,
     key: PathBuf,
 }
 
@@ -98,7 +91,7 @@ impl Settings {
 
     /// The embedded CT log, if there is one.
     #[must_use]
-    pub fn log(&self) -> Option<&LogSettings> {
+    pub fn log(&self) -> Option<&EmbeddedLogSettings> {
         self.log.as_ref()
     }
 
@@ -147,26 +140,6 @@ impl CaFiles {
     }
 
     /// The PEM private key (PKCS#8) of the first of them.
-    #[must_use]
-    pub fn key(&self) -> &Path {
-        &self.key
-    }
-}
-
-impl LogSettings {
-    /// The log's folder; it need not exist yet.
-    #[must_use]
-    pub fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// The log's name in its checkpoints: its submission prefix without the scheme (c2sp.org/static-ct-api).
-    #[must_use]
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    /// The PEM private key (PKCS#8) with which the log signs; made with the folder if neither exists.
     #[must_use]
     pub fn key(&self) -> &Path {
         &self.key

@@ -2,17 +2,16 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ct_log::SubmitError;
 use futures_util::{StreamExt, future::try_join_all, stream::FuturesUnordered};
 use tokio::time::{self, Instant};
 
 use super::{
     EMBEDDED, VerifiedSct,
     external::{AttemptError, ExternalLog},
-    in_process::EmbeddedLog,
+    in_process::{EmbeddedError, EmbeddedLog},
     submission::Submission,
 };
-use crate::issuer::Precertificate;
+use crate::{clock::Timestamp, issuer::Precertificate};
 
 /// When the next log is asked although the one before it may still answer.
 const STAGGER: Duration = Duration::from_millis(150);
@@ -61,14 +60,14 @@ impl Source {
 
     fn covers(&self, not_after: Duration) -> bool {
         match self {
-            Self::Embedded(_) => true,
+            Self::Embedded(log) => log.covers(not_after),
             Self::External(log) => log.covers(not_after),
         }
     }
 
-    pub(super) fn health(&self) -> Result<(), String> {
+    pub(super) fn health(&self, now: Timestamp) -> Result<(), String> {
         match self {
-            Self::Embedded(log) => log.log().health().map_err(|error| error.to_string()),
+            Self::Embedded(log) => log.health(now),
             Self::External(log) => log.health(),
         }
     }
@@ -178,7 +177,7 @@ pub struct NoSct(Vec<(Arc<str>, Failure)>);
 pub enum Failure {
     /// The log in this process.
     #[error(transparent)]
-    Embedded(#[from] SubmitError),
+    Embedded(#[from] EmbeddedError),
     /// A log elsewhere.
     #[error(transparent)]
     External(#[from] AttemptError),

@@ -3,11 +3,114 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use ct_log::{Log, LogKey, LogSettings, OpenError};
+use ct_log::{Log, LogKey, LogSettings, OpenError, Origin, Phase, Window, checkpoint::OriginError};
 
-use crate::key_file::{self, KeyFileError};
+use crate::{
+    admission::Rate,
+    key_file::{self, KeyFileError},
+};
+
+/// The embedded log as it is configured.
+#[derive(Clone, Debug)]
+pub struct EmbeddedLogSettings {
+    /// Its shards; one without a window if it has none.
+    pub shards: Vec<ShardSettings>,
+    /// What others may submit.
+    pub submissions: SubmissionSettings,
+}
+
+/// One shard, which is a log of its own.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// Its name, in every checkpoint (C2SP tlog-checkpoint).
+    pub origin: String,
+    /// Where its entries are.
+    pub storage: Storage,
+    /// Its key, unless it is retired.
+    pub key: ShardKey,
+    /// The notAfter of the certificates that it takes.
+    pub window: Option<Window>,
+}
+
+/// Where the entries of a shard are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Storage {
+    /// In a directory of its own.
+    Directory(PathBuf),
+}
+
+/// What a shard signs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardKey {
+    /// A file, PKCS#8 PEM; made with the log.
+    File(PathBuf),
+    /// Nothing: the shard is only read.
+    Retired,
+}
+
+/// What may be submitted to the embedded log over HTTP. The CA itself does not count.
+#[derive(Clone, Debug, Default)]
+pub struct SubmissionSettings {
+    /// How much.
+    pub rate: SubmissionRate,
+    /// A PEM file of CA certificates that are accepted besides the CA's own.
+    pub accept: Option<PathBuf>,
+}
+
+/// How much may be submitted to each shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SubmissionRate {
+    /// As the log sees fit.
+    #[default]
+    Default,
+    /// So much.
+    Limited(Rate),
+    /// Nothing.
+    Off,
+}
+
+impl EmbeddedLogSettings {
+    /// One log for all certificates, in a directory.
+    #[must_use]
+    pub fn in_directory(directory: PathBuf, origin: String, key: PathBuf) -> Self {
+        Self {
+            shards: vec![ShardSettings {
+                origin,
+                storage: Storage::Directory(directory),
+                key: ShardKey::File(key),
+                window: None,
+            }],
+            submissions: SubmissionSettings::default(),
+        }
+    }
+}
+
+impl ShardSettings {
+    /// Opens the shard; makes it now if its directory and key are both missing. A retired one is opened to be read.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn open(&self) -> Result<Log, EmbeddedLogError> {
+        let Storage::Directory(directory) = &self.storage;
+        let settings = LogSettings::new(directory, Origin::new(&self.origin)?);
+        let settings = self.window.into_iter().fold(settings, LogSettings::window);
+        match &self.key {
+            ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
+            ShardKey::File(key) => {
+                let phase = self.window.map(|window| window.phase(SystemTime::now()));
+                if phase == Some(Phase::ReadOnly)
+                    && is_empty(directory).map_err(EmbeddedLogError::Directory)?
+                {
+                    return Err(EmbeddedLogError::Over);
+                }
+                open_or_create(settings, key)
+            }
+        }
+    }
+}
 
 /// Opens the log of `settings` with the key in `key_path`; makes both if neither is there.
 ///
@@ -64,6 +167,12 @@ pub enum EmbeddedLogError {
         .0.display()
     )]
     KeyMissing(PathBuf),
+    /// The shard's time is over, and its directory is not there.
+    #[error("its window is over and its directory is empty: restore the directory, or remove the shard")]
+    Over,
+    /// The log's name is not one.
+    #[error("its origin is not a name for a log")]
+    Origin(#[from] OriginError),
     /// The directory cannot be listed.
     #[error("its directory cannot be read")]
     Directory(#[source] io::Error),

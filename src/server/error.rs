@@ -11,7 +11,11 @@ use tonic::{Code, Status};
 use ct_log::SubmitError;
 
 use crate::{
-    admission::AdmissionError, issue::IssueError, issuer::IssuerError, log::LogError, profile::ProfileError,
+    admission::AdmissionError,
+    issue::IssueError,
+    issuer::IssuerError,
+    log::{EmbeddedError, LogError},
+    profile::ProfileError,
     token::TokenError,
 };
 
@@ -24,6 +28,7 @@ const PROOF: &str = "The signature supplied in the request could not be verified
 /// Fulcio's sentence for a log that does not answer.
 const LOG: &str =
     "Error entering certificate in CTL: the log takes no entries now, so nothing was issued; try again";
+const NO_SHARD: &str = "The certificate transparency log has no shard for a certificate of this time, so nothing was issued; its operator must act";
 const CA: &str = "The certificate authority cannot sign now, so nothing was issued; its operator must act";
 const AUDIT: &str = "The audit record cannot be written, so nothing was issued; the operator must act";
 /// When to come back if a part of this instance does not work: somebody has to act, or a disk to catch up.
@@ -345,10 +350,15 @@ impl From<IssueError> for ApiError {
             IssueError::Profile(error) => Self::unavailable("ca_unavailable", CA, error),
             IssueError::Issuer(error @ IssuerError::Key(_)) => Self::unavailable("ca_unavailable", CA, error),
             IssueError::Issuer(error) => Self::internal(error),
-            IssueError::Log(LogError::Embedded(error @ SubmitError::Busy { retry_after })) => Self {
+            IssueError::Log(LogError::Embedded(EmbeddedError::Submit(
+                error @ SubmitError::Busy { retry_after },
+            ))) => Self {
                 retry_after: Some(retry_after),
                 ..Self::unavailable("log_busy", LOG, error)
             },
+            IssueError::Log(error @ LogError::Embedded(EmbeddedError::NoShard(_))) => {
+                Self::unavailable("log_has_no_shard", NO_SHARD, error)
+            }
             IssueError::Log(error) => Self::unavailable("log_unavailable", LOG, error),
             IssueError::Audit(error) => Self::unavailable("audit_unavailable", AUDIT, error),
             error @ IssueError::Interrupted => Self::internal(error),

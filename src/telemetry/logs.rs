@@ -1,5 +1,7 @@
 //! Metrics of the logs that this process writes, read at each scrape. The label is the log's origin.
 
+use std::time::UNIX_EPOCH;
+
 use ct_log::{CommitTimes, Log};
 use prometheus::{
     IntGaugeVec, Opts,
@@ -17,6 +19,7 @@ pub(super) struct LogMetrics {
     checkpoint: IntGaugeVec,
     waiting: IntGaugeVec,
     usable: IntGaugeVec,
+    window_end: IntGaugeVec,
     commits: Opts,
     commits_desc: Desc,
 }
@@ -51,6 +54,11 @@ impl LogMetrics {
                 "Whether a log takes entries now; /readyz says why not",
                 &[LABEL],
             )?,
+            window_end: gauges(
+                "mayfly_log_window_end_timestamp_seconds",
+                "When the window of a shard ends: certificates that end then or later need the next one; in seconds since 1970",
+                &[LABEL],
+            )?,
             commits_desc: Desc::new(
                 commits.name.clone(),
                 commits.help.clone(),
@@ -61,16 +69,17 @@ impl LogMetrics {
         })
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 5] {
+    fn gauges(&self) -> [&IntGaugeVec; 6] {
         let Self {
             entries,
             published,
             checkpoint,
             waiting,
             usable,
+            window_end,
             ..
         } = self;
-        [entries, published, checkpoint, waiting, usable]
+        [entries, published, checkpoint, waiting, usable, window_end]
     }
 
     fn read(&self, log: &Log) -> Metric {
@@ -89,6 +98,10 @@ impl LogMetrics {
         set(&self.waiting, &[name, "internal"], waiting(internal));
         set(&self.waiting, &[name, "external"], waiting(external));
         set(&self.usable, &[name], log.health().is_ok().into());
+        if let Some(window) = log.window() {
+            let end = window.end().duration_since(UNIX_EPOCH).unwrap_or_default();
+            set(&self.window_end, &[name], end.as_secs());
+        }
         commit_times(name, &statistics.commits)
     }
 }

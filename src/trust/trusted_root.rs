@@ -1,5 +1,7 @@
 //! `trusted_root.json`: whose certificates and whose SCTs count.
 
+use std::time::SystemTime;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use der::{Decode, Tag, Tagged, asn1::ObjectIdentifier};
@@ -7,7 +9,7 @@ use serde::Serialize;
 use x509_cert::{Certificate, name::Name};
 
 use super::{ValidFor, to_json};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, log::path_of, profile::LIFETIME};
 
 /// The specification says v0.2, but sigstore-go and sigstore-python accept this one only.
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
@@ -31,17 +33,37 @@ pub enum TrustError {
 }
 
 /// A CT log with an ECDSA P-256 key, as verifiers know it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CtLog<'a> {
     /// Where it is read, without a trailing slash.
-    pub base_url: &'a str,
+    pub base_url: String,
     /// DER SubjectPublicKeyInfo; the log's id is its SHA-256 (RFC 6962 section 3.2).
     pub public_key: &'a [u8],
     /// No SCT is older than this.
     pub start: Timestamp,
+    /// No SCT is younger than this; nothing if that is not known.
+    pub end: Option<Timestamp>,
 }
 
-/// The trusted root of one CA and one log.
+impl<'a> CtLog<'a> {
+    /// A shard of the log of the CA at `ca_url`, or its whole log. Certificates that end in a window were logged no earlier than
+    /// a certificate lives before it, and not after its end; without a window, no earlier than `since`.
+    #[must_use]
+    pub fn of(log: &'a ct_log::Log, ca_url: &str, since: Timestamp) -> Self {
+        let timestamp = |time: SystemTime| {
+            Timestamp::from_unix(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+        };
+        let window = log.window();
+        Self {
+            base_url: format!("{ca_url}{}", path_of(log.origin().as_str())),
+            public_key: log.public_key().spki_der(),
+            start: window.map_or(since, |window| timestamp(window.start()).minus(LIFETIME)),
+            end: window.map(|window| timestamp(window.end())),
+        }
+    }
+}
+
+/// The trusted root of one CA and its logs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedRoot {
@@ -105,16 +127,16 @@ struct LogId {
 
 impl TrustedRoot {
     /// For the CA at `ca_url` whose chain is DER, the leaf's issuer first and the root last. It counts from the
-    /// issuer's notBefore on.
+    /// issuer's notBefore on. `logs` are all whose SCTs count: shards that are over, and those that are yet to begin, too.
     ///
     /// # Errors
     /// An empty chain, a certificate that does not parse, or a time that cannot be written.
-    pub fn new(ca_url: &str, chain: &[Vec<u8>], log: CtLog<'_>) -> Result<Self, TrustError> {
+    pub fn new(ca_url: &str, chain: &[Vec<u8>], logs: &[CtLog<'_>]) -> Result<Self, TrustError> {
         Ok(Self {
             media_type: MEDIA_TYPE,
             tlogs: [],
             certificate_authorities: vec![CertificateAuthority::new(ca_url, chain)?],
-            ctlogs: vec![Log::new(log)?],
+            ctlogs: logs.iter().map(Log::new).collect::<Result<_, _>>()?,
             timestamp_authorities: [],
         })
     }
@@ -161,14 +183,14 @@ impl CertificateAuthority {
 }
 
 impl Log {
-    fn new(log: CtLog<'_>) -> Result<Self, TrustError> {
+    fn new(log: &CtLog<'_>) -> Result<Self, TrustError> {
         Ok(Self {
-            base_url: log.base_url.to_owned(),
+            base_url: log.base_url.clone(),
             hash_algorithm: "SHA2_256",
             public_key: PublicKey {
                 raw_bytes: STANDARD.encode(log.public_key),
                 key_details: "PKIX_ECDSA_P256_SHA_256",
-                valid_for: ValidFor::since(log.start).ok_or(TrustError::Time)?,
+                valid_for: ValidFor::between(log.start, log.end).ok_or(TrustError::Time)?,
             },
             log_id: LogId {
                 key_id: STANDARD.encode(digest(&SHA256, log.public_key)),

@@ -4,6 +4,7 @@
 
 mod external_logs;
 mod issuers;
+mod log;
 mod settings;
 
 use std::path::Path;

@@ -8,7 +8,10 @@ use std::{
 
 use mayfly::{
     config::{ConfigErrors, Settings, issuers},
-    log::{Embedding, Use},
+    log::{
+        Embedding, Use,
+        embedded::{ShardKey, Storage},
+    },
 };
 use tempfile::TempDir;
 
@@ -80,12 +83,12 @@ fn the_example_settings_load() {
         (ca.chain(), ca.key()),
         (&*installation.path("ca.pem"), &*installation.path("ca-key.pem"))
     );
-    let log = settings.log().unwrap();
-    assert_eq!(
-        (log.directory(), log.key()),
-        (&*installation.path("log"), &*installation.path("log-key.pem"))
-    );
-    assert_eq!(log.origin(), "ca.example.com/log");
+    let [log] = &*settings.log().unwrap().shards else {
+        panic!("not one log")
+    };
+    assert_eq!(log.storage, Storage::Directory(installation.path("log")));
+    assert_eq!(log.key, ShardKey::File(installation.path("log-key.pem")));
+    assert_eq!((&*log.origin, log.window), ("ca.example.com/log", None));
     let [external] = settings.external_logs() else {
         panic!("not one external log")
     };
@@ -242,7 +245,8 @@ fn the_log_s_key_may_be_yet_to_be_made() {
     let installation = Installation::new(MINIMAL);
     fs::remove_file(installation.path("log-key.pem")).unwrap();
     let settings = installation.load().unwrap();
-    assert_eq!(settings.log().unwrap().key(), installation.path("log-key.pem"));
+    let key = &settings.log().unwrap().shards[0].key;
+    assert_eq!(*key, ShardKey::File(installation.path("log-key.pem")));
 
     std::os::unix::fs::symlink("nowhere", installation.path("log-key.pem")).unwrap();
     let [problem] = installation.problems().try_into().unwrap();

@@ -25,6 +25,7 @@ mod program;
 mod published;
 mod refusals;
 mod reload;
+mod shards;
 #[cfg(target_os = "linux")]
 mod storage;
 mod tls;

@@ -225,7 +225,7 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
     let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
         key: Box::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
-        log: wishes.embedded.then(|| log.clone()),
+        log: wishes.embedded.then(|| log.clone().into()),
         external_logs: wishes.external,
         audit: AuditLog::open(&wishes.audit).unwrap(),
         issuers: issuers::parse(Path::new("issuers.yaml"), &file, &fetch)

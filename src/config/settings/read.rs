@@ -2,9 +2,9 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use url::{Host, Url};
+use url::Host;
 
-use super::{CaFiles, LogSettings, Settings, external_logs};
+use super::{CaFiles, Settings, embedded_log, external_logs};
 use crate::{
     config::{
         fields::{Fields, Keys, Text},
@@ -34,7 +34,6 @@ const ROOT: Keys = &[
 ];
 const TLS: Keys = &["certificate", "key"];
 const CA: Keys = &["chain", "key"];
-const LOG: Keys = &["directory", "origin", "key"];
 
 pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
     let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
@@ -45,7 +44,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     let ca = ca(&fields, folder, problems);
     let log = fields
         .get("log")
-        .map(|(place, node)| log(place, node, folder, problems));
+        .map(|(place, node)| embedded_log::settings(place, node, folder, problems));
     let logs = external_logs::policy(&fields, folder, problems);
     let issuers = fields.required_text("issuers", "Name the issuer file, such as issuers.yaml", problems);
     let issuers = issuers.and_then(|text| folder.file(&text, problems));
@@ -143,54 +142,10 @@ fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<C
     })
 }
 
-fn log(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) -> Option<LogSettings> {
-    let fields = Fields::open(place, node, LOG, problems)?;
-    let directory = fields.required_text("directory", "Name a folder for the log", problems);
-    let directory = directory.and_then(|text| folder.new_folder(&text, problems));
-    let suggestion = "Name the log for ever, such as ca.example.com/log";
-    let origin = fields.required_text("origin", suggestion, problems);
-    let origin = origin.and_then(|text| origin_text(&text, problems));
-    let suggestion = "Name a PEM file for an unencrypted PKCS#8 key, such as log-key.pem";
-    let key = fields.required_text("key", suggestion, problems);
-    let key = key.and_then(|text| folder.new_key_file(&text, problems));
-    Some(LogSettings {
-        directory: directory?,
-        origin: origin?,
-        key: key?,
-    })
-}
-
 fn section<'a>(fields: &Fields<'a>, key: &str, keys: Keys, problems: &mut Problems) -> Option<Fields<'a>> {
     let suggestion = format!("It needs: {}", keys.join(", "));
     let (place, node) = fields.required(key, &suggestion, problems)?;
     Fields::open(place, node, keys, problems)
-}
-
-/// An origin is a schema-less URL without a slash at its end; it stands alone on a line of every checkpoint, and as a
-/// key name in its signature, which can hold neither spaces nor `+` (c2sp.org/signed-note). Its path is where the log
-/// is served.
-fn origin_text(text: &Text<'_>, problems: &mut Problems) -> Option<String> {
-    if !is_origin(text.value) {
-        let what =
-            "must be a URL without its scheme, in normal form, its path made of letters, digits and `-._~`";
-        problems.report(&text.place, what, "Write it as ca.example.com/log");
-        return None;
-    }
-    Some(text.value.to_owned())
-}
-
-fn is_origin(text: &str) -> bool {
-    let address = format!("https://{text}");
-    let (host, path) = text
-        .split_once('/')
-        .map_or((text, None), |(host, path)| (host, Some(path)));
-    let is_plain = |name: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        !name.is_empty() && name.bytes().all(allowed)
-    };
-    // The parser changes what is not in normal form: capital letters in the host, dots in the path.
-    let is_normal = Url::parse(&address).is_ok_and(|url| url.as_str().trim_end_matches('/') == address);
-    !host.contains(['@', '?', '#', '+']) && path.is_none_or(|path| path.split('/').all(is_plain)) && is_normal
 }
 
 fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {
