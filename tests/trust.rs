@@ -1,10 +1,5 @@
 //! The trust files, against files that other people's clients were seen to accept (tests/vectors/trust/README.md).
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     fs,
@@ -55,7 +50,7 @@ fn trusted_root() {
 /// C14: the shard before, this one and the next, each for as long as its SCTs can be.
 #[test]
 fn every_shard_is_in_the_trusted_root() {
-    let day = |days| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
+    let day = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str, from, until| {
         let origin = Origin::new(format!("ca.example.com/{name}")).unwrap();

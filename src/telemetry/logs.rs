@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use ct_log::{CommitTimes, Log};
+use ct_log::{CommitTimes, Log, Phase};
 use prometheus::{
     IntGaugeVec, Opts,
     core::{Collector, Desc},
@@ -51,7 +51,7 @@ impl LogMetrics {
             )?,
             usable: gauges(
                 "mayfly_log_usable",
-                "Whether a log takes entries now; /readyz says why not",
+                "Whether a log takes entries now; /readyz says why not. Absent for shards that are over",
                 &[LABEL],
             )?,
             window_end: gauges(
@@ -92,12 +92,19 @@ impl LogMetrics {
         let waiting = |waiting: usize| u64::try_from(waiting).unwrap_or(u64::MAX);
         set(&self.entries, &[name], statistics.entries);
         set(&self.published, &[name], statistics.published.size());
-        let signed = statistics.published.timestamp().get() / 1000;
-        set(&self.checkpoint, &[name], signed);
         let (internal, external) = (statistics.internal_waiting, statistics.external_waiting);
         set(&self.waiting, &[name, "internal"], waiting(internal));
         set(&self.waiting, &[name, "external"], waiting(external));
-        set(&self.usable, &[name], log.health().is_ok().into());
+        if log.phase() == Phase::ReadOnly {
+            // Nobody is to be alarmed because it takes nothing and signs nothing any more.
+            for gauges in [&self.checkpoint, &self.usable] {
+                let _ = gauges.remove_label_values(&[name]);
+            }
+        } else {
+            let signed = statistics.published.timestamp().get() / 1000;
+            set(&self.checkpoint, &[name], signed);
+            set(&self.usable, &[name], log.health().is_ok().into());
+        }
         if let Some(window) = log.window() {
             let end = window.end().duration_since(UNIX_EPOCH).unwrap_or_default();
             set(&self.window_end, &[name], end.as_secs());

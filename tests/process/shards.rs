@@ -116,13 +116,14 @@ async fn three_shards_are_served_and_the_current_one_is_written() {
         .await
         .unwrap();
     for line in [
-        r#"mayfly_log_usable{log="ca.example.com/log"} 0"#,
         r#"mayfly_log_usable{log="ca.example.com/this"} 1"#,
         r#"mayfly_log_entries{log="ca.example.com/this"} 1"#,
         r#"mayfly_log_window_end_timestamp_seconds{log="ca.example.com/next"}"#,
     ] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
+    let alarming = r#"mayfly_log_usable{log="ca.example.com/log"}"#;
+    assert!(!metrics.contains(alarming), "it is over, not broken: {metrics}");
     assert!(
         !serving.program.stderr().contains("no shard of the log"),
         "the next shard is there"
