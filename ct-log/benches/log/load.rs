@@ -39,7 +39,12 @@ pub(crate) fn run(submitters: &[usize], during: Duration, entry_bytes: usize) {
     runtime.block_on(log.shutdown());
 }
 
-async fn submit(log: &Log, submitters: usize, during: Duration, entry_bytes: usize) -> Vec<Duration> {
+pub(crate) async fn submit(
+    log: &Log,
+    submitters: usize,
+    during: Duration,
+    entry_bytes: usize,
+) -> Vec<Duration> {
     let issuers = log.store_issuers(&[b"issuer"]).unwrap();
     let until = Instant::now() + during;
     let mut tasks = JoinSet::new();
