@@ -24,6 +24,16 @@ pub(crate) enum Backend {
     S3(S3Settings),
 }
 
+/// Refuses a place in which no log can be made.
+pub(crate) fn check_vacant(settings: &LogSettings) -> Result<(), OpenError> {
+    match &settings.backend {
+        // An empty one can be made only with the log.
+        Backend::Directory => Ok(()),
+        #[cfg(feature = "s3")]
+        Backend::S3(s3) => S3::connect(s3.clone(), &settings.directory, None)?.check_vacant(&settings.origin),
+    }
+}
+
 /// Makes an empty log.
 pub(crate) fn create(settings: &LogSettings, key: &LogKey) -> Result<Box<dyn Storage>, OpenError> {
     make_directory(&settings.directory)?;

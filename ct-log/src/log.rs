@@ -39,6 +39,15 @@ struct Open {
 }
 
 impl Log {
+    /// Whether [`Log::create`] can make a log there, as far as that can be known before. To be asked before the key is made: a key
+    /// without a log is refused for good.
+    ///
+    /// # Errors
+    /// The place is not empty, or cannot be used.
+    pub fn check_vacant(settings: &LogSettings) -> Result<(), OpenError> {
+        backend::check_vacant(settings)
+    }
+
     /// Birth: makes a log in an empty place; directories are created if need be. To be called only by the action that generated
     /// the key: a log that is created twice for one key is a fork.
     ///

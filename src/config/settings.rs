@@ -1,5 +1,6 @@
 //! `mayfly.yaml`.
 
+mod bucket;
 mod embedded_log;
 mod external_logs;
 mod read;

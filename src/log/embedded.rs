@@ -6,7 +6,9 @@ use std::{
     time::SystemTime,
 };
 
-use ct_log::{Log, LogKey, LogSettings, OpenError, Origin, Phase, Window, checkpoint::OriginError};
+use ct_log::{
+    Log, LogKey, LogSettings, OpenError, Origin, Phase, S3Settings, Window, checkpoint::OriginError,
+};
 
 use crate::{
     admission::Rate,
@@ -40,6 +42,13 @@ pub struct ShardSettings {
 pub enum Storage {
     /// In a directory of its own.
     Directory(PathBuf),
+    /// In a bucket, which other servers with the same key may write too.
+    S3 {
+        /// What this server remembers of the log by itself.
+        directory: PathBuf,
+        /// Where in which bucket.
+        place: S3Settings,
+    },
 }
 
 /// What a shard signs with.
@@ -94,20 +103,44 @@ impl ShardSettings {
     /// # Errors
     /// If it does not start.
     pub fn open(&self) -> Result<Log, EmbeddedLogError> {
-        let Storage::Directory(directory) = &self.storage;
-        let settings = LogSettings::new(directory, Origin::new(&self.origin)?);
+        let settings = self.storage.settings(Origin::new(&self.origin)?);
         let settings = self.window.into_iter().fold(settings, LogSettings::window);
         match &self.key {
             ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
             ShardKey::File(key) => {
                 let phase = self.window.map(|window| window.phase(SystemTime::now()));
-                if phase == Some(Phase::ReadOnly)
-                    && is_empty(directory).map_err(EmbeddedLogError::Directory)?
-                {
+                if phase == Some(Phase::ReadOnly) && !self.storage.may_exist(key)? {
                     return Err(EmbeddedLogError::Over);
                 }
                 open_or_create(settings, key)
             }
+        }
+    }
+}
+
+impl Storage {
+    /// The directory of the log, or of this server.
+    pub(crate) fn directory(&self) -> &Path {
+        match self {
+            Self::Directory(directory) | Self::S3 { directory, .. } => directory,
+        }
+    }
+
+    fn settings(&self, origin: Origin) -> LogSettings {
+        let settings = LogSettings::new(self.directory(), origin);
+        match self {
+            Self::Directory(_) => settings,
+            Self::S3 { place, .. } => settings.in_s3(place.clone()),
+        }
+    }
+
+    /// False if there is certainly no log.
+    fn may_exist(&self, key: &Path) -> Result<bool, EmbeddedLogError> {
+        match self {
+            Self::Directory(directory) => is_empty(directory)
+                .map(|empty| !empty)
+                .map_err(EmbeddedLogError::Directory),
+            Self::S3 { .. } => Ok(key.exists()),
         }
     }
 }
@@ -135,6 +168,7 @@ pub fn open_or_create(settings: LogSettings, key_path: &Path) -> Result<Log, Emb
     if !is_empty(settings.directory()).map_err(EmbeddedLogError::Directory)? {
         return Err(EmbeddedLogError::KeyMissing(key_path.to_owned()));
     }
+    Log::check_vacant(&settings)?;
     let key = LogKey::generate()?;
     key_file::write_new(key_path, &key.to_pkcs8_der()?).map_err(in_file)?;
     Ok(Log::create(settings, key)?)

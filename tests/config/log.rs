@@ -231,3 +231,55 @@ fn submissions_of_others_can_be_limited_or_off() {
         ]
     );
 }
+
+#[test]
+fn a_place_in_a_bucket_is_read() {
+    let log = |s3: &str| {
+        with(&format!(
+            "  directory: log\n  origin: ca.example.com/log\n  key: log.pem\n  s3: {s3}\n"
+        ))
+    };
+    let installation =
+        log("{bucket: a-bucket, prefix: ct/2027, region: eu-central-1, static-partials: true}");
+    let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let Storage::S3 { directory, place } = &settings.log().unwrap().shards[0].storage else {
+        panic!("not in a bucket")
+    };
+    assert_eq!(*directory, installation.path("log"));
+    assert_eq!(place.location(), "s3://a-bucket/ct/2027");
+
+    for (s3, problem) in [
+        ("{prefix: a}", "`bucket` is missing"),
+        ("{bucket: Not_One}", "a bucket's name has"),
+        ("{bucket: a-bucket, prefix: /a}", "a prefix is names"),
+        (
+            "{bucket: a-bucket, endpoint: \"http://127.0.0.1:9000\"}",
+            "needs allow-http",
+        ),
+        (
+            "{bucket: a-bucket, allow-http: true, endpoint: \"http://192.0.2.1\"}",
+            "must be a loopback address",
+        ),
+        ("{bucket: a-bucket, secret-key: abc}", "is not a known key"),
+    ] {
+        let problems = log(s3).problems();
+        assert!(
+            problems.iter().any(|found| found.contains(problem)),
+            "{s3}: {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn shards_in_one_place_of_a_bucket_are_reported() {
+    let s3 = "      s3: {bucket: a-bucket, prefix: ct}\n";
+    let first = shard("a", "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
+    let second = shard("b", "2028-01-01T00:00:00Z", "2029-01-01T00:00:00Z");
+    let problems = with(&format!("  shards:\n{first}{s3}{second}{s3}")).problems();
+    assert!(
+        problems
+            .iter()
+            .any(|problem| problem.contains("has the same bucket and prefix as ca.example.com/a")),
+        "{problems:?}"
+    );
+}

@@ -129,7 +129,12 @@ impl Installation {
 
     /// A start that fails: its exit code and what it said.
     pub(crate) fn refusal(&self) -> (Option<i32>, String) {
-        let mut program = self.spawn(&mut mayfly());
+        self.refusal_as(&mut mayfly())
+    }
+
+    /// The same with the program wrapped in something.
+    pub(crate) fn refusal_as(&self, command: &mut Command) -> (Option<i32>, String) {
+        let mut program = self.spawn(command);
         let code = program.exit().code();
         let stderr = program.stderr();
         assert!(!stderr.contains(r#""message":"serving""#), "{stderr}");

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod bucket;
 mod certificate;
 mod client;
 mod crash;
@@ -19,6 +20,8 @@ mod installation;
 #[path = "../support/instance.rs"]
 mod instance;
 mod issuer_down;
+#[path = "../../ct-log/src/tests/s3/moto.rs"]
+mod moto;
 #[cfg(target_os = "linux")]
 mod mounts;
 mod program;

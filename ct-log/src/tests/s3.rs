@@ -4,6 +4,7 @@
 mod faults;
 mod ground;
 mod moto;
+mod proxy;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

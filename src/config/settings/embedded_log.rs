@@ -7,6 +7,7 @@ use der::DateTime;
 use url::Url;
 use x509_cert::Certificate;
 
+use super::bucket;
 use crate::{
     clock::{Clock, SystemClock},
     config::{
@@ -28,13 +29,14 @@ const LOG: Keys = &[
     "directory",
     "origin",
     "key",
+    "s3",
     "shards",
     "external-submissions",
     "accept",
 ];
 /// Keys of a log that has no shards, which stand in each shard otherwise.
-const WHOLE: Keys = &["directory", "origin", "key"];
-const SHARD: Keys = &["origin", "directory", "key", "not-after", "retired"];
+const WHOLE: Keys = &["directory", "origin", "key", "s3"];
+const SHARD: Keys = &["origin", "directory", "key", "s3", "not-after", "retired"];
 const NOT_AFTER: Keys = &["from", "until"];
 
 /// A shard and where it stands.
@@ -70,12 +72,12 @@ pub(super) fn settings(
 
 /// One log for all certificates.
 fn whole(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<ShardSettings> {
-    let directory = directory(fields, folder, problems);
+    let storage = storage(fields, folder, problems);
     let origin = origin(fields, problems);
     let key = key(fields, folder, problems);
     Some(ShardSettings {
         origin: origin?,
-        storage: Storage::Directory(directory?),
+        storage: storage?,
         key: ShardKey::File(key?),
         window: None,
     })
@@ -120,10 +122,15 @@ fn shards(
 fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) -> Option<Placed> {
     let fields = Fields::open(place.clone(), node, SHARD, problems)?;
     let origin = origin(&fields, problems);
-    let directory = directory(&fields, folder, problems);
+    let storage = storage(&fields, folder, problems);
     let key = match fields.flag("retired", problems) {
         true => {
-            if let Some(missing) = directory.as_ref().filter(|directory| !directory.is_dir()) {
+            if let Some((place, _)) = fields.get("s3") {
+                let suggestion = "Keep its `key`: after its window it takes no entries";
+                problems.report(&place, "stands beside `retired`", suggestion);
+            }
+            let directory = storage.as_ref().map(Storage::directory);
+            if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
                 let what = format!("is retired, but its folder {} does not exist", missing.display());
                 problems.report(
                     &place,
@@ -138,7 +145,7 @@ fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) ->
     let window = window(&fields, problems);
     let shard = ShardSettings {
         origin: origin?,
-        storage: Storage::Directory(directory?),
+        storage: storage?,
         key: key?,
         window: Some(window?),
     };
@@ -162,7 +169,12 @@ fn report_same(earlier: &Placed, later: &Placed, problems: &mut Problems) {
             "One server serves them all: give each a path of its own",
         );
     }
-    if one.storage == other.storage {
+    if let (Storage::S3 { place: one, .. }, Storage::S3 { place: other, .. }) = (&one.storage, &other.storage)
+        && one.location() == other.location()
+    {
+        report("bucket and prefix", "Each shard is a log with a place of its own");
+    }
+    if one.storage.directory() == other.storage.directory() {
         report("directory", "Each shard is a log with a directory of its own");
     }
     if one.key == other.key && one.key != ShardKey::Retired {
@@ -273,6 +285,19 @@ fn certificates(text: &Text<'_>, folder: &Folder, problems: &mut Problems) -> Op
         "Name the certificates of CAs that may use this log as well",
     );
     None
+}
+
+/// A directory, beside a bucket or alone.
+fn storage(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Storage> {
+    let directory = directory(fields, folder, problems);
+    let place = match fields.get("s3") {
+        None => return Some(Storage::Directory(directory?)),
+        Some((place, node)) => bucket::place(place, node, problems),
+    };
+    Some(Storage::S3 {
+        directory: directory?,
+        place: place?,
+    })
 }
 
 fn directory(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<PathBuf> {

@@ -33,6 +33,9 @@ use super::settings::S3Settings;
 /// Most entries in a batch of any version: how far before an entry its batch can begin.
 const MAX_BATCH_ENTRIES: u64 = 4096;
 
+/// Most leftovers of self-tests that are looked through for something else.
+const MAX_PROBES: usize = 1000;
+
 /// Batches that are read before they are replayed.
 const BATCHES_AT_ONCE: usize = 64;
 
@@ -96,25 +99,38 @@ impl S3 {
 
     /// Birth: in the same action that made the key. The identity comes last: without it there is no log.
     pub(crate) fn create(&self, origin: &Origin, key: &LogKey, now: UnixMillis) -> Result<(), OpenError> {
-        let taken = || OpenError::Taken {
-            place: self.settings.location(),
-            origin: origin.clone(),
-        };
-        let found = self.bucket.list("", "", 2).map_err(io_error("list the bucket"))?;
-        if found.iter().any(|key| !key.starts_with("probe/")) {
-            return Err(taken());
-        }
+        self.check_vacant(origin)?;
         let checkpoint = Checkpoint::new(0, empty_root(), now).sign(origin, key)?;
         let identity = Identity::new(key.public(), origin, now);
         let identity = identity.to_json().map_err(io_error("create the log"))?;
         for (key, bytes) in [(CHECKPOINT, checkpoint.as_bytes()), (Identity::PATH, &identity)] {
             match self.bucket.create(key, bytes) {
                 Put::Done { .. } => {}
-                Put::Refused => return Err(taken()),
+                Put::Refused => return Err(self.taken(origin)),
                 Put::Unsent(error) | Put::Unknown(error) => return Err(io_error("create the log")(error)),
             }
         }
         Ok(())
+    }
+
+    /// Nothing but what a self-test left.
+    pub(crate) fn check_vacant(&self, origin: &Origin) -> Result<(), OpenError> {
+        let found = self
+            .bucket
+            .list("", "", MAX_PROBES)
+            .map_err(io_error("list the bucket"))?;
+        if found.iter().all(|key| key.starts_with("probe/")) {
+            Ok(())
+        } else {
+            Err(self.taken(origin))
+        }
+    }
+
+    fn taken(&self, origin: &Origin) -> OpenError {
+        OpenError::Taken {
+            place: self.settings.location(),
+            origin: origin.clone(),
+        }
     }
 
     fn identity(&self) -> Result<Identity, OpenError> {

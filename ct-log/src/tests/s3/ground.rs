@@ -10,7 +10,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tempfile::TempDir;
 
 use super::faults::{Conditions, Faulty, Plan};
-use super::moto::{BUCKET, Moto, Proxy};
+use super::moto::{BUCKET, Moto};
+use super::proxy::Proxy;
 use crate::check::{self, Depth, Source, SourceError};
 use crate::checkpoint::Origin;
 use crate::clock::Clock;
