@@ -11,6 +11,8 @@ use crate::clock::{Clock, SystemClock};
 use crate::key::LogKey;
 use crate::settings::LogSettings;
 use crate::storage::{self, Directory, Disk, Files, LockError, LockFile, Mirror, OpenError, Storage, Store};
+#[cfg(feature = "postgres")]
+use crate::storage::{Postgres, PostgresSettings};
 #[cfg(feature = "s3")]
 use crate::storage::{S3, S3Settings};
 
@@ -19,6 +21,9 @@ use crate::storage::{S3, S3Settings};
 pub(crate) enum Backend {
     /// The log's directory.
     Directory,
+    /// A database.
+    #[cfg(feature = "postgres")]
+    Postgres(PostgresSettings),
     /// A bucket.
     #[cfg(feature = "s3")]
     S3(S3Settings),
@@ -43,6 +48,12 @@ pub(crate) fn create(settings: &LogSettings, key: &LogKey) -> Result<Box<dyn Sto
             let disk = create_on_disk(settings, key, (directory, lock))?;
             Ok(Box::new(disk))
         }
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(postgres) => {
+            let postgres = Postgres::connect(postgres.clone(), &settings.directory, Some(lock))?;
+            postgres.create(&settings.origin, key, SystemClock.now())?;
+            Ok(Box::new(postgres))
+        }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => {
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
@@ -59,6 +70,14 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
             let directory = lock_directory(&settings.directory)?;
             Ok(Box::new(disk(settings, directory)?))
         }
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(postgres) => {
+            // A replica on a new machine begins with nothing to remember.
+            make_directory(&settings.directory)?;
+            let (_, lock) = lock_directory(&settings.directory)?;
+            let postgres = Postgres::connect(postgres.clone(), &settings.directory, Some(lock))?;
+            Ok(Box::new(postgres))
+        }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => {
             // A writer on a new machine begins with nothing to remember.
@@ -67,6 +86,20 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
             Ok(Box::new(s3))
         }
+    }
+}
+
+/// Whether nothing of the log is there, so that its key may be made.
+pub(crate) fn is_vacant(settings: &LogSettings) -> Result<bool, OpenError> {
+    #[cfg(feature = "postgres")]
+    if let Backend::Postgres(postgres) = &settings.backend {
+        let postgres = Postgres::connect(postgres.clone(), &settings.directory, None)?;
+        return Ok(!postgres.holds(&settings.origin)?);
+    }
+    match fs::read_dir(&settings.directory) {
+        Ok(mut entries) => Ok(entries.next().is_none()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(storage::io_error("list the directory")(error)),
     }
 }
 

@@ -81,6 +81,8 @@ pub use sct::Sct;
 pub use settings::LogSettings;
 pub use statistics::{CommitTimes, Statistics};
 pub use storage::{OpenError, Sequenced, StorageError};
+#[cfg(feature = "postgres")]
+pub use storage::{PostgresSettings, PostgresSettingsError};
 #[cfg(feature = "s3")]
 pub use storage::{S3Settings, S3SettingsError};
 pub use submission::{SubmitError, Submitter, Unavailable};

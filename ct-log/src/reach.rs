@@ -12,7 +12,7 @@ pub(crate) struct Away(#[source] Box<dyn Error + Send + Sync>);
 
 impl Away {
     #[cfg_attr(
-        not(any(test, feature = "s3")),
+        not(any(test, feature = "postgres", feature = "s3")),
         expect(dead_code, reason = "for storages behind a network")
     )]
     pub(crate) fn error(source: impl Into<Box<dyn Error + Send + Sync>>) -> io::Error {

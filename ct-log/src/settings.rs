@@ -2,10 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::backend::Backend;
+use crate::backend::{self, Backend};
 use crate::checkpoint::Origin;
 use crate::index::Place;
 use crate::lifecycle::Window;
+use crate::storage::OpenError;
+#[cfg(feature = "postgres")]
+use crate::storage::PostgresSettings;
 #[cfg(feature = "s3")]
 use crate::storage::S3Settings;
 
@@ -45,6 +48,15 @@ impl LogSettings {
         }
     }
 
+    /// Keeps the entries in a database, which other replicas may share. The directory is then this replica's own: for what it
+    /// remembers of the log, which it can do without on a new machine.
+    #[cfg(feature = "postgres")]
+    #[must_use]
+    pub fn in_postgres(self, postgres: PostgresSettings) -> LogSettings {
+        let backend = Backend::Postgres(postgres);
+        LogSettings { backend, ..self }
+    }
+
     /// Keeps the entries in a bucket. The directory is then this writer's own: for what it remembers of the log, which it can do
     /// without on a new machine.
     #[cfg(feature = "s3")]
@@ -52,6 +64,15 @@ impl LogSettings {
     pub fn in_s3(self, s3: S3Settings) -> LogSettings {
         let backend = Backend::S3(s3);
         LogSettings { backend, ..self }
+    }
+
+    /// Whether nothing of the log is there yet: neither in its directory nor, if others share it, under its name in the shared place.
+    /// Only then may a key be made for it.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    pub fn is_vacant(&self) -> Result<bool, OpenError> {
+        backend::is_vacant(self)
     }
 
     /// Where the log lives.

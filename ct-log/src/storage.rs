@@ -15,11 +15,13 @@
 
 mod disk;
 mod files;
-#[cfg(feature = "s3")]
+#[cfg(any(feature = "postgres", feature = "s3"))]
 mod high_water;
 mod identity;
 mod memory;
 mod mirror;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod read_only;
 mod reconcile;
 mod record;
@@ -30,7 +32,7 @@ mod s3;
 mod segments;
 mod sequenced;
 #[cfg_attr(
-    not(any(test, feature = "s3")),
+    not(any(test, feature = "postgres", feature = "s3")),
     expect(dead_code, reason = "for storages that several writers share")
 )]
 mod shared;
@@ -45,6 +47,10 @@ pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 #[cfg(test)]
 pub(crate) use files::{OpenFile, name_in};
 pub(crate) use memory::Memory;
+#[cfg(feature = "postgres")]
+pub(crate) use postgres::Postgres;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresSettings, PostgresSettingsError};
 pub(crate) use read_only::{StoredLog, StoredParts};
 #[cfg(test)]
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
@@ -139,7 +145,7 @@ pub(crate) enum Replaced {
     Yes,
     /// It is not: this note of another writer covers as many entries or more, and is not older.
     #[cfg_attr(
-        not(any(test, feature = "s3")),
+        not(any(test, feature = "postgres", feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Newer(String),
@@ -177,7 +183,7 @@ pub(crate) enum Turn {
 pub(crate) enum CommitError {
     /// Another writer's batch came first. Nothing was written; look for it and try again.
     #[cfg_attr(
-        not(any(test, feature = "s3")),
+        not(any(test, feature = "postgres", feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Behind,
@@ -186,7 +192,7 @@ pub(crate) enum CommitError {
     /// The storage cannot be reached. The batch may become durable all the same, even later: then [`Journal::missed`] finds it
     /// like another writer's, and until then nothing is built on it. The log goes on.
     #[cfg_attr(
-        not(any(test, feature = "s3")),
+        not(any(test, feature = "postgres", feature = "s3")),
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Unreachable(io::Error),

@@ -216,7 +216,10 @@ impl RecordBuffer {
     }
 
     /// As [`RecordBuffer::seal`], without the zeros at the end: for a storage without blocks.
-    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for shared storages"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "s3")),
+        expect(dead_code, reason = "for shared storages")
+    )]
     pub(crate) fn seal_compact(&mut self, header: &Header) -> (&[u8], [u8; 32]) {
         let length = self.bytes.len().saturating_add(HASH_BYTES);
         let (bytes, hash) = self.seal(header);

@@ -40,7 +40,7 @@ pub(super) struct SharedTree {
     pub(super) tail: Tail,
     pub(super) head: Head,
     #[cfg_attr(
-        all(test, not(feature = "s3")),
+        all(test, not(any(feature = "postgres", feature = "s3"))),
         expect(dead_code, reason = "the double of the tests keeps its links in its batches")
     )]
     pub(super) link: Link,

@@ -1,0 +1,139 @@
+//! Replicas in processes of their own, killed at random moments (C1, C2, C16).
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use ct_log::tree::{Frontier, sha256};
+use ct_log::{Entry, PostgresSettings};
+
+use super::replica::{Site, entries, open_in, submit, submit_for, until, verify};
+use super::server::Server;
+
+const ROUNDS: u64 = 6;
+
+/// Set for a process that is to be killed: where the key lies, the replica's name, the database's socket.
+const CHILD: &str = "CT_LOG_POSTGRES_CHILD";
+
+fn digest(entry: &Entry) -> String {
+    let Entry::Precertificate { tbs, .. } = entry else {
+        unreachable!("only precertificates are submitted")
+    };
+    sha256(tbs).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn spawn(site: &Site, name: &str, server: &Server) -> Child {
+    let socket = server.socket();
+    let place = [
+        site.directory.path().to_str().unwrap(),
+        name,
+        socket.parent().unwrap().to_str().unwrap(),
+    ];
+    Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "killed::c2_c16_replicas_that_are_killed_lose_nothing_acknowledged",
+        ])
+        .args(["--ignored", "--nocapture"])
+        .env(CHILD, place.join("|"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Prints `entry <index> <time> <digest>` after each acknowledgement, without end.
+async fn submit_without_end(place: &str) {
+    let [site, name, host] = place.split('|').collect::<Vec<_>>().try_into().unwrap();
+    let database = PostgresSettings::new(&format!("host={host} user=postgres dbname=postgres")).unwrap();
+    let log = open_in(site.as_ref(), name, database).unwrap();
+    println!("\nopen");
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let log = log.clone();
+        tasks.spawn(async move {
+            loop {
+                let Ok((entry, sct)) = submit(&log).await else {
+                    continue;
+                };
+                let (index, time) = (sct.leaf_index().get(), sct.timestamp().get());
+                let line = format!("entry {index} {time} {}\n", digest(&entry));
+                std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+            }
+        });
+    }
+    tasks.join_next().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn c2_c16_replicas_that_are_killed_lose_nothing_acknowledged() {
+    if let Ok(place) = std::env::var(CHILD) {
+        return submit_without_end(&place).await;
+    }
+    let server = Server::start().await;
+    let site = Site::born(&server).await;
+    let survivor = site.open("survivor", server.settings());
+    let mut acks = Vec::new();
+    let mut promised = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut children = ["one", "two"].map(|name| spawn(&site, name, &server));
+        let outputs = children.each_mut().map(|child| child.stdout.take().unwrap());
+        let readers = outputs.map(|output| std::thread::spawn(move || read(BufReader::new(output))));
+        let load = submit_for(&survivor, 4, Duration::from_millis(1500 + 137 * round));
+        acks.extend(load.await.0);
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+        for reader in readers {
+            let said = reader.join().unwrap();
+            assert!(!said.is_empty(), "the child logged something");
+            for (index, promise) in said {
+                assert!(
+                    promised.insert(index, promise).is_none(),
+                    "C16: two SCTs for {index}"
+                );
+            }
+        }
+    }
+    acks.push(submit(&survivor).await.unwrap());
+    let last = *promised.keys().last().unwrap();
+    until("published", || {
+        super::replica::checkpoint(&survivor).size() > last
+    })
+    .await;
+    verify(&survivor, &acks).await;
+    let held = entries(&survivor).await;
+    let mut frontier = Frontier::new();
+    for entry in &held {
+        frontier.push(entry.leaf_hash().unwrap());
+    }
+    for (index, (time, digest_said)) in &promised {
+        let entry = &held[*index as usize];
+        assert_eq!(
+            (entry.timestamp().get(), digest(entry.entry())),
+            (*time, digest_said.clone())
+        );
+    }
+    for (_, sct) in &acks {
+        assert!(!promised.contains_key(&sct.leaf_index().get()), "C16");
+    }
+    // A replica that was killed comes back.
+    let again = site.open("one", server.settings());
+    verify(&again, &acks).await;
+}
+
+fn read(output: impl BufRead) -> BTreeMap<u64, (u64, String)> {
+    let mut said = BTreeMap::new();
+    // The last line may be torn.
+    for line in output.lines().map_while(Result::ok) {
+        let words: Vec<_> = line.split(' ').collect();
+        if let ["entry", index, time, digest] = words[..]
+            && digest.len() == 64
+        {
+            said.insert(index.parse().unwrap(), (time.parse().unwrap(), digest.to_owned()));
+        }
+    }
+    said
+}
