@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
 use tokio::runtime::{self, Runtime};
 
-use crate::reach::Away;
+use crate::reach::{Away, is_away};
 
 use super::error::{away, differs, is_unsent};
 use super::settings::Patience;
@@ -97,13 +97,16 @@ impl Bucket {
         let mut attempts = self.attempts();
         loop {
             match self.get_once(key) {
-                Err(error) if attempts.pause() => tracing::debug!(key, %error, "reading again"),
+                Err(error) if is_away(&error) && attempts.pause() => {
+                    tracing::debug!(key, %error, "reading again");
+                }
                 result => return result,
             }
         }
     }
 
-    fn get_once(&self, key: &str) -> io::Result<Option<Object>> {
+    /// One request.
+    pub(super) fn get_once(&self, key: &str) -> io::Result<Option<Object>> {
         let (store, path) = (Arc::clone(&self.store), self.path(key));
         let read = async move {
             let found = store.get(&path).await?;

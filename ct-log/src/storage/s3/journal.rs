@@ -7,7 +7,7 @@ use crate::storage::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
 use crate::storage::shared::Link;
 use crate::storage::{CommitError, Committed, Head, Journal, Turn};
 
-use super::bucket::{Bucket, Put};
+use super::bucket::{Bucket, Object, Put};
 use super::layout::commit_key;
 
 /// How often an idle writer looks for batches of others. Each look is a request that is paid for.
@@ -47,17 +47,25 @@ impl CommitObjects {
 
     /// Writes until it is known what lies under the key. A repeated write is of the same bytes: whichever of them takes effect,
     /// and however late, it is this batch or none.
-    fn write(&self, key: &str, bytes: &[u8]) -> Result<(), CommitError> {
+    fn write(&mut self, key: &str, bytes: &[u8]) -> Result<(), CommitError> {
         let mut attempts = self.bucket.attempts();
         loop {
             let error = match self.bucket.create(key, bytes) {
-                Put::Done { .. } => return Ok(()),
-                Put::Unsent(error) => error,
-                Put::Unknown(error) => error,
+                Put::Done { .. } => {
+                    self.view = View::Free;
+                    return Ok(());
+                }
+                // Of this batch nothing is on the way: no need to wait for anything.
+                Put::Unsent(error) if self.view == View::Free => return Err(CommitError::Unreachable(error)),
+                Put::Unsent(error) | Put::Unknown(error) => error,
                 Put::Refused => io::Error::other(format!("{key} is taken, but is not there")),
             };
+            self.view = View::Doubtful;
             match self.bucket.get(key) {
-                Ok(Some(found)) if found.bytes == bytes => return Ok(()),
+                Ok(Some(found)) if found.bytes == bytes => {
+                    self.view = View::Free;
+                    return Ok(());
+                }
                 Ok(Some(_)) => return Err(CommitError::Behind),
                 // Refused and not there: another write is in progress, or the store forgets. Neither makes the place ours.
                 Ok(None) if attempts.pause() => tracing::debug!(key, %error, "writing a batch again"),
@@ -81,7 +89,9 @@ impl Journal for CommitObjects {
         }
         let mut next = size;
         while batches.len() < MAX_MISSED {
-            let Some(batch) = read_batch(&self.bucket, next).map_err(unread)? else {
+            // Not repeated: whoever waits for it is told so at once, and the sequencer comes again.
+            let found = self.bucket.get_once(&commit_key(next));
+            let Some(batch) = found.and_then(|found| decode(found, next)).map_err(unread)? else {
                 self.view = View::Free;
                 break;
             };
@@ -113,10 +123,7 @@ impl Journal for CommitObjects {
             head: *to,
         };
         let (bytes, hash) = buffer.seal_compact(&header);
-        // Until the outcome is known.
-        self.view = View::Doubtful;
         self.write(&commit_key(from.size), bytes)?;
-        self.view = View::Free;
         self.link = self.link.after(hash);
         Ok(Committed::after_sync(from, to))
     }
@@ -126,9 +133,11 @@ impl Journal for CommitObjects {
 
 /// The batch that begins with that entry, or nothing if there is none yet.
 pub(super) fn read_batch(bucket: &Bucket, first_index: u64) -> io::Result<Option<Batch>> {
-    let Some(object) = bucket.get(&commit_key(first_index))? else {
-        return Ok(None);
-    };
+    decode(bucket.get(&commit_key(first_index))?, first_index)
+}
+
+fn decode(object: Option<Object>, first_index: u64) -> io::Result<Option<Batch>> {
+    let Some(object) = object else { return Ok(None) };
     let record = Record::decode(&object.bytes).map_err(|_| misplaced(first_index))?;
     let header = &record.header;
     let fits =
