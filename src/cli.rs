@@ -6,6 +6,7 @@ mod deployment;
 mod dev;
 mod failure;
 mod guide;
+mod log;
 mod logging;
 mod place;
 mod serve;
@@ -24,6 +25,8 @@ Examples:
   mayfly dev token --email you@example.com           a token, without a browser
   mayfly config check --config mayfly.yaml           what is wrong with it, all at once
   mayfly serve --config mayfly.yaml                  in earnest
+  mayfly log verify --key log.pem https://ca.example.com/log
+                                                     is the log what it promises to be
   mayfly bench --connections 64                      how fast, and at what cost
 
 Environment:
@@ -33,7 +36,8 @@ Exit codes:
   0  done; for a server: stopped by SIGINT or SIGTERM, after the requests in flight
   1  failed; the reason and its causes are on standard error
   2  the command line or the configuration is wrong
-  3  the certificate log could not be written, so the server stopped; the next start recovers";
+  3  the certificate log could not be written, so the server stopped; the next start recovers
+  4  of mayfly log: the log is not sound";
 
 /// A keyless code-signing certificate authority.
 ///
@@ -63,6 +67,7 @@ enum Command {
     Dev(dev::DevArguments),
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
+    Log(log::LogArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -74,6 +79,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(arguments),
+        Command::Log(arguments) => return ct_log::tool::run(arguments.command),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

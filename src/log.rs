@@ -7,6 +7,7 @@
 //!     shards     which that is
 //!   external     a log elsewhere: pinned key, one attempt, circuit breaker
 //! informational  logs that are told and not waited for
+//! self_audit     looks up in the public log what SCTs were given out for
 //! ```
 
 mod choice;
@@ -15,6 +16,7 @@ mod external;
 mod in_process;
 mod informational;
 mod sct;
+pub mod self_audit;
 mod shards;
 mod submission;
 

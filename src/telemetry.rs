@@ -7,7 +7,7 @@ mod logs;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
-use ct_log::Log;
+use ct_log::{Log, auditor::Round};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -37,6 +37,10 @@ pub struct Metrics {
     issuers: Option<IssuerMetrics>,
     reloads: IntCounterVec,
     reload_refused: IntGauge,
+    self_audit_found: IntCounterVec,
+    self_audit_alarms: IntCounterVec,
+    self_audit_failing: IntGaugeVec,
+    self_audit_waiting: IntGaugeVec,
 }
 
 /// What is read at each scrape.
@@ -135,6 +139,26 @@ impl Metrics {
                 "mayfly_issuer_file_refused",
                 "1 while the issuer file on the disk has mistakes and an older one is in force",
             )?,
+            self_audit_found: make.counters(
+                "mayfly_log_self_audit_found_total",
+                "Entries that were found in the public log as their SCTs say",
+                &["log"],
+            )?,
+            self_audit_alarms: make.counters(
+                "mayfly_log_self_audit_alarms_total",
+                "Alarms of the self-audit of a log; must stay 0",
+                &["log"],
+            )?,
+            self_audit_failing: make.gauges(
+                "mayfly_log_self_audit_failing",
+                "1 while a public log is not what SCTs were given out for",
+                &["log"],
+            )?,
+            self_audit_waiting: make.gauges(
+                "mayfly_log_self_audit_waiting_entries",
+                "Entries with SCTs that were not found in the public log yet",
+                &["log"],
+            )?,
             registry: make.0,
         })
     }
@@ -172,6 +196,23 @@ impl Metrics {
         };
         self.reloads.with_label_values(&[label]).inc();
         self.reload_refused.set((outcome == Reload::Refused).into());
+    }
+
+    /// What SCTs were given out for was looked up in the public log of that origin, with so many alarms.
+    pub fn self_audited(&self, origin: &str, round: &Round, alarms: usize) {
+        let label = [origin];
+        self.self_audit_found
+            .with_label_values(&label)
+            .inc_by(round.found);
+        self.self_audit_alarms
+            .with_label_values(&label)
+            .inc_by(u64::try_from(alarms).unwrap_or(u64::MAX));
+        self.self_audit_failing
+            .with_label_values(&label)
+            .set((alarms > 0).into());
+        self.self_audit_waiting
+            .with_label_values(&label)
+            .set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
     }
 
     /// A panic was caught.

@@ -114,6 +114,24 @@ fn help_teaches() {
             &["config", "explain", "--help"],
             &["--token-file", "--claims", "stays on this machine", "Exit codes:"],
         ),
+        (
+            &["log", "--help"],
+            &["verify", "monitor", "export", "restore", "Exit codes:"],
+        ),
+        (&["log", "verify", "--help"], &["--key", "--state", "Exit codes:"]),
+        (
+            &["log", "monitor", "--help"],
+            &["--identity", "--webhook", "at least once", "Exit codes:"],
+        ),
+        (&["log", "export", "--help"], &["--to", "Exit codes:"]),
+        (
+            &["log", "restore", "--help"],
+            &["DANGER", "--at-least", "--i-accept-that-later-scts-are-lost"],
+        ),
+        (
+            &["log", "serve", "--help"],
+            &["--accept", "SIGHUP", "/health", "Exit codes:"],
+        ),
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(0));
@@ -640,4 +658,24 @@ fn config_explain_reads_a_token_and_never_prints_it() {
     for part in token.split('.') {
         assert!(!said.contains(part));
     }
+}
+
+/// The same commands as those of `ct-log`, on the log of a server that runs.
+#[test]
+fn log_of_a_running_server_is_audited_by_url_and_by_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = path(&folder, "data");
+    let mut dev = Dev::start(&["--json", "--ca-key", "p256", "--data-dir", &data]);
+    let ready = dev.ready();
+    let url = format!("{}/log", ready["api"].as_str().unwrap());
+    let directory = format!("{data}/log");
+    for place in [&url, &directory] {
+        let output = run(&["log", "verify", place]);
+        let said = stdout(&output) + &stderr(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("the log is sound"), "{said}");
+    }
+    assert_eq!(dev.stop().1, Some(0));
+    let output = run(&["log", "verify", &path(&folder, "nothing")]);
+    assert_eq!(output.status.code(), Some(1));
 }

@@ -156,6 +156,8 @@ async fn metrics_tell_of_the_log() {
     for (series, labels, value) in [
         ("mayfly_log_entries", "", 1.0),
         ("mayfly_log_usable", "", 1.0),
+        ("mayfly_log_damages", "", 0.0),
+        ("mayfly_log_audited_timestamp_seconds", "", 0.0),
         ("mayfly_log_waiting_entries", r#",submitter="internal""#, 0.0),
         ("mayfly_log_waiting_entries", r#",submitter="external""#, 0.0),
         ("mayfly_log_commit_seconds_count", "", 1.0),

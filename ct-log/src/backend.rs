@@ -34,6 +34,18 @@ pub(crate) fn check_vacant(settings: &LogSettings) -> Result<(), OpenError> {
     match &settings.backend {
         // An empty one can be made only with the log.
         Backend::Directory => Ok(()),
+        #[cfg(feature = "postgres")]
+        Backend::Postgres(postgres) => {
+            let origin = settings.origin.clone();
+            let postgres = Postgres::connect(postgres.clone(), &settings.directory, None)?;
+            match postgres.holds(&origin)? {
+                true => Err(OpenError::Taken {
+                    place: "the database".to_owned(),
+                    origin,
+                }),
+                false => Ok(()),
+            }
+        }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => S3::connect(s3.clone(), &settings.directory, None)?.check_vacant(&settings.origin),
     }
@@ -86,20 +98,6 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
             Ok(Box::new(s3))
         }
-    }
-}
-
-/// Whether nothing of the log is there, so that its key may be made.
-pub(crate) fn is_vacant(settings: &LogSettings) -> Result<bool, OpenError> {
-    #[cfg(feature = "postgres")]
-    if let Backend::Postgres(postgres) = &settings.backend {
-        let postgres = Postgres::connect(postgres.clone(), &settings.directory, None)?;
-        return Ok(!postgres.holds(&settings.origin)?);
-    }
-    match fs::read_dir(&settings.directory) {
-        Ok(mut entries) => Ok(entries.next().is_none()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(storage::io_error("list the directory")(error)),
     }
 }
 

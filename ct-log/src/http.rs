@@ -30,6 +30,8 @@ use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::{Fingerprint, Log, Tile};
 use error::HttpError;
+#[cfg(feature = "tools")]
+pub(crate) use info::log_info_of;
 pub use submissions::Submissions;
 
 /// Largest request body in bytes. Four certificates of the largest sensible size fit; CT logs for web

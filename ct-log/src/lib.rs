@@ -29,9 +29,12 @@
 //! - C13: once a log is read-only its tree is fixed, and everything in it can be read as before.
 //! - C14: a log takes exactly the certificates whose notAfter is in its window.
 //!
+//! - C15: with a high-water mark outside the directory, an older copy of the directory is refused.
+//!
 //! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
 //! end, because only recovery can tell what is durable.
 
+pub mod auditor;
 mod backend;
 pub mod chain;
 pub mod check;
@@ -40,6 +43,7 @@ mod clock;
 pub mod external;
 mod failure;
 mod guard;
+mod high_water;
 pub mod http;
 mod index;
 mod issuers;
@@ -54,8 +58,12 @@ pub mod proof;
 mod publish;
 mod reach;
 mod read;
+mod receipts;
 mod recent;
+#[cfg(feature = "client")]
+pub mod remote;
 mod running;
+mod scrub;
 pub mod sct;
 mod sequencer;
 mod settings;
@@ -65,6 +73,8 @@ mod submission;
 #[cfg(test)]
 mod tests;
 pub mod tile;
+#[cfg(feature = "tools")]
+pub mod tool;
 pub mod tree;
 mod wire;
 

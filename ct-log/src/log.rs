@@ -1,6 +1,6 @@
 //! The handle that everybody uses.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
 use tokio::sync::oneshot;
@@ -15,15 +15,18 @@ use crate::leaf::{Entry, EntryTooLarge, MAX_ENTRY_BYTES, PendingEntry};
 use crate::lifecycle::{Phase, Window};
 use crate::pool::Waiting;
 use crate::reach::is_away;
+use crate::receipts::Receipts;
 use crate::recent::Recent;
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
 use crate::settings::LogSettings;
 use crate::statistics::Statistics;
 use crate::storage::{
-    self, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store, StoredLog,
+    self, CLOCK_TOLERANCE_MS, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store,
+    StoredLog,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
+use crate::tree::leaf_hash;
 
 /// A Certificate Transparency log. Cheap to clone; all clones are the same log. When the last one goes, the log is shut down
 /// as by [`Log::shutdown`].
@@ -36,6 +39,8 @@ struct Open {
     running: Running,
     issuers: Issuers,
     recent: Recent,
+    /// For an auditor, once there is one.
+    receipts: OnceLock<Receipts>,
 }
 
 impl Log {
@@ -54,6 +59,9 @@ impl Log {
     /// # Errors
     /// The place is not empty, or cannot be written.
     pub fn create(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        for mark in &settings.high_water {
+            mark.begin()?;
+        }
         let storage = backend::create(&settings, &key)?;
         Log::start(Platform::now(storage), settings, key)
     }
@@ -109,6 +117,7 @@ impl Log {
                 running,
                 issuers,
                 recent,
+                receipts: OnceLock::new(),
             }),
         }
     }
@@ -223,10 +232,27 @@ impl Log {
     }
 
     pub(crate) fn sign(&self, entry: &Entry, sequenced: &Sequenced) -> Result<Sct, SubmitError> {
-        Sct::sign(entry, sequenced, &self.shared().key).map_err(|error| {
-            tracing::error!(%error, index = sequenced.position().index.get(), "cannot sign an SCT");
+        let position = sequenced.position();
+        let sct = Sct::sign(entry, sequenced, &self.shared().key).map_err(|error| {
+            tracing::error!(%error, index = position.index.get(), "cannot sign an SCT");
             SubmitError::Unavailable
-        })
+        })?;
+        if let Some(receipts) = self.open.receipts.get() {
+            receipts.keep(
+                position.index.get(),
+                leaf_hash(&[&entry.merkle_tree_leaf(position)?]),
+            );
+        }
+        Ok(sct)
+    }
+
+    /// Remembers from now on what SCTs are given out for, until an [`Auditor`](crate::auditor::Auditor) has found it.
+    pub(crate) fn keep_receipts(&self) {
+        self.open.receipts.get_or_init(Receipts::new);
+    }
+
+    pub(crate) fn receipts(&self) -> Option<&Receipts> {
+        self.open.receipts.get()
     }
 
     /// Whether the log takes entries now.
@@ -238,6 +264,7 @@ impl Log {
         if let Some(failure) = shared.failure.get() {
             return Err(failure.into());
         }
+        self.check_clock()?;
         if self.phase() == Phase::ReadOnly {
             return Err(Unavailable::ReadOnly);
         }
@@ -253,6 +280,16 @@ impl Log {
         Ok(())
     }
 
+    fn check_clock(&self) -> Result<(), Unavailable> {
+        let shared = self.shared();
+        let now = shared.steps.now(&*shared.clock).ok_or(Unavailable::ClockAhead)?;
+        let behind = shared.durable.head().timestamp.get().saturating_sub(now.get());
+        if behind > CLOCK_TOLERANCE_MS {
+            return Err(Unavailable::ClockBehind);
+        }
+        Ok(())
+    }
+
     /// Number of durable entries. The published checkpoint may be a little behind.
     pub fn size(&self) -> u64 {
         self.shared().durable.head().size
@@ -262,11 +299,14 @@ impl Log {
     pub fn statistics(&self) -> Statistics {
         let shared = self.shared();
         let (internal_waiting, external_waiting) = shared.pool.waiting();
+        let (damages, audited) = shared.scrub.read();
         Statistics {
             entries: shared.durable.head().size,
             published: shared.published().checkpoint,
             internal_waiting,
             external_waiting,
+            damages,
+            audited,
             commits: shared.commits.read(),
         }
     }

@@ -126,6 +126,11 @@ pub(crate) enum PublishError {
     Key(#[from] KeyError),
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("the clock was set far ahead")]
+    ClockAhead,
+    /// Not published is better than not remembered.
+    #[error("a high-water mark could not be written: {0}")]
+    HighWater(#[source] io::Error),
 }
 
 /// Publishes until the log stops. A log that failed publishes no more.
@@ -148,6 +153,9 @@ pub(crate) fn run(shared: &Shared) {
             Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),
             Err(PublishError::Io(error)) if is_away(&error) => shared.reach.report_away(&error),
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
+            // The tree waits with its checkpoint for the right time.
+            Err(PublishError::ClockAhead) => {}
+            Err(PublishError::HighWater(error)) => return shared.fail("write a high-water mark", error),
             Err(PublishError::Key(error)) => {
                 return shared.fail("sign a checkpoint", io::Error::other(error));
             }
@@ -166,9 +174,11 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
         partials::store(shared, before.size(), head.size)?;
     }
     let after = UnixMillis::new(before.timestamp().get().saturating_add(1));
-    let timestamp = shared.clock.now().max(after).max(head.timestamp);
+    let now = shared.steps.now(&*shared.clock).ok_or(PublishError::ClockAhead)?;
+    let timestamp = now.max(after).max(head.timestamp);
     let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
     let note = checkpoint.sign(&shared.origin, &shared.key)?;
+    remember(shared, &note).map_err(PublishError::HighWater)?;
     match shared.objects.replace_checkpoint(&checkpoint, &note)? {
         Replaced::Yes => shared.set_published(Published {
             checkpoint,
@@ -182,6 +192,11 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
     Ok(())
 }
 
+/// Before anybody sees the checkpoint. The tree is durable already, so that the mark is never ahead of what is recovered.
+fn remember(shared: &Shared, note: &str) -> io::Result<()> {
+    shared.high_water.iter().try_for_each(|mark| mark.raise(note))
+}
+
 /// Shows readers the checkpoint of another writer, as far as this log has its entries.
 fn adopt(shared: &Shared, note: String) {
     let checkpoint = match Checkpoint::verify(&note, &shared.origin, shared.key.public()) {
@@ -189,10 +204,13 @@ fn adopt(shared: &Shared, note: String) {
         Err(error) => return shared.fail("read the checkpoint of another writer", io::Error::other(error)),
     };
     match shared.durable.root_at(checkpoint.size()) {
-        Some(root) if root == checkpoint.root() => shared.set_published(Published {
-            checkpoint,
-            note: note.into(),
-        }),
+        Some(root) if root == checkpoint.root() => match remember(shared, &note) {
+            Ok(()) => shared.set_published(Published {
+                checkpoint,
+                note: note.into(),
+            }),
+            Err(error) => shared.fail("write a high-water mark", error),
+        },
         Some(_) => shared.fail(
             "go on beside another writer",
             io::Error::other("its tree is another"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use crate::checkpoint::{CheckpointError, SignedTreeHead};
 use crate::issuers;
@@ -11,9 +11,10 @@ use crate::leaf::{Fingerprint, LeafIndex, SequencedEntry};
 use crate::log::Log;
 use crate::proof::Plan;
 use crate::running::Shared;
-use crate::storage::{Objects, StorageError, read_stored_tile};
+use crate::scrub::is_damage;
+use crate::storage::{StorageError, Tiles};
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
-use crate::tree::Hash;
+use crate::tree::{Hash, sha256};
 
 impl Log {
     /// The newest published checkpoint, a signed note.
@@ -93,16 +94,25 @@ impl Log {
     /// It could not be read.
     pub async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Option<Vec<u8>>, StorageError> {
         let path = issuers::path(&fingerprint);
-        self.blocking("read an issuer", move |objects| objects.read(&path))
-            .await
+        let what = path.clone();
+        let read = move |shared: &Shared| shared.objects.read(&path);
+        let der = self.blocking("read an issuer", read).await?;
+        if der
+            .as_ref()
+            .is_some_and(|der| sha256(der) != *fingerprint.as_bytes())
+        {
+            self.shared().scrub.report_damage(format!("{what} is damaged"));
+            return Err(StorageError::damaged("read an issuer", "an issuer is damaged"));
+        }
+        Ok(der)
     }
 
     /// A tile of the durable tree, which may be ahead of the published one.
     pub(crate) async fn read_durable_tile(&self, tile: Tile) -> Result<Vec<u8>, StorageError> {
-        if let Some(held) = self.shared().held(tile) {
+        if let Some(held) = self.shared().tiles().held(tile) {
             return Ok(held);
         }
-        self.blocking("read a tile", move |objects| read_stored_tile(objects, tile))
+        self.blocking("read a tile", move |shared| shared.durable_tile(tile))
             .await
     }
 
@@ -122,28 +132,29 @@ impl Log {
     async fn blocking<T: Send + 'static>(
         &self,
         doing: &'static str,
-        read: impl FnOnce(&dyn Objects) -> io::Result<T> + Send + 'static,
+        read: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
     ) -> Result<T, StorageError> {
         let shared = Arc::clone(self.shared());
-        let read = tokio::task::spawn_blocking(move || read(&*shared.objects)).await;
+        let read = tokio::task::spawn_blocking(move || read(&shared)).await;
         read.unwrap_or_else(|error| Err(io::Error::other(error)))
             .map_err(|source| StorageError { doing, source })
     }
 }
 
 impl Shared {
-    /// A tile that is in memory. The keeper removes one from the tail only once it is stored: it is in one of the two.
-    fn held(&self, tile: Tile) -> Option<Vec<u8>> {
-        let tail = self.tail.read().unwrap_or_else(PoisonError::into_inner);
-        tail.read(tile)
+    fn tiles(&self) -> Tiles<'_> {
+        Tiles::new(&*self.objects, &self.tail)
     }
 
     /// A tile of the durable tree, which may be ahead of the published one. Blocks.
     pub(crate) fn durable_tile(&self, tile: Tile) -> io::Result<Vec<u8>> {
-        match self.held(tile) {
-            Some(held) => Ok(held),
-            None => read_stored_tile(&*self.objects, tile),
+        let read = self.tiles().read(tile);
+        if let Err(error) = &read
+            && is_damage(error)
+        {
+            self.scrub.report_damage(error.to_string());
         }
+        read
     }
 }
 

@@ -4,12 +4,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 use std::{io, thread};
 
 use crate::checkpoint::Origin;
-use crate::clock::Clock;
+use crate::clock::{Clock, Steps};
 use crate::failure::Failure;
 use crate::guard::DiskGuard;
+use crate::high_water::HighWaterMark;
 use crate::index::{Follower, Index, Place};
 use crate::keeper::{Keeper, MAX_CHORES};
 use crate::key::LogKey;
@@ -17,6 +19,7 @@ use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
 use crate::reach::Reach;
+use crate::scrub::{self, Scrub};
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
 use crate::statistics::CommitClock;
@@ -37,8 +40,11 @@ pub(crate) struct Shared {
     pub(crate) key: LogKey,
     pub(crate) objects: Arc<dyn Objects>,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) steps: Steps,
     pub(crate) guard: Arc<DiskGuard>,
     pub(crate) reach: Reach,
+    pub(crate) scrub: Scrub,
+    pub(crate) high_water: Vec<HighWaterMark>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
@@ -85,6 +91,8 @@ struct Threads {
     /// Nothing if the log is only read.
     writers: Option<Writers>,
     index: JoinHandle<()>,
+    /// Nothing if the storage is not this log's alone: who keeps it for several looks after it.
+    scrub: Option<JoinHandle<()>>,
     /// Held until no thread writes any more.
     locks: Vec<LockFile>,
 }
@@ -111,8 +119,11 @@ impl Running {
             index,
             window,
             backend: _,
+            scrub_every,
+            high_water,
         } = settings;
         let Platform { storage, clock } = platform;
+        let steps = Steps::watch(&*clock);
         let guard = Arc::new(DiskGuard::new(min_free_bytes));
         let opening = Opening {
             origin: &origin,
@@ -121,6 +132,11 @@ impl Running {
             guard: Arc::clone(&guard),
         };
         let opened = storage.open(opening);
+        let mut opened = opened.map_err(|error| error.in_directory(&directory))?;
+        for mark in &high_water {
+            mark.check(&mut opened, (&origin, key.public()))?;
+        }
+        storage::check_clock(opened.published.checkpoint.timestamp(), clock.now())?;
         let Opened {
             head,
             frontier,
@@ -130,7 +146,7 @@ impl Running {
             journal,
             upkeep,
             locks,
-        } = opened.map_err(|error| error.in_directory(&directory))?;
+        } = opened;
         guard.measure(&*objects);
         let shared = Arc::new(Shared {
             origin,
@@ -139,6 +155,9 @@ impl Running {
             clock,
             guard,
             reach: Reach::default(),
+            scrub: Scrub::default(),
+            steps,
+            high_water,
             lifecycle: Lifecycle::new(window),
             failure: Failure::none(),
             pool: Pool::new(queue_entries),
@@ -151,10 +170,15 @@ impl Running {
         publish::publish(&shared, &head).map_err(|error| match error {
             PublishError::Key(error) => OpenError::Key(error),
             PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
+            PublishError::ClockAhead => {
+                storage::io_error("tell the time")(io::Error::other("the clock was set at this moment"))
+            }
+            PublishError::HighWater(error) => storage::io_error("write a high-water mark")(error),
         })?;
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
         let (chores, to_do) = sync_channel(MAX_CHORES);
+        let alone = journal.look_every().is_none();
         let sequencer = Sequencer {
             shared: Arc::clone(&shared),
             journal,
@@ -176,6 +200,11 @@ impl Running {
         let threads = Threads {
             writers: Some(writers),
             index: spawn("ct-log-index", &shared, move || follower.run())?,
+            scrub: if alone {
+                Some(scrub(&shared, scrub_every)?)
+            } else {
+                None
+            },
             locks,
         };
         Ok(Running {
@@ -202,6 +231,7 @@ impl Running {
             tail,
         } = stored.into_parts();
         let checkpoint = published.checkpoint;
+        let steps = Steps::watch(&*clock);
         let head = Head {
             size: checkpoint.size(),
             root: checkpoint.root(),
@@ -214,6 +244,9 @@ impl Running {
             clock,
             guard: Arc::new(DiskGuard::new(0)),
             reach: Reach::default(),
+            scrub: Scrub::default(),
+            steps,
+            high_water: Vec::new(),
             lifecycle: Lifecycle::closed(settings.window),
             failure: Failure::none(),
             pool: Pool::new(0),
@@ -228,6 +261,7 @@ impl Running {
         let threads = Threads {
             writers: None,
             index: spawn("ct-log-index", &shared, move || follower.run())?,
+            scrub: Some(scrub(&shared, settings.scrub_every)?),
             locks: Vec::new(),
         };
         Ok(Running {
@@ -244,6 +278,7 @@ impl Running {
         let Some(Threads {
             writers,
             index,
+            scrub,
             locks,
         }) = running.take()
         else {
@@ -258,6 +293,10 @@ impl Running {
         }
         self.shared.index.stop();
         let _ = index.join();
+        self.shared.scrub.stop();
+        if let Some(scrub) = scrub {
+            let _ = scrub.join();
+        }
         drop(locks);
     }
 }
@@ -266,6 +305,17 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn scrub(shared: &Arc<Shared>, every: Duration) -> Result<JoinHandle<()>, OpenError> {
+    let shared = Arc::clone(shared);
+    let guarded = move || {
+        if panic::catch_unwind(AssertUnwindSafe(|| scrub::run(&shared, every))).is_err() {
+            tracing::error!("the log goes on, but is not audited any more: the audit panicked");
+        }
+    };
+    let thread = thread::Builder::new().name("ct-log-scrub".to_owned());
+    thread.spawn(guarded).map_err(storage::io_error("start a thread"))
 }
 
 /// A thread without which the log cannot go on: if it panics, the log has failed, or submitters would wait for ever.

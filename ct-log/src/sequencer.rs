@@ -92,7 +92,11 @@ impl Sequencer {
         if let Err(error) = self.catch_up(Turn::Take) {
             return self.give_up_unless_behind(batch, error);
         }
-        let now = self.shared.clock.now();
+        let Some(now) = self.shared.steps.now(&*self.shared.clock) else {
+            self.journal.pass();
+            refuse(batch, &SubmitError::ClockAhead);
+            return Ok(());
+        };
         if self.head.timestamp.get().saturating_sub(now.get()) > CLOCK_TOLERANCE_MS {
             self.journal.pass();
             refuse(batch, &SubmitError::ClockBehind);

@@ -1,12 +1,13 @@
 //! What an operator decides about a log.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::backend::{self, Backend};
+use crate::backend::Backend;
 use crate::checkpoint::Origin;
+use crate::high_water::HighWaterMark;
 use crate::index::Place;
 use crate::lifecycle::Window;
-use crate::storage::OpenError;
 #[cfg(feature = "postgres")]
 use crate::storage::PostgresSettings;
 #[cfg(feature = "s3")]
@@ -17,6 +18,9 @@ const QUEUE_ENTRIES: usize = 2048;
 
 /// Free space below which a log takes no entries, in bytes: far more than what it has under way.
 const MIN_FREE_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How often a log is audited while it runs.
+const SCRUB_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Where a log lives and how much it may take.
 #[derive(Debug, Clone)]
@@ -29,6 +33,8 @@ pub struct LogSettings {
     pub(crate) index: Place,
     pub(crate) window: Option<Window>,
     pub(crate) backend: Backend,
+    pub(crate) scrub_every: Duration,
+    pub(crate) high_water: Vec<HighWaterMark>,
 }
 
 impl LogSettings {
@@ -45,6 +51,8 @@ impl LogSettings {
             index,
             window: None,
             backend: Backend::Directory,
+            scrub_every: SCRUB_EVERY,
+            high_water: Vec::new(),
         }
     }
 
@@ -64,15 +72,6 @@ impl LogSettings {
     pub fn in_s3(self, s3: S3Settings) -> LogSettings {
         let backend = Backend::S3(s3);
         LogSettings { backend, ..self }
-    }
-
-    /// Whether nothing of the log is there yet: neither in its directory nor, if others share it, under its name in the shared place.
-    /// Only then may a key be made for it.
-    ///
-    /// # Errors
-    /// It cannot be found out.
-    pub fn is_vacant(&self) -> Result<bool, OpenError> {
-        backend::is_vacant(self)
     }
 
     /// Where the log lives.
@@ -123,6 +122,22 @@ impl LogSettings {
             window: Some(window),
             ..self
         }
+    }
+
+    /// How often the whole log is read and audited while it runs: once a day unless said otherwise, and always so slowly that an audit
+    /// works a tenth of its time. What it finds is an error in the program's own log, and in [`Statistics`](crate::Statistics).
+    #[must_use]
+    pub fn scrub_every(self, scrub_every: Duration) -> LogSettings {
+        LogSettings { scrub_every, ..self }
+    }
+
+    /// A file, best on another disk, in which the log keeps its newest checkpoint. A start with a directory that does not hold that
+    /// tree is refused: it is an older copy. May be given several times. The file is made with the log; an existing log
+    /// gets its first one as an empty file.
+    #[must_use]
+    pub fn high_water_mark(mut self, path: impl Into<PathBuf>) -> LogSettings {
+        self.high_water.push(HighWaterMark::new(path.into()));
+        self
     }
 
     /// Entries that may wait for the sequencer.

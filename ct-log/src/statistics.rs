@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
+use crate::leaf::UnixMillis;
 
 /// Upper bounds of the classes of [`CommitTimes`], in microseconds: from a disk with a write cache to one that hangs.
 const BOUNDS_US: [u64; 12] = [
@@ -22,6 +23,10 @@ pub struct Statistics {
     pub internal_waiting: usize,
     /// Entries from outside that wait for the sequencer.
     pub external_waiting: usize,
+    /// Files that were read and are not what the log wrote, or are missing. Readers get an error for them, never other bytes.
+    pub damages: usize,
+    /// When the last audit of the whole log ended, if one did since this process opened it.
+    pub audited: Option<UnixMillis>,
     /// How long batches took to become durable, since this process opened the log.
     pub commits: CommitTimes,
 }

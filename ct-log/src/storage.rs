@@ -27,6 +27,8 @@ mod reconcile;
 mod record;
 mod recovery;
 mod replay;
+#[cfg(feature = "tools")]
+mod restored;
 #[cfg(feature = "s3")]
 mod s3;
 mod segments;
@@ -40,6 +42,7 @@ mod shared;
 mod shared_memory;
 mod store;
 mod tail;
+mod verified;
 mod wal;
 
 pub(crate) use disk::{Disk, Mirror};
@@ -56,7 +59,9 @@ pub(crate) use read_only::{StoredLog, StoredParts};
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};
 pub use recovery::OpenError;
-pub(crate) use recovery::{CLOCK_TOLERANCE_MS, create, io_error};
+pub(crate) use recovery::{CLOCK_TOLERANCE_MS, check_clock, create, io_error};
+#[cfg(feature = "tools")]
+pub(crate) use restored::Restored;
 #[cfg(feature = "s3")]
 pub(crate) use s3::S3;
 #[cfg(all(test, feature = "s3"))]
@@ -68,7 +73,8 @@ pub use sequenced::Sequenced;
 #[cfg(test)]
 pub(crate) use shared_memory::SharedMemory;
 pub(crate) use store::Store;
-pub(crate) use tail::{FullTile, Tail, read_stored_tile};
+pub(crate) use tail::{FullTile, Tail};
+pub(crate) use verified::Tiles;
 
 use std::io;
 use std::sync::Arc;

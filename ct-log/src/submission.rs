@@ -29,6 +29,11 @@ pub enum SubmitError {
     /// The clock is more than two seconds behind the log's last timestamp.
     #[error("the log's clock went back; it takes no entries until the clock is right again")]
     ClockBehind,
+    /// The clock was set more than ten minutes ahead since the log was opened.
+    #[error(
+        "the log's clock was set far ahead; it takes no entries until the clock is right, or the log is restarted with it"
+    )]
+    ClockAhead,
     /// The storage cannot be reached. If it went away in the middle, the entry may be in the log nevertheless.
     #[error("the log's storage cannot be reached; try again later")]
     Unreachable,
@@ -52,6 +57,12 @@ pub enum Unavailable {
     /// Until there is space.
     #[error("the log's disk is almost full")]
     DiskFull,
+    /// Until the clock is right, or confirmed by a restart.
+    #[error("the clock was set far ahead")]
+    ClockAhead,
+    /// Until the clock has caught up with the log's last timestamp.
+    #[error("the clock is behind the log's last timestamp")]
+    ClockBehind,
     /// Until it can be reached again.
     #[error("the log's storage cannot be reached")]
     Unreachable,

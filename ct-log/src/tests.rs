@@ -2,6 +2,7 @@
 #![expect(clippy::as_conversions, reason = "tests")]
 
 mod checkpoint;
+mod clock;
 mod encodings;
 mod faults;
 mod full_log;

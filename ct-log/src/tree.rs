@@ -27,6 +27,14 @@ impl Hash {
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+
+    /// Reads what [`fmt::Display`] writes.
+    #[cfg(feature = "tools")]
+    pub(crate) fn from_hex(hex: &str) -> Option<Hash> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(hex, &mut bytes).ok()?;
+        Some(Hash(bytes))
+    }
 }
 
 impl fmt::Debug for Hash {
@@ -124,6 +132,19 @@ impl Frontier {
     /// Number of leaves.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The tree of that size with these complete subtrees, largest first; nothing if such a tree has another number of them.
+    #[cfg(feature = "tools")]
+    pub(crate) fn restore(size: u64, subtrees: Vec<Hash>) -> Option<Frontier> {
+        let count = u32::try_from(subtrees.len()).ok()?;
+        (count == size.count_ones()).then_some(Frontier { size, subtrees })
+    }
+
+    /// The roots of the complete subtrees, largest first.
+    #[cfg(feature = "tools")]
+    pub(crate) fn subtrees(&self) -> &[Hash] {
+        &self.subtrees
     }
 
     /// Appends a leaf hash.

@@ -56,18 +56,18 @@ async fn command_exits_with_zero_only_for_a_sound_log_of_that_key() {
         );
     }
     let nothing = keys.path().join("nothing");
-    for arguments in [
-        vec![option, &other, log],
-        vec![&nothing],
-        vec![option, &nothing, log],
+    for (code, arguments) in [
+        (4, vec![option, &other, log]),
+        (1, vec![&nothing]),
+        (1, vec![option, &nothing, log]),
     ] {
-        assert_eq!(verify(&arguments).status.code(), Some(1));
+        assert_eq!(verify(&arguments).status.code(), Some(code));
     }
     assert_eq!(verify(&[]).status.code(), Some(2));
     let issuer = files(&log.join("issuer")).remove(0);
     fs::remove_file(issuer).unwrap();
     let output = verify(&[log]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(4));
     assert!(String::from_utf8(output.stdout).unwrap().contains("is missing"));
 }
 

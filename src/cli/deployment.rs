@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::Router;
-use ct_log::{Log, LogKey, Origin, WriteFailure};
+use ct_log::{Log, LogKey, Origin, WriteFailure, remote::OwnScheme};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mayfly::{
     audit::AuditLog,
@@ -28,6 +28,7 @@ use mayfly::{
     log::{
         Shards,
         embedded::{EmbeddedLogSettings, SubmissionSettings},
+        self_audit::{self, OwnListener, SelfAudit},
     },
     server::{Listeners, Server, ServerSettings, TlsFiles},
     token::{FetchPolicy, LoopbackHttp},
@@ -127,6 +128,8 @@ pub(crate) struct Running {
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
     reload: watch::Receiver<()>,
+    /// What runs beside the server, and ends with it.
+    following: JoinSet<()>,
 }
 
 /// The certificate log failed.
@@ -162,7 +165,19 @@ impl Running {
             issuer_file,
             stop: StopSignals::catch()?,
             reload,
+            following: JoinSet::new(),
         })
+    }
+
+    /// Looks up in the public logs what SCTs are given out for, from now on and as long as the server runs.
+    fn audit_itself(&mut self, audit: &SelfAudit, own: OwnListener) -> Result<(), Failure> {
+        for log in self.shards.iter().flat_map(Shards::iter) {
+            let auditor = audit.auditor(log, own)?;
+            let metrics = Arc::clone(self.server.metrics());
+            self.following
+                .spawn(self_audit::run(auditor, audit.interval, metrics));
+        }
+        Ok(())
     }
 
     /// Until the process is told to stop, or the log fails; then answers the requests in flight and closes the log.
@@ -174,8 +189,8 @@ impl Running {
             issuer_file,
             stop,
             reload,
+            mut following,
         } = self;
-        let mut following = JoinSet::new();
         following.spawn(accepted_roots.follow(reload.clone()));
         following.spawn(issuer_file.follow(reload));
         following.spawn(deployment::remind_of_shards(shards.clone()));
@@ -228,13 +243,21 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
+    let scheme = match &tls {
+        Some(_) => OwnScheme::Https,
+        None => OwnScheme::Http,
+    };
     let (api, metrics) = (listeners.api_address(), listeners.metrics_address());
     let submissions = settings
         .log()
         .map(|log| log.submissions.clone())
         .unwrap_or_default();
     let extra = (Router::new(), &submissions);
-    let running = Running::new((authority, issuer_file), (listeners, tls), extra, reload)?;
+    let mut running = Running::new((authority, issuer_file), (listeners, tls), extra, reload)?;
+    if let Some(audit) = settings.log().and_then(|log| log.self_audit.as_ref()) {
+        let address = api;
+        running.audit_itself(audit, OwnListener { scheme, address })?;
+    }
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await
 }

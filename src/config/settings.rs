@@ -4,6 +4,7 @@ mod bucket;
 mod embedded_log;
 mod external_logs;
 mod read;
+mod self_audit;
 
 use std::{
     net::SocketAddr,

@@ -10,6 +10,7 @@ use ct_log::{
     Log, LogKey, LogSettings, OpenError, Origin, Phase, S3Settings, Window, checkpoint::OriginError,
 };
 
+use super::self_audit::SelfAudit;
 use crate::{
     admission::Rate,
     key_file::{self, KeyFileError},
@@ -22,6 +23,8 @@ pub struct EmbeddedLogSettings {
     pub shards: Vec<ShardSettings>,
     /// What others may submit.
     pub submissions: SubmissionSettings,
+    /// Whether and how the server looks up in its own log what it gave out SCTs for.
+    pub self_audit: Option<SelfAudit>,
 }
 
 /// One shard, which is a log of its own.
@@ -93,6 +96,7 @@ impl EmbeddedLogSettings {
                 window: None,
             }],
             submissions: SubmissionSettings::default(),
+            self_audit: None,
         }
     }
 }

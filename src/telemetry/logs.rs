@@ -20,6 +20,8 @@ pub(super) struct LogMetrics {
     waiting: IntGaugeVec,
     usable: IntGaugeVec,
     window_end: IntGaugeVec,
+    damages: IntGaugeVec,
+    audited: IntGaugeVec,
     commits: Opts,
     commits_desc: Desc,
 }
@@ -59,6 +61,16 @@ impl LogMetrics {
                 "When the window of a shard ends: certificates that end then or later need the next one; in seconds since 1970",
                 &[LABEL],
             )?,
+            damages: gauges(
+                "mayfly_log_damages",
+                "Files of a log that are not what it wrote; its readers get errors for them",
+                &[LABEL],
+            )?,
+            audited: gauges(
+                "mayfly_log_audited_timestamp_seconds",
+                "When the last audit of all of a log ended, in seconds since 1970; 0 before the first",
+                &[LABEL],
+            )?,
             commits_desc: Desc::new(
                 commits.name.clone(),
                 commits.help.clone(),
@@ -69,7 +81,7 @@ impl LogMetrics {
         })
     }
 
-    fn gauges(&self) -> [&IntGaugeVec; 6] {
+    fn gauges(&self) -> [&IntGaugeVec; 8] {
         let Self {
             entries,
             published,
@@ -77,9 +89,13 @@ impl LogMetrics {
             waiting,
             usable,
             window_end,
+            damages,
+            audited,
             ..
         } = self;
-        [entries, published, checkpoint, waiting, usable, window_end]
+        [
+            entries, published, checkpoint, waiting, usable, window_end, damages, audited,
+        ]
     }
 
     fn read(&self, log: &Log) -> Metric {
@@ -109,6 +125,10 @@ impl LogMetrics {
             let end = window.end().duration_since(UNIX_EPOCH).unwrap_or_default();
             set(&self.window_end, &[name], end.as_secs());
         }
+        let damages = u64::try_from(statistics.damages).unwrap_or(u64::MAX);
+        set(&self.damages, &[name], damages);
+        let audited = statistics.audited.map_or(0, |ended| ended.get() / 1000);
+        set(&self.audited, &[name], audited);
         commit_times(name, &statistics.commits)
     }
 }

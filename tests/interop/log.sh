@@ -33,6 +33,20 @@ fsck --ui=false --monitoring_url "$LOG/" --public_key "$(grep -v '^-----' "$WORK
 grep -q "Successfully fsck'd log" "$WORK/fsck.log" || fail "no success: $(<"$WORK/fsck.log")"
 if grep -E 'level=(WARN|ERROR)' "$WORK/fsck.log"; then fail "fsck warns"; fi
 
+step "a static copy, behind a plain web server: our audit, and TesseraCT's"
+"$MAYFLY" log export --key "$WORK/log.pem" --to "$WORK/copy" "$LOG"
+"$MAYFLY" log verify --key "$WORK/log.pem" "$WORK/copy"
+COPY_PORT=$("$PYTHON" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+"$PYTHON" -m http.server --bind 127.0.0.1 --directory "$WORK/copy" "$COPY_PORT" >/dev/null 2>&1 &
+PIDS+=("$!")
+COPY="http://127.0.0.1:$COPY_PORT"
+until curl -sS --fail -o /dev/null "$COPY/checkpoint" 2>/dev/null; do sleep 0.1; done
+"$MAYFLY" log verify --key "$WORK/log.pem" "$COPY"
+fsck --ui=false --monitoring_url "$COPY/" --public_key "$(grep -v '^-----' "$WORK/log.pem" | tr -d '\n')" \
+  --origin "$(head -n1 "$WORK/copy/checkpoint")" >"$WORK/fsck-copy.log" 2>&1 || true
+grep -q "Successfully fsck'd log" "$WORK/fsck-copy.log" || fail "no success: $(<"$WORK/fsck-copy.log")"
+if grep -E 'level=(WARN|ERROR)' "$WORK/fsck-copy.log"; then fail "fsck warns of the copy"; fi
+
 step "our own audit of the directory, after the end"
 stop_mayfly
 "$(dirname "$MAYFLY")/ct-log" verify --key "$WORK/log.pem" "$(dirname "$(find "$DATA" -name log.json)")"

@@ -28,6 +28,7 @@ mod program;
 mod published;
 mod refusals;
 mod reload;
+mod self_audit;
 mod shards;
 #[cfg(target_os = "linux")]
 mod storage;

@@ -1,105 +1,114 @@
-//! The issuers that entries name, and whether they vouch for the entries.
+//! The issuers that entries name, and whether they vouch for each other.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Depth, Problem, Report, Source};
+use tokio::sync::Mutex;
+
+use super::{Depth, Problem, Source};
 use crate::chain::IssuerCertificates;
-use crate::leaf::{Entry, Fingerprint, SequencedEntry};
+use crate::leaf::Fingerprint;
 use crate::tree::sha256;
 
 /// Chains that are remembered. A log has a handful; the limit keeps a hostile one from filling memory.
 const MAX_CHAINS: usize = 1024;
 
-pub(super) struct Certificates<'a, S> {
+/// Shared by the tiles that are checked at the same time: each chain is read once.
+pub(super) struct Chains<'a, S> {
     source: &'a S,
     depth: Depth,
+    /// Only those who read tiles wait for it: they go on together.
+    known: Mutex<Known>,
+    /// Issuers that were read.
+    issuers: AtomicU64,
+}
+
+struct Known {
     /// Chains that were read; nothing for one that is not good, which was reported when it was met.
-    chains: HashMap<Vec<Fingerprint>, Option<IssuerCertificates>>,
+    chains: HashMap<Vec<Fingerprint>, Option<Arc<IssuerCertificates>>>,
     /// Issuers that were read and counted.
     issuers: HashSet<Fingerprint>,
 }
 
-impl<'a, S: Source> Certificates<'a, S> {
+impl<'a, S: Source> Chains<'a, S> {
     pub(super) fn new(source: &'a S, depth: Depth) -> Self {
+        let known = Known {
+            chains: HashMap::new(),
+            issuers: HashSet::new(),
+        };
         Self {
             source,
             depth,
-            chains: HashMap::new(),
-            issuers: HashSet::new(),
+            known: Mutex::new(known),
+            issuers: AtomicU64::new(0),
         }
     }
 
-    pub(super) async fn check(&mut self, entry: &SequencedEntry, report: &mut Report) {
-        let position = report.entries();
-        if !self.chains.contains_key(entry.issuers()) {
-            let chain = self.read_chain(entry, report).await;
-            self.remember(entry.issuers(), chain);
+    /// Issuers that were read so far.
+    pub(super) fn issuers(&self) -> u64 {
+        self.issuers.load(Ordering::Relaxed)
+    }
+
+    /// The chain of the entry at `position`, if it is good and certificates are to be checked.
+    pub(super) async fn of(
+        &self,
+        issuers: &[Fingerprint],
+        position: u64,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Arc<IssuerCertificates>> {
+        let mut known = self.known.lock().await;
+        if let Some(chain) = known.chains.get(issuers) {
+            return chain.clone();
         }
-        if let Some(Some(issuers)) = self.chains.get(entry.issuers()) {
-            match issuers.expected_entry(submitted(entry.entry())) {
-                Ok(expected) if expected == *entry.entry() => {}
-                Ok(_) => report.add(Problem::Content { position }),
-                Err(error) => report.add(Problem::Certificate { position, error }),
+        let chain = match self.read_chain(issuers, position, &mut known).await {
+            Ok(chain) => chain,
+            Err(problem) => {
+                problems.push(problem);
+                None
+            }
+        };
+        known.remember(issuers, chain.clone());
+        chain
+    }
+
+    async fn read_chain(
+        &self,
+        issuers: &[Fingerprint],
+        position: u64,
+        known: &mut Known,
+    ) -> Result<Option<Arc<IssuerCertificates>>, Problem> {
+        let mut chain = Vec::with_capacity(issuers.len());
+        for fingerprint in issuers {
+            chain.push(self.read_issuer(*fingerprint).await?);
+            if known.issuers.insert(*fingerprint) {
+                self.issuers.fetch_add(1, Ordering::Relaxed);
             }
         }
+        match self.depth {
+            Depth::Structure => Ok(None),
+            Depth::Certificates => match IssuerCertificates::new(&chain) {
+                Ok(chain) => Ok(Some(Arc::new(chain))),
+                Err(error) => Err(Problem::Certificate { position, error }),
+            },
+        }
     }
 
-    fn remember(&mut self, issuers: &[Fingerprint], chain: Option<IssuerCertificates>) {
+    async fn read_issuer(&self, fingerprint: Fingerprint) -> Result<Vec<u8>, Problem> {
+        match self.source.issuer(fingerprint).await {
+            Ok(der) if sha256(&der) == *fingerprint.as_bytes() => Ok(der),
+            Ok(_) => Err(Problem::Issuer(fingerprint)),
+            Err(error) => Err(Problem::Unreadable(error)),
+        }
+    }
+}
+
+impl Known {
+    fn remember(&mut self, issuers: &[Fingerprint], chain: Option<Arc<IssuerCertificates>>) {
         if self.chains.len() >= MAX_CHAINS {
             self.chains.clear();
             self.issuers.clear();
         }
         self.chains.insert(issuers.to_vec(), chain);
-    }
-
-    async fn read_chain(
-        &mut self,
-        entry: &SequencedEntry,
-        report: &mut Report,
-    ) -> Option<IssuerCertificates> {
-        let mut chain = Vec::with_capacity(entry.issuers().len());
-        for fingerprint in entry.issuers() {
-            chain.push(self.read_issuer(*fingerprint, report).await?);
-        }
-        match self.depth {
-            Depth::Structure => None,
-            Depth::Certificates => match IssuerCertificates::new(&chain) {
-                Ok(chain) => Some(chain),
-                Err(error) => {
-                    report.add(Problem::Certificate {
-                        position: report.entries(),
-                        error,
-                    });
-                    None
-                }
-            },
-        }
-    }
-
-    async fn read_issuer(&mut self, fingerprint: Fingerprint, report: &mut Report) -> Option<Vec<u8>> {
-        match self.source.issuer(fingerprint).await {
-            Ok(der) if sha256(&der) == *fingerprint.as_bytes() => {
-                if self.issuers.insert(fingerprint) {
-                    report.count_issuer();
-                }
-                Some(der)
-            }
-            Ok(_) => {
-                report.add(Problem::Issuer(fingerprint));
-                None
-            }
-            Err(error) => {
-                report.add(Problem::Unreadable(error));
-                None
-            }
-        }
-    }
-}
-
-/// The certificate as it was submitted.
-fn submitted(entry: &Entry) -> &[u8] {
-    match entry {
-        Entry::Certificate { der } => der,
-        Entry::Precertificate { precertificate, .. } => precertificate,
     }
 }

@@ -61,6 +61,52 @@ pub enum Problem {
         /// Its place in the data tiles.
         position: u64,
     },
+    /// The log signed a tree that does not begin with one that it signed before.
+    #[error(
+        "the log FORKED: its tree does not begin with that of a checkpoint which it signed before:\n{before}"
+    )]
+    Forked {
+        /// That checkpoint, a signed note.
+        before: String,
+    },
+    /// There is no proof that the tree begins with that of an earlier checkpoint.
+    #[error(
+        "the log FORKED, or its hash tiles are damaged: they do not prove that its tree begins with that of a checkpoint \
+         which it signed before:\n{before}"
+    )]
+    Unproved {
+        /// That checkpoint, a signed note.
+        before: String,
+    },
+    /// The hash tiles do not prove what the checkpoint signs.
+    #[error("the hash tiles do not lead to the checkpoint's root")]
+    Proof,
+    /// The log signed a smaller tree after a larger one.
+    #[error("the log was ROLLED BACK: after the checkpoint\n{before}it signed\n{now}")]
+    RolledBack {
+        /// The older checkpoint, a signed note.
+        before: String,
+        /// The newer one, with fewer entries.
+        now: String,
+    },
+    /// There are fewer entries than were checked before.
+    #[error("the checkpoint covers {size} entries, but {before} were checked before")]
+    Shrunk {
+        /// What the checkpoint covers.
+        size: u64,
+        /// What was checked.
+        before: u64,
+    },
+    /// A checkpoint that is older than one that was met before, such as a cache may have kept.
+    #[error(
+        "the checkpoint is an old one, of {size} entries: {before} were published already; a cache may be at fault"
+    )]
+    Stale {
+        /// What the checkpoint covers.
+        size: u64,
+        /// What an earlier one covered.
+        before: u64,
+    },
     /// The certificate or its chain is not what a log may take.
     #[error("entry {position}: {error}")]
     Certificate {
@@ -72,10 +118,21 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether the log breaks a rule. Otherwise something could not be checked, and may be right.
+    pub fn is_the_logs(&self) -> bool {
+        !matches!(
+            self,
+            Problem::Unreadable(SourceError::Failed { .. }) | Problem::Stale { .. }
+        )
+    }
+}
+
 /// The result of an audit: counts of what was checked, and what was wrong.
 #[derive(Debug)]
 pub struct Report {
     checkpoint: Option<Checkpoint>,
+    before: u64,
     entries: u64,
     data_tiles: u64,
     hash_tiles: u64,
@@ -88,6 +145,7 @@ impl Report {
     pub(super) fn new() -> Self {
         Self {
             checkpoint: None,
+            before: 0,
             entries: 0,
             data_tiles: 0,
             hash_tiles: 0,
@@ -97,8 +155,9 @@ impl Report {
         }
     }
 
-    pub(super) fn begin(&mut self, checkpoint: &Checkpoint) {
+    pub(super) fn begin(&mut self, checkpoint: &Checkpoint, before: u64) {
         self.checkpoint = Some(*checkpoint);
+        self.before = before;
     }
 
     pub(super) fn add(&mut self, problem: Problem) {
@@ -117,17 +176,25 @@ impl Report {
         self.data_tiles += 1;
     }
 
-    pub(super) fn count_hash_tile(&mut self) {
-        self.hash_tiles += 1;
+    pub(super) fn take_hash_tile(&mut self, compared: Result<(), Problem>) {
+        match compared {
+            Ok(()) => self.hash_tiles += 1,
+            Err(problem) => self.add(problem),
+        }
     }
 
-    pub(super) fn count_issuer(&mut self) {
-        self.issuers += 1;
+    pub(super) fn set_issuers(&mut self, issuers: u64) {
+        self.issuers = issuers;
     }
 
     /// Whether everything up to the checkpoint was checked and is right.
     pub fn is_sound(&self) -> bool {
-        self.problems.is_empty() && self.size() == Some(self.entries)
+        self.problems.is_empty() && self.size() == self.before.checked_add(self.entries)
+    }
+
+    /// Whether the log breaks a rule; if it does not, and is not sound either, something could not be checked.
+    pub fn is_unsound(&self) -> bool {
+        self.problems.iter().any(Problem::is_the_logs)
     }
 
     /// The size that the verified checkpoint signs; none if it did not verify.
@@ -138,6 +205,11 @@ impl Report {
     /// The root that the verified checkpoint signs; none if it did not verify.
     pub fn root(&self) -> Option<Hash> {
         self.checkpoint.map(|checkpoint| checkpoint.root())
+    }
+
+    /// The checkpoint, if it verified.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_ref()
     }
 
     /// Entries that were read.
@@ -163,6 +235,9 @@ impl fmt::Display for Report {
         match &self.checkpoint {
             Some(checkpoint) => write!(f, "size {}, root {}: ", checkpoint.size(), checkpoint.root())?,
             None => f.write_str("no valid checkpoint: ")?,
+        }
+        if self.before > 0 {
+            write!(f, "{} entries were checked before, now ", self.before)?;
         }
         let Self {
             entries,

@@ -11,7 +11,7 @@ use der::DateTime;
 use serde::Serialize;
 
 use super::{DYNAMIC, Service, headers};
-use crate::{Checkpoint, Window};
+use crate::{Checkpoint, LogPublicKey, Origin, Window};
 
 /// Maximum merge delay in seconds: an SCT's entry is in a published checkpoint by then. Sunlight promises
 /// the same; the publisher needs a fraction of a second.
@@ -57,21 +57,37 @@ struct TemporalInterval {
 
 pub(super) async fn log_info(State(service): State<Service>) -> impl IntoResponse {
     let (origin, key) = (service.log.origin(), service.log.public_key());
-    // The origin is the submission prefix without its scheme (C2SP static-ct-api).
-    let url = format!("https://{origin}/");
     let info = LogInfo {
-        description: origin.to_string(),
-        log_id: STANDARD.encode(key.log_id().as_bytes()),
-        key: STANDARD.encode(key.spki_der()),
-        mmd: MAXIMUM_MERGE_DELAY,
-        log_spec: "static-ct-api",
-        tls_only: true,
-        submission_url: url.clone(),
-        monitoring_url: url,
         temporal_interval: service.temporal_interval(),
         state: service.state(),
+        ..LogInfo::new(origin, key)
     };
     (headers("application/json", DYNAMIC), Json(info))
+}
+
+/// What can be said of a log that is not running.
+#[cfg(feature = "tools")]
+pub(crate) fn log_info_of(origin: &Origin, key: &LogPublicKey) -> serde_json::Result<Vec<u8>> {
+    serde_json::to_vec_pretty(&LogInfo::new(origin, key))
+}
+
+impl LogInfo {
+    fn new(origin: &Origin, key: &LogPublicKey) -> Self {
+        // The origin is the submission prefix without its scheme (C2SP static-ct-api).
+        let url = format!("https://{origin}/");
+        Self {
+            description: origin.to_string(),
+            log_id: STANDARD.encode(key.log_id().as_bytes()),
+            key: STANDARD.encode(key.spki_der()),
+            mmd: MAXIMUM_MERGE_DELAY,
+            log_spec: "static-ct-api",
+            tls_only: true,
+            submission_url: url.clone(),
+            monitoring_url: url,
+            temporal_interval: None,
+            state: None,
+        }
+    }
 }
 
 impl Service {

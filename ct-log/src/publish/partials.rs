@@ -4,7 +4,6 @@ use std::io;
 use std::sync::PoisonError;
 
 use crate::running::Shared;
-use crate::storage::read_stored_tile;
 use crate::tile::{FULL_WIDTH, MAX_LEVEL, Tile, TileKind};
 
 /// Stores every tile that a checkpoint of `size` entries has and one of `before` entries had not (C6). Durable on return.
@@ -19,7 +18,7 @@ pub(super) fn store(shared: &Shared, before: u64, size: u64) -> io::Result<()> {
             Some(bytes) => bytes,
             None if tile.is_full() => continue,
             // Full meanwhile, and stored.
-            None => read_stored_tile(&*shared.objects, tile)?,
+            None => shared.durable_tile(tile)?,
         };
         shared.objects.put_immutable(&[(tile.to_string(), &bytes)])?;
     }

@@ -93,6 +93,42 @@ pub enum OpenError {
         /// By how much, in milliseconds.
         behind_ms: u64,
     },
+    /// The clock is in a time that no certificate can name.
+    #[error("the clock is after the year 9999; set it, then start again")]
+    ClockAhead,
+    /// A high-water mark knows of more, or of something else, than the log holds.
+    #[error(
+        "the log holds {size} entries, but {} shows that it published a tree of {published} that it does not hold: it is an older \
+         copy, or another one, and would give the same places to other entries. Restore the newest copy; if there is none, \
+         retire the log",
+        mark.display()
+    )]
+    BehindHighWaterMark {
+        /// The file.
+        mark: PathBuf,
+        /// Size of the tree in the mark.
+        published: u64,
+        /// Number of entries in the log.
+        size: u64,
+    },
+    /// A high-water mark is not there.
+    #[error(
+        "the high-water mark {} is missing, so that nobody can tell whether the log was rolled back. Bring back its disk; or put the \
+         newest checkpoint that anybody has there; or, if the log never had one there, create it as an empty file",
+        mark.display()
+    )]
+    NoHighWaterMark {
+        /// The file.
+        mark: PathBuf,
+    },
+    /// A high-water mark is not of this log.
+    #[error("the high-water mark {} is not one of this log: {what}", mark.display())]
+    ForeignHighWaterMark {
+        /// The file.
+        mark: PathBuf,
+        /// What does not fit.
+        what: String,
+    },
     /// The directory does not hold what the log wrote.
     #[error("the log is damaged and was left as it is: {what}; restore it from a copy")]
     Corrupt {
@@ -281,8 +317,14 @@ impl Recovery<'_> {
     }
 }
 
-/// Refuses a clock that is behind the last time that the log gave out.
+/// The last millisecond of the year 9999, where X.509 ends (RFC 5280 section 4.1.2.5).
+const MAX_TIME: UnixMillis = UnixMillis::new(253_402_300_799_999);
+
+/// Refuses a clock that is behind the last time that the log gave out, or in no time at all.
 pub(crate) fn check_clock(last: UnixMillis, now: UnixMillis) -> Result<(), OpenError> {
+    if now > MAX_TIME {
+        return Err(OpenError::ClockAhead);
+    }
     let behind_ms = last.get().saturating_sub(now.get());
     if behind_ms > CLOCK_TOLERANCE_MS {
         Err(OpenError::ClockBehind { behind_ms })
@@ -318,7 +360,7 @@ pub(crate) fn segments(store: &Store) -> Result<Vec<u64>, OpenError> {
     Ok(numbers)
 }
 
-fn incarnation() -> Result<[u8; 16], OpenError> {
+pub(super) fn incarnation() -> Result<[u8; 16], OpenError> {
     let mut bytes = [0; 16];
     rand::fill(&mut bytes).map_err(|_| KeyError::Generate)?;
     Ok(bytes)

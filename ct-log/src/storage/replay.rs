@@ -114,10 +114,10 @@ impl Replay {
         published: Checkpoint,
         size: u64,
     ) -> Result<Replay, OpenError> {
-        let tail = restore(objects, size)?;
+        let tail = tail_of_tiles(objects, size)?;
         verify_last_data_tile(objects, size)?;
         if published.size() < size
-            && restore(objects, published.size())?.frontier().root() != published.root()
+            && tail_of_tiles(objects, published.size())?.frontier().root() != published.root()
         {
             return Err(corrupt("the tiles do not lead to the root of the checkpoint"));
         }
@@ -228,11 +228,11 @@ fn read_segment(store: &Store, number: u64) -> Result<Vec<u8>, OpenError> {
 /// The root of the tree of the first `size` entries, from tiles that must all be full.
 #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for logs in buckets"))]
 pub(super) fn root_of(objects: &dyn Objects, size: u64) -> Result<Hash, OpenError> {
-    Ok(restore(objects, size)?.frontier().root())
+    Ok(tail_of_tiles(objects, size)?.frontier().root())
 }
 
 /// The right edge of the tree of `size` entries, from tiles that must all be full.
-fn restore(store: &dyn Objects, size: u64) -> Result<Tail, OpenError> {
+pub(super) fn tail_of_tiles(store: &dyn Objects, size: u64) -> Result<Tail, OpenError> {
     let width = u64::from(FULL_WIDTH);
     let mut tail = Tail::at(size);
     if !size.is_multiple_of(width) {

@@ -45,6 +45,15 @@ impl Store {
         self.files.sync_directory(".")
     }
 
+    /// The same for a static copy of a log: what its readers can ask for.
+    #[cfg(feature = "tools")]
+    pub(crate) fn make_copy_directories(&self) -> io::Result<()> {
+        for directory in ["tmp", "tile", "issuer"] {
+            self.files.make_directory(directory)?;
+        }
+        self.files.sync_directory(".")
+    }
+
     /// Removes what an earlier process left unfinished.
     pub(crate) fn clear_temporaries(&self) -> io::Result<()> {
         for name in self.files.names("tmp")? {

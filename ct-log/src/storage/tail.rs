@@ -180,8 +180,8 @@ pub(crate) fn hashes(bytes: &[u8]) -> Vec<Hash> {
     hashes.iter().copied().map(Hash::new).collect()
 }
 
-/// A tile of any width from the full one on disk, where it must be.
-pub(crate) fn read_stored_tile(objects: &dyn Objects, tile: Tile) -> io::Result<Vec<u8>> {
+/// A tile of any width from the full one on disk, where it must be, as it is there.
+pub(super) fn read_stored_tile(objects: &dyn Objects, tile: Tile) -> io::Result<Vec<u8>> {
     let full = Tile::full(tile.kind(), tile.index()).unwrap_or(tile);
     let bytes = objects.read(&full.to_string())?.ok_or(ErrorKind::NotFound)?;
     let damaged = || io::Error::new(ErrorKind::InvalidData, format!("{full} is damaged"));
@@ -189,7 +189,7 @@ pub(crate) fn read_stored_tile(objects: &dyn Objects, tile: Tile) -> io::Result<
 }
 
 /// As much of a full tile as the asked width takes; nothing if the bytes are not those of a full tile.
-fn first_of_full(tile: Tile, full: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn first_of_full(tile: Tile, full: &[u8]) -> Option<Vec<u8>> {
     let end = match tile.kind() {
         _ if tile.is_full() => full.len(),
         TileKind::Hashes { .. } => usize::from(tile.width()).checked_mul(32)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
@@ -31,29 +31,58 @@ const BROKEN: u64 = u64::MAX;
 
 /// Real time in steps of nothing: every test moves it by hand.
 #[derive(Debug, Clone)]
-pub(super) struct ManualClock(Arc<AtomicU64>);
+pub(super) struct ManualClock {
+    wall: Arc<AtomicU64>,
+    steady: Arc<AtomicU64>,
+}
 
 impl ManualClock {
-    pub(super) fn set(&self, time: SystemTime) {
-        let since = time.duration_since(UNIX_EPOCH).unwrap();
-        self.0.store(since.as_millis() as u64, Ordering::SeqCst);
+    fn at(millis: u64) -> ManualClock {
+        ManualClock {
+            wall: Arc::new(AtomicU64::new(millis)),
+            steady: Arc::default(),
+        }
     }
 
+    /// Waits until then.
+    pub(super) fn set(&self, time: SystemTime) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let before = self.wall.swap(since, Ordering::SeqCst);
+        self.steady
+            .fetch_add(since.saturating_sub(before), Ordering::SeqCst);
+    }
+
+    /// Time passes, or the clock is set back.
     pub(super) fn move_by(&self, millis: i64) {
-        self.0.fetch_add(millis as u64, Ordering::SeqCst);
+        self.jump_by(millis);
+        self.steady
+            .fetch_add(millis.try_into().unwrap_or(0), Ordering::SeqCst);
+    }
+
+    /// Somebody sets the clock.
+    pub(super) fn jump_by(&self, millis: i64) {
+        self.wall.fetch_add(millis as u64, Ordering::SeqCst);
+    }
+
+    pub(super) fn jump_to(&self, millis: u64) {
+        self.wall.store(millis, Ordering::SeqCst);
     }
 
     /// From now on, whoever asks panics.
     pub(super) fn break_down(&self) {
-        self.0.store(BROKEN, Ordering::SeqCst);
+        self.jump_to(BROKEN);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> UnixMillis {
-        let now = self.0.load(Ordering::SeqCst);
+        let now = self.wall.load(Ordering::SeqCst);
         assert_ne!(now, BROKEN, "the clock is broken");
         UnixMillis::new(now)
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_millis(self.steady.load(Ordering::SeqCst))
     }
 }
 
@@ -89,7 +118,7 @@ impl Harness {
     pub(super) fn new() -> Harness {
         Harness {
             model: Model::new(),
-            clock: ManualClock(Arc::new(AtomicU64::new(1_795_000_000_000))),
+            clock: ManualClock::at(1_795_000_000_000),
             queue_entries: 2048,
             padding: 0,
             window: None,

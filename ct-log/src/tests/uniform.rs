@@ -2,12 +2,13 @@
 //! its leaves. The oracle is RFC 6962 section 2.1 word for word.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, RwLock};
 
 use proptest::prelude::*;
 
 use crate::leaf::LeafIndex;
 use crate::proof::Plan;
-use crate::storage::Tail;
+use crate::storage::{Files, Memory, Objects, Store, Tail, Tiles};
 use crate::tile::{FULL_WIDTH, MAX_LEVEL, Tile, TileKind};
 use crate::tree::{Frontier, Hash, empty_root, leaf_hash, node_hash, verify_consistency, verify_inclusion};
 
@@ -178,6 +179,49 @@ fn the_tail_across_every_boundary() {
             assert_eq!(completed, expected, "size {size}");
         }
     }
+}
+
+/// C9: no tile is believed but by way of those above it.
+#[test]
+fn a_damaged_tile_on_the_way_up_is_noticed() {
+    let size = (1 << 24) + (1 << 16);
+    let mut tree = Uniform::new();
+    let edge = RwLock::new(tree.tail(size));
+    let files = Arc::new(Memory::new());
+    let store = Store::new(Arc::clone(&files) as Arc<dyn Files>);
+    let tiles = Tiles::new(&store, &edge);
+    let way: Vec<_> = [(0, 999), (1, 3), (2, 0)]
+        .into_iter()
+        .map(|(level, index)| Tile::full(TileKind::Hashes { level }, index).unwrap())
+        .collect();
+    for tile in &way {
+        store
+            .put_immutable(&[(tile.to_string(), &tree.tile(*tile))])
+            .unwrap();
+    }
+    let lowest = Tile::new(TileKind::Hashes { level: 0 }, 999, 7).unwrap();
+    assert_eq!(tiles.read(lowest).unwrap(), tree.tile(lowest));
+    for tile in &way {
+        let path = tile.to_string();
+        let good = tree.tile(*tile);
+        let flips = (0..good.len()).step_by(5).map(|at| {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1 << (at % 8);
+            flipped
+        });
+        let short = good[32..].to_vec();
+        for bad in flips.chain([short, Vec::new()]) {
+            files.remove(&path).unwrap();
+            files.create(&path, 0).unwrap().write_at(&bad, 0).unwrap();
+            let error = tiles.read(lowest).unwrap_err();
+            assert_eq!(error.to_string(), format!("{path} is damaged"));
+        }
+        files.remove(&path).unwrap();
+        let error = tiles.read(lowest).unwrap_err();
+        assert_eq!(error.to_string(), format!("{path} is missing"));
+        files.create(&path, 0).unwrap().write_at(&good, 0).unwrap();
+    }
+    assert_eq!(tiles.read(lowest).unwrap(), tree.tile(lowest));
 }
 
 /// C5

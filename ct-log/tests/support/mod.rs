@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 pub(crate) mod http;
+pub(crate) mod web;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use der::DateTime;
 use url::Url;
 use x509_cert::Certificate;
 
-use super::bucket;
+use super::{bucket, self_audit};
 use crate::{
     clock::{Clock, SystemClock},
     config::{
@@ -33,6 +33,8 @@ const LOG: Keys = &[
     "shards",
     "external-submissions",
     "accept",
+    "self-audit",
+    "self-audit-interval",
 ];
 /// Keys of a log that has no shards, which stand in each shard otherwise.
 const WHOLE: Keys = &["directory", "origin", "key", "s3"];
@@ -53,6 +55,7 @@ pub(super) fn settings(
 ) -> Option<EmbeddedLogSettings> {
     let fields = Fields::open(place, node, LOG, problems)?;
     let submissions = submissions(&fields, folder, problems);
+    let self_audit = self_audit::read(&fields, problems);
     let shards = match fields.get("shards") {
         None => Some(vec![whole(&fields, folder, problems)?]),
         Some((place, node)) => {
@@ -67,6 +70,7 @@ pub(super) fn settings(
     Some(EmbeddedLogSettings {
         shards: shards?,
         submissions: submissions?,
+        self_audit: self_audit?,
     })
 }
 

@@ -1,0 +1,170 @@
+//! Where a log is read from, and whose it is said to be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::failure::Failure;
+use super::key_file;
+use crate::check::{Source, SourceError, StaticCopy, StoredLog};
+use crate::remote::{RemoteLog, TlsTrust};
+use crate::{Fingerprint, LogPublicKey, OpenError, Origin, Tile};
+
+/// What all commands that read a log have in common.
+#[derive(Args, Debug)]
+pub(super) struct PlaceArguments {
+    /// The log's URL (its monitoring prefix), its directory, or that of a static copy
+    #[arg(value_name = "URL|DIRECTORY")]
+    place: String,
+
+    /// The log's public key, PEM or DER [default: what the log says, which proves little]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The log's name [default: what its checkpoint says]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+
+    /// Authorities for TLS beside those of the system, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_roots: Option<PathBuf>,
+}
+
+/// The same for a log whose key is known.
+#[derive(Args, Debug)]
+pub(super) struct FromArguments {
+    /// Where the log is read from: its URL, a static copy, or another directory of it
+    #[arg(long, value_name = "URL|DIRECTORY")]
+    from: String,
+
+    /// The log's name [default: what its checkpoint says]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+
+    /// Authorities for TLS beside those of the system, PEM
+    #[arg(long, value_name = "FILE")]
+    tls_roots: Option<PathBuf>,
+}
+
+/// A log, opened for reading.
+pub(super) struct Place {
+    pub(super) source: AnySource,
+    pub(super) origin: Origin,
+    pub(super) key: LogPublicKey,
+}
+
+/// The three kinds of place.
+pub(super) enum AnySource {
+    Directory(Box<StoredLog>),
+    Copy(StaticCopy),
+    Remote(RemoteLog),
+}
+
+impl PlaceArguments {
+    pub(super) fn names_a_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Opens it. Whoever gave no key is told what that means.
+    pub(super) async fn open(&self) -> Result<Place, Failure> {
+        let key = self.key.as_deref().map(key_file::read_public).transpose()?;
+        let source = source(&self.place, self.tls_roots.as_deref())?;
+        let key = match key {
+            Some(key) => key,
+            None => {
+                eprintln!(
+                    "warning: without --key the log's own word is taken for its key. Whoever replaced the log as a \
+                     whole would not be noticed; get the key from elsewhere."
+                );
+                source.claimed_key().await?
+            }
+        };
+        Place::new(source, key, self.origin.as_deref()).await
+    }
+}
+
+impl FromArguments {
+    /// Opens it: the log of that key.
+    pub(super) async fn open(&self, key: &LogPublicKey) -> Result<Place, Failure> {
+        let source = source(&self.from, self.tls_roots.as_deref())?;
+        Place::new(source, key.clone(), self.origin.as_deref()).await
+    }
+}
+
+impl Place {
+    async fn new(source: AnySource, key: LogPublicKey, origin: Option<&str>) -> Result<Place, Failure> {
+        let origin = match origin {
+            Some(origin) => Origin::new(origin).map_err(Failure::usage)?,
+            None => source.claimed_origin().await?,
+        };
+        Ok(Place { source, origin, key })
+    }
+}
+
+fn source(place: &str, tls_roots: Option<&Path>) -> Result<AnySource, Failure> {
+    if place.contains("://") {
+        let trust = match tls_roots {
+            Some(path) => TlsTrust::With(fs::read(path)?),
+            None => TlsTrust::System,
+        };
+        let log = RemoteLog::new(place, trust).map_err(Failure::usage)?;
+        return Ok(AnySource::Remote(log));
+    }
+    let directory = Path::new(place);
+    if !directory.join("log.json").exists()
+        && let Some(copy) = StaticCopy::find(directory)
+    {
+        return Ok(AnySource::Copy(copy));
+    }
+    let stored = StoredLog::read(directory).map_err(|error| match error {
+        OpenError::Corrupt { .. } => Failure::unsound(error),
+        error => error.into(),
+    });
+    Ok(AnySource::Directory(Box::new(stored?)))
+}
+
+impl AnySource {
+    async fn claimed_key(&self) -> Result<LogPublicKey, SourceError> {
+        match self {
+            AnySource::Directory(log) => Ok(log.public_key().clone()),
+            AnySource::Copy(copy) => copy.claimed_key(),
+            AnySource::Remote(log) => log.claimed_key().await,
+        }
+    }
+
+    /// The signature over the checkpoint covers this name by the id of the key.
+    async fn claimed_origin(&self) -> Result<Origin, Failure> {
+        if let AnySource::Directory(log) = self {
+            return Ok(log.origin().clone());
+        }
+        let note = self.checkpoint().await?;
+        Ok(Origin::new(note.lines().next().unwrap_or_default())?)
+    }
+}
+
+impl Source for AnySource {
+    async fn checkpoint(&self) -> Result<String, SourceError> {
+        match self {
+            AnySource::Directory(log) => log.checkpoint().await,
+            AnySource::Copy(copy) => copy.checkpoint().await,
+            AnySource::Remote(log) => log.checkpoint().await,
+        }
+    }
+
+    async fn tile(&self, tile: Tile) -> Result<Vec<u8>, SourceError> {
+        match self {
+            AnySource::Directory(log) => log.tile(tile).await,
+            AnySource::Copy(copy) => copy.tile(tile).await,
+            AnySource::Remote(log) => log.tile(tile).await,
+        }
+    }
+
+    async fn issuer(&self, fingerprint: Fingerprint) -> Result<Vec<u8>, SourceError> {
+        match self {
+            AnySource::Directory(log) => log.issuer(fingerprint).await,
+            AnySource::Copy(copy) => copy.issuer(fingerprint).await,
+            AnySource::Remote(log) => log.issuer(fingerprint).await,
+        }
+    }
+}
