@@ -151,10 +151,12 @@ impl Files {
 /// Opens every shard of the embedded log.
 fn open_log(settings: &EmbeddedLogSettings) -> Result<Shards, DeploymentError> {
     let open = |shard: &ShardSettings| {
-        shard.open().map_err(|source| DeploymentError::Log {
-            origin: shard.origin.clone(),
-            source,
-        })
+        shard
+            .open(&settings.promise)
+            .map_err(|source| DeploymentError::Log {
+                origin: shard.origin.clone(),
+                source,
+            })
     };
     let logs = settings.shards.iter().map(open).collect::<Result<_, _>>()?;
     Ok(Shards::new(logs)?)

@@ -3,6 +3,7 @@
 mod external_logs;
 mod issuers;
 mod logs;
+mod witnesses;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use tonic::Code;
 pub use self::external_logs::ExternalLogMetrics;
 pub(crate) use self::external_logs::{Attempted, ExternalLogSeries};
 pub use self::issuers::IssuerStatuses;
-use self::{issuers::IssuerMetrics, logs::LogMetrics};
+use self::{issuers::IssuerMetrics, logs::LogMetrics, witnesses::WitnessMetrics};
 
 /// Every metric of one process.
 pub struct Metrics {
@@ -88,6 +89,8 @@ impl Metrics {
     pub fn new(sources: Sources) -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         make.build_info()?;
+        make.0
+            .register(Box::new(WitnessMetrics::new(sources.logs.clone())?))?;
         make.0.register(Box::new(LogMetrics::new(sources.logs)?))?;
         if let Some(external) = &sources.external_logs {
             external.register(&make.0)?;

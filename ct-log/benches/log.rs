@@ -14,6 +14,8 @@ mod disk;
 mod grow;
 #[path = "log/load.rs"]
 mod load;
+#[path = "log/wait.rs"]
+mod wait;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +45,21 @@ enum What {
         #[arg(long, default_value_t = 1200)]
         entry_bytes: usize,
     },
+    /// What it costs when SCTs wait for more than the disk.
+    Wait {
+        /// Concurrent submitters.
+        #[arg(long, value_delimiter = ',', default_value = "1,64")]
+        submitters: Vec<usize>,
+        /// For each number and each rule.
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+        /// A directory that does not exist yet, on another device. Otherwise the mirror is on the same.
+        #[arg(long)]
+        mirror: Option<PathBuf>,
+        /// How long the witness takes to answer, in milliseconds.
+        #[arg(long, default_value_t = 20)]
+        away: u64,
+    },
     /// Memory at each size, then the time to start with all of it, to prove, and to audit.
     Grow {
         /// Entries at which to measure; the last one is how far the log grows.
@@ -64,6 +81,17 @@ fn main() {
             seconds,
             entry_bytes,
         } => load::run(&submitters, Duration::from_secs(seconds), entry_bytes),
+        What::Wait {
+            submitters,
+            seconds,
+            mirror,
+            away,
+        } => wait::run(
+            &submitters,
+            Duration::from_secs(seconds),
+            mirror,
+            Duration::from_millis(away),
+        ),
         What::Grow {
             sizes,
             entry_bytes,

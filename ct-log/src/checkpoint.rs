@@ -31,7 +31,8 @@ const MAX_NOTE_BYTES: usize = 512 * 1024;
 /// Most signature lines that are read; C2SP signed-note asks for at least 16.
 const MAX_SIGNATURES: usize = 100;
 
-const SIGNATURE_LINE: &str = "\u{2014} ";
+/// What a signature line of a note begins with.
+pub(crate) const SIGNATURE_LINE: &str = "\u{2014} ";
 
 /// The log's name in its checkpoints: the submission prefix without scheme and trailing slash, such as
 /// `ca.example.com/ct/2027`.

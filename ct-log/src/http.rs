@@ -6,6 +6,7 @@
 //! | `GET ct/v1/get-roots` | the accepted roots |
 //! | `GET ct/v1/get-sth`, `get-sth-consistency`, `get-proof-by-hash`, `get-entries`, `get-entry-and-proof` | the same log as RFC 6962 has it |
 //! | `GET checkpoint` | the newest signed tree head |
+//! | `GET checkpoint/witnessed` | the newest one that a quorum of the log's witnesses cosigned |
 //! | `GET tile/<L>/<N>[.p/<W>]`, `GET tile/data/<N>[.p/<W>]` | a tile inside the published size, else 404 |
 //! | `GET issuer/<sha256>` | an issuer certificate |
 //! | `GET log.v3.json` | what a log list says of this log |
@@ -66,6 +67,7 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
         .route("/ct/v1/get-proof-by-hash", get(proofs::get_proof_by_hash))
         .route("/ct/v1/get-entry-and-proof", get(entries::get_entry_and_proof))
         .route("/checkpoint", get(checkpoint))
+        .route("/checkpoint/witnessed", get(witnessed_checkpoint))
         .route("/tile/{*path}", get(tile))
         .merge(compressed())
         .method_not_allowed_fallback(async || HttpError::Method)
@@ -93,6 +95,11 @@ async fn checkpoint(State(service): State<Service>) -> impl IntoResponse {
         headers("text/plain; charset=utf-8", DYNAMIC),
         service.log.checkpoint().to_string(),
     )
+}
+
+async fn witnessed_checkpoint(State(service): State<Service>) -> Result<impl IntoResponse, HttpError> {
+    let note = service.log.witnessed_checkpoint().ok_or(HttpError::NotFound)?;
+    Ok((headers("text/plain; charset=utf-8", DYNAMIC), note.to_string()))
 }
 
 /// The path is read from the request target as it was sent, so that no tile has a second spelling by

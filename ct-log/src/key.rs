@@ -24,6 +24,9 @@ pub enum KeyError {
     /// Not a PKCS #8 private key on P-256.
     #[error("the log's private key must be an ECDSA key on P-256 (PKCS #8, DER)")]
     PrivateKey,
+    /// Not a PKCS #8 private key on Ed25519.
+    #[error("the log's note key must be an Ed25519 key (PKCS #8, DER)")]
+    NoteKey,
     /// Key generation failed.
     #[error("the log's key could not be generated")]
     Generate,

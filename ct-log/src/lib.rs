@@ -60,6 +60,7 @@ mod reach;
 mod read;
 mod receipts;
 mod recent;
+mod release;
 #[cfg(feature = "client")]
 pub mod remote;
 mod running;
@@ -77,6 +78,7 @@ pub mod tile;
 pub mod tool;
 pub mod tree;
 mod wire;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, Origin, SignedTreeHead};
 pub use external::{ExternalLogKey, ExternalSct, LogSpec};
@@ -87,6 +89,7 @@ pub use leaf::{Entry, Fingerprint, LeafIndex, LogId, PendingEntry, SequencedEntr
 pub use lifecycle::{CLOSING_GRACE, EmptyWindow, Phase, Window};
 pub use log::Log;
 pub use lookup::LookupError;
+pub use release::SctAfter;
 pub use sct::Sct;
 pub use settings::LogSettings;
 pub use statistics::{CommitTimes, Statistics};

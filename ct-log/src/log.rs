@@ -16,7 +16,7 @@ use crate::lifecycle::{Phase, Window};
 use crate::pool::Waiting;
 use crate::reach::is_away;
 use crate::receipts::Receipts;
-use crate::recent::Recent;
+use crate::recent::{Answer, Recent};
 use crate::running::{Platform, Running, Shared};
 use crate::sct::Sct;
 use crate::settings::LogSettings;
@@ -50,6 +50,7 @@ impl Log {
     /// # Errors
     /// The place is not empty, or cannot be used.
     pub fn check_vacant(settings: &LogSettings) -> Result<(), OpenError> {
+        settings.check_sct_after()?;
         backend::check_vacant(settings)
     }
 
@@ -59,6 +60,7 @@ impl Log {
     /// # Errors
     /// The place is not empty, or cannot be written.
     pub fn create(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        settings.check_sct_after()?;
         for mark in &settings.high_water {
             mark.begin()?;
         }
@@ -71,6 +73,7 @@ impl Log {
     /// # Errors
     /// There is no log in the directory, it is another key's, it is open already, it is damaged, or the clock is behind.
     pub fn open(settings: LogSettings, key: LogKey) -> Result<Log, OpenError> {
+        settings.check_sct_after()?;
         let storage = backend::open(&settings)?;
         Log::start(Platform::now(storage), settings, key)
     }
@@ -183,36 +186,42 @@ impl Log {
             return Err(SubmitError::ReadOnly);
         }
         if from == Submitter::Internal {
-            return self.sequence(entry, from).await;
+            let entry = Arc::new(entry);
+            let sequenced = self.sequence(&entry, from).await?;
+            return self.release(entry.entry(), &sequenced).await;
         }
         let answer = self.open.recent.answer(entry.entry());
         // A task of its own: an impatient submitter must not undo what a concurrent duplicate waits for.
         let log = self.clone();
         let submission = async move {
-            let sct = answer.get_or_try_init(|| log.sequence_once(entry, from)).await;
-            sct.cloned()
+            let once = || log.sequence_once(Arc::new(entry), &answer);
+            answer.sct.get_or_try_init(once).await.cloned()
         };
         tokio::spawn(submission)
             .await
             .unwrap_or(Err(SubmitError::Unavailable))
     }
 
-    async fn sequence_once(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+    async fn sequence_once(&self, entry: Arc<PendingEntry>, answer: &Answer) -> Result<Sct, SubmitError> {
         let shared = self.shared();
         if shared.pool.is_closed() {
             return Err(SubmitError::Unavailable);
         }
-        if let Some(sct) = self.logged_before(entry.entry()).await? {
+        if !answer.place.initialized()
+            && let Some(sct) = self.logged_before(entry.entry()).await?
+        {
             return Ok(sct);
         }
-        let sct = self.sequence(entry, from).await?;
+        let place = || self.sequence(&entry, Submitter::External);
+        let sequenced = answer.place.get_or_try_init(place).await?;
+        let sct = self.release(entry.entry(), sequenced).await?;
         shared
             .index
             .keep_signature(sct.leaf_index().get(), sct.signature());
         Ok(sct)
     }
 
-    async fn sequence(&self, entry: PendingEntry, from: Submitter) -> Result<Sct, SubmitError> {
+    async fn sequence(&self, entry: &Arc<PendingEntry>, from: Submitter) -> Result<Sequenced, SubmitError> {
         let shared = self.shared();
         if entry.weight() > MAX_ENTRY_BYTES {
             return Err(EntryTooLarge.into());
@@ -220,20 +229,20 @@ impl Log {
         if shared.guard.is_low() {
             return Err(SubmitError::DiskFull);
         }
-        let entry = Arc::new(entry);
         let (answer, sequenced) = oneshot::channel();
         shared.pool.push(Waiting {
-            entry: Arc::clone(&entry),
+            entry: Arc::clone(entry),
             from,
             answer,
         })?;
-        let sequenced: Sequenced = sequenced.await.unwrap_or(Err(SubmitError::Unavailable))?;
-        self.sign(entry.entry(), &sequenced)
+        sequenced.await.unwrap_or(Err(SubmitError::Unavailable))
     }
 
-    pub(crate) fn sign(&self, entry: &Entry, sequenced: &Sequenced) -> Result<Sct, SubmitError> {
-        let position = sequenced.position();
-        let sct = Sct::sign(entry, sequenced, &self.shared().key).map_err(|error| {
+    /// The SCT, once it may be signed.
+    pub(crate) async fn release(&self, entry: &Entry, sequenced: &Sequenced) -> Result<Sct, SubmitError> {
+        let (shared, position) = (self.shared(), sequenced.position());
+        let releasable = shared.release.wait(sequenced, shared).await?;
+        let sct = Sct::sign(entry, &releasable, &shared.key).map_err(|error| {
             tracing::error!(%error, index = position.index.get(), "cannot sign an SCT");
             SubmitError::Unavailable
         })?;
@@ -308,6 +317,8 @@ impl Log {
             damages,
             audited,
             commits: shared.commits.read(),
+            witnessed_at: shared.witnessing.witnessed_at(),
+            witnesses: shared.witnessing.statistics(),
         }
     }
 

@@ -79,7 +79,7 @@ impl Log {
         if let Some(sct) = self.given_before(&stored).await {
             return Ok(Some(sct));
         }
-        let sct = self.sign(stored.entry(), &sequenced)?;
+        let sct = self.release(stored.entry(), &sequenced).await?;
         shared.index.keep_signature(number, sct.signature());
         Ok(Some(sct))
     }

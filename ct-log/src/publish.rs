@@ -39,6 +39,8 @@ struct State {
     stopping: Stopping,
     /// Whether the publisher waits for the tree to grow. Otherwise it waits for time to pass, and is not woken by every batch.
     idle: bool,
+    /// Whether there is something new to show about the same tree.
+    renewal: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,7 @@ impl Durable {
                 recent: VecDeque::from([(head.size, head.root)]),
                 stopping: Stopping::No,
                 idle: false,
+                renewal: false,
             }),
             changed: Condvar::new(),
         }
@@ -90,6 +93,14 @@ impl Durable {
         head.map(|head| head.1)
     }
 
+    /// Makes the publisher sign the same tree again soon.
+    pub(crate) fn renew(&self) {
+        let mut state = self.state();
+        state.renewal = true;
+        state.idle = false;
+        self.changed.notify_one();
+    }
+
     /// Makes the publisher sign a last checkpoint and return.
     pub(crate) fn stop(&self) {
         self.state().stopping = Stopping::Yes;
@@ -100,10 +111,11 @@ impl Durable {
     fn wait(&self, published: u64, last: Instant) -> (Head, Stopping) {
         let mut state = self.state();
         loop {
-            state.idle = state.head.size <= published;
+            state.idle = state.head.size <= published && !state.renewal;
             let interval = if state.idle { IDLE } else { GROWING };
             let left = interval.saturating_sub(last.elapsed());
             if state.stopping == Stopping::Yes || left.is_zero() {
+                state.renewal = false;
                 return (state.head, state.stopping);
             }
             state = self
@@ -179,6 +191,7 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
     let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
     let note = checkpoint.sign(&shared.origin, &shared.key)?;
     remember(shared, &note).map_err(PublishError::HighWater)?;
+    let note = shared.witnessing.complete(note, &shared.origin);
     match shared.objects.replace_checkpoint(&checkpoint, &note)? {
         Replaced::Yes => shared.set_published(Published {
             checkpoint,

@@ -22,6 +22,12 @@ impl Log {
         Arc::clone(&self.shared().published().note)
     }
 
+    /// The newest checkpoint that a quorum of the witnesses cosigned. [`Log::checkpoint`] may be of a later tree, whose cosignatures are
+    /// under way. Nothing if there is none since the log was opened.
+    pub fn witnessed_checkpoint(&self) -> Option<Arc<str>> {
+        self.shared().witnessing.witnessed()
+    }
+
     /// Number of entries that the newest published checkpoint covers.
     pub fn published_size(&self) -> u64 {
         self.shared().published().checkpoint.size()

@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 
 use crate::leaf::Entry;
 use crate::sct::Sct;
+use crate::storage::Sequenced;
 use crate::tree::sha256_parts;
 
 /// Most submissions that are remembered, about 200 bytes each. It must exceed the external share of the queue, or two
@@ -18,13 +19,20 @@ const MAX_RECENT: usize = 8192;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity([u8; 32]);
 
-/// The SCT of a submission, once it has one. Whoever comes meanwhile waits for the same.
-pub(crate) type Answer = Arc<OnceCell<Sct>>;
+/// The answer to a submission. Whoever comes meanwhile waits for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// Where its entry is: once it has a place, it gets no second one, however long its SCT has to wait.
+    pub(crate) place: OnceCell<Sequenced>,
+    pub(crate) sct: OnceCell<Sct>,
+}
+
+type Answers = HashMap<Identity, Arc<Answer>>;
 
 /// Bounded: the oldest are forgotten, and found by the index from then on.
 #[derive(Debug)]
 pub(crate) struct Recent {
-    answers: Mutex<(HashMap<Identity, Answer>, VecDeque<Identity>)>,
+    answers: Mutex<(Answers, VecDeque<Identity>)>,
 }
 
 impl Recent {
@@ -35,7 +43,7 @@ impl Recent {
     }
 
     /// The answer that all submissions of this entry share.
-    pub(crate) fn answer(&self, entry: &Entry) -> Answer {
+    pub(crate) fn answer(&self, entry: &Entry) -> Arc<Answer> {
         let identity = Identity::of(entry);
         let mut recent = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let (answers, order) = &mut *recent;
@@ -47,7 +55,7 @@ impl Recent {
         {
             answers.remove(&oldest);
         }
-        let answer = Answer::default();
+        let answer = Arc::<Answer>::default();
         answers.insert(identity, Arc::clone(&answer));
         order.push_back(identity);
         answer

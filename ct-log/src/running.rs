@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use std::{io, thread};
 
+use tokio::sync::watch;
+
 use crate::checkpoint::Origin;
 use crate::clock::{Clock, Steps};
 use crate::failure::Failure;
@@ -19,6 +21,7 @@ use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
 use crate::reach::Reach;
+use crate::release::Release;
 use crate::scrub::{self, Scrub};
 use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
@@ -27,6 +30,7 @@ use crate::storage::{
     self, Head, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog, StoredParts,
     Tail,
 };
+use crate::witness::{self, Witnessing};
 
 /// What a log runs on.
 pub(crate) struct Platform {
@@ -54,8 +58,10 @@ pub(crate) struct Shared {
     /// Written by the sequencer.
     pub(crate) durable: Durable,
     pub(crate) index: Index,
+    pub(crate) release: Release,
+    pub(crate) witnessing: Witnessing,
     /// Written by the publisher. Never ahead of `durable`.
-    published: RwLock<Arc<Published>>,
+    published: watch::Sender<Arc<Published>>,
 }
 
 impl Shared {
@@ -73,11 +79,16 @@ impl Shared {
     }
 
     pub(crate) fn published(&self) -> Arc<Published> {
-        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.published.borrow())
     }
 
     pub(crate) fn set_published(&self, published: Published) {
-        *self.published.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(published);
+        self.published.send_replace(Arc::new(published));
+    }
+
+    /// To be told of every checkpoint that is published from now on.
+    pub(crate) fn watch_published(&self) -> watch::Receiver<Arc<Published>> {
+        self.published.subscribe()
     }
 }
 
@@ -101,6 +112,8 @@ struct Writers {
     sequencer: JoinHandle<()>,
     keeper: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    #[cfg(feature = "client")]
+    witnesses: JoinHandle<()>,
 }
 
 impl Running {
@@ -121,6 +134,8 @@ impl Running {
             backend: _,
             scrub_every,
             high_water,
+            release,
+            witnesses,
         } = settings;
         let Platform { storage, clock } = platform;
         let steps = Steps::watch(&*clock);
@@ -148,6 +163,7 @@ impl Running {
             locks,
         } = opened;
         guard.measure(&*objects);
+        let witnessing = Witnessing::resume(witnesses, &published.note);
         let shared = Arc::new(Shared {
             origin,
             key,
@@ -165,7 +181,9 @@ impl Running {
             tail: RwLock::new(tail),
             durable: Durable::new(head),
             index: Index::new(),
-            published: RwLock::new(Arc::new(published)),
+            release,
+            witnessing,
+            published: watch::Sender::new(Arc::new(published)),
         });
         publish::publish(&shared, &head).map_err(|error| match error {
             PublishError::Key(error) => OpenError::Key(error),
@@ -195,6 +213,11 @@ impl Running {
             publisher: spawn("ct-log-publisher", &shared, {
                 let shared = Arc::clone(&shared);
                 move || publish::run(&shared)
+            })?,
+            #[cfg(feature = "client")]
+            witnesses: spawn("ct-log-witnesses", &shared, {
+                let shared = Arc::clone(&shared);
+                move || witness::run(&shared)
             })?,
         };
         let threads = Threads {
@@ -254,7 +277,9 @@ impl Running {
             tail: RwLock::new(tail),
             durable: Durable::new(head),
             index: Index::new(),
-            published: RwLock::new(Arc::new(published)),
+            release: Release::DURABLE,
+            witnessing: Witnessing::none(),
+            published: watch::Sender::new(Arc::new(published)),
         });
         shared.pool.close();
         let follower = Follower::new(Arc::clone(&shared), index);
@@ -290,6 +315,9 @@ impl Running {
             let _ = writers.keeper.join();
             self.shared.durable.stop();
             let _ = writers.publisher.join();
+            self.shared.witnessing.stop();
+            #[cfg(feature = "client")]
+            let _ = writers.witnesses.join();
         }
         self.shared.index.stop();
         let _ = index.join();

@@ -6,7 +6,7 @@
 
 use crate::key::{KeyError, LogKey, LogPublicKey};
 use crate::leaf::{Entry, EntryTooLarge, LeafIndex, LogId, Position, UnixMillis};
-use crate::storage::Sequenced;
+use crate::release::Releasable;
 use crate::wire::{Malformed, Reader, put_bytes16};
 
 const V1: u8 = 0;
@@ -56,9 +56,9 @@ pub struct Sct {
 }
 
 impl Sct {
-    /// Signs for an entry whose position is durable; only the write-ahead log makes a [`Sequenced`] (C3).
-    pub(crate) fn sign(entry: &Entry, sequenced: &Sequenced, key: &LogKey) -> Result<Sct, SignError> {
-        let position = sequenced.position();
+    /// Signs for an entry that is durable, and whatever else its SCT waits for: only the rule of the log makes a [`Releasable`] (C3).
+    pub(crate) fn sign(entry: &Entry, releasable: &Releasable, key: &LogKey) -> Result<Sct, SignError> {
+        let position = releasable.position();
         let signature = key.sign(&entry.merkle_tree_leaf(position)?)?;
         Ok(Sct {
             log_id: key.public().log_id(),

@@ -8,10 +8,13 @@ use crate::checkpoint::Origin;
 use crate::high_water::HighWaterMark;
 use crate::index::Place;
 use crate::lifecycle::Window;
+use crate::release::{Release, SctAfter};
+use crate::storage::OpenError;
 #[cfg(feature = "postgres")]
 use crate::storage::PostgresSettings;
 #[cfg(feature = "s3")]
 use crate::storage::S3Settings;
+use crate::witness::Witnesses;
 
 /// Entries that may wait for the sequencer: at one write of 4 ms and 1,024 entries each, 8 ms of work.
 const QUEUE_ENTRIES: usize = 2048;
@@ -32,6 +35,8 @@ pub struct LogSettings {
     pub(crate) min_free_bytes: u64,
     pub(crate) index: Place,
     pub(crate) window: Option<Window>,
+    pub(crate) release: Release,
+    pub(crate) witnesses: Option<Witnesses>,
     pub(crate) backend: Backend,
     pub(crate) scrub_every: Duration,
     pub(crate) high_water: Vec<HighWaterMark>,
@@ -50,6 +55,8 @@ impl LogSettings {
             min_free_bytes: MIN_FREE_BYTES,
             index,
             window: None,
+            release: Release::DURABLE,
+            witnesses: None,
             backend: Backend::Directory,
             scrub_every: SCRUB_EVERY,
             high_water: Vec::new(),
@@ -96,6 +103,56 @@ impl LogSettings {
         LogSettings {
             min_free_bytes,
             ..self
+        }
+    }
+
+    /// What must be true of an entry before its SCT leaves. A log whose storage cannot give that does not start.
+    #[must_use]
+    pub fn sct_after(self, sct_after: SctAfter) -> LogSettings {
+        let release = self.release.after(sct_after);
+        LogSettings { release, ..self }
+    }
+
+    /// How long a submitter waits for that, 10 seconds unless said otherwise. Then it gets
+    /// [`SubmitError::NotYet`](crate::SubmitError::NotYet), and the same SCT as others if it asks again later.
+    #[must_use]
+    pub fn sct_within(self, patience: Duration) -> LogSettings {
+        let release = self.release.within(patience);
+        LogSettings { release, ..self }
+    }
+
+    /// Who is asked to cosign the log's checkpoints, in the background.
+    #[cfg(feature = "client")]
+    #[must_use]
+    pub fn witnesses(self, witnesses: Witnesses) -> LogSettings {
+        let witnesses = Some(witnesses);
+        LogSettings { witnesses, ..self }
+    }
+
+    /// Whether the log can ever meet its own rule.
+    pub(crate) fn check_sct_after(&self) -> Result<(), OpenError> {
+        let missing = match self.release.awaits() {
+            SctAfter::Durable | SctAfter::Published => return Ok(()),
+            SctAfter::Replicated if self.replicates() => return Ok(()),
+            SctAfter::Replicated => "mirror, or storage that replicates,",
+            SctAfter::Witnessed if self.witnesses.is_some() => return Ok(()),
+            SctAfter::Witnessed => "witnesses",
+        };
+        Err(OpenError::SctAfter {
+            after: self.release.awaits(),
+            missing,
+        })
+    }
+
+    /// Whether an entry is durable in two places once it is.
+    fn replicates(&self) -> bool {
+        match &self.backend {
+            Backend::Directory => self.mirror.is_some(),
+            // Whether a standby has it is the database's affair, and not known here.
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => false,
+            #[cfg(feature = "s3")]
+            Backend::S3(_) => true,
         }
     }
 

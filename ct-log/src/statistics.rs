@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
 use crate::leaf::UnixMillis;
+use crate::witness::WitnessStatistics;
 
 /// Upper bounds of the classes of [`CommitTimes`], in microseconds: from a disk with a write cache to one that hangs.
 const BOUNDS_US: [u64; 12] = [
@@ -29,6 +30,10 @@ pub struct Statistics {
     pub audited: Option<UnixMillis>,
     /// How long batches took to become durable, since this process opened the log.
     pub commits: CommitTimes,
+    /// When a quorum of the witnesses last had cosigned a checkpoint.
+    pub witnessed_at: Option<UnixMillis>,
+    /// How each witness is doing.
+    pub witnesses: Vec<WitnessStatistics>,
 }
 
 /// Durations by class.

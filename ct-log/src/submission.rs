@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::failure::WriteFailure;
 use crate::leaf::EntryTooLarge;
+use crate::release::SctAfter;
 
 /// Whose entry it is. The CA in this process has three quarters of the queue to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub enum SubmitError {
     /// The storage cannot be reached. If it went away in the middle, the entry may be in the log nevertheless.
     #[error("the log's storage cannot be reached; try again later")]
     Unreachable,
+    /// The entry is in the log, but what its SCT waits for did not come in time. The same submission later gets the SCT of this
+    /// entry.
+    #[error("the entry is in the log but not {after} yet, which its SCT waits for; try again later")]
+    NotYet {
+        /// What is missing.
+        after: SctAfter,
+    },
     /// A write failed, or the log is shut down. The entry may be in the log nevertheless.
     #[error("the log takes no entries until it is restarted")]
     Unavailable,

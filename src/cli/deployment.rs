@@ -56,8 +56,9 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
     write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
     key_file::write_new(&data_dir.ca_key(), &new.key)?;
-    for shard in log_settings(data_dir).shards {
-        shard.open()?.shutdown().await;
+    let settings = log_settings(data_dir);
+    for shard in settings.shards {
+        shard.open(&settings.promise)?.shutdown().await;
     }
     Ok(())
 }

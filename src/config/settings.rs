@@ -3,6 +3,7 @@
 mod bucket;
 mod embedded_log;
 mod external_logs;
+mod promise;
 mod read;
 mod self_audit;
 

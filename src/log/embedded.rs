@@ -1,5 +1,7 @@
 //! The embedded log's start: its key and its directory belong together from birth.
 
+mod promise;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -10,6 +12,7 @@ use ct_log::{
     Log, LogKey, LogSettings, OpenError, Origin, Phase, S3Settings, Window, checkpoint::OriginError,
 };
 
+pub use self::promise::{PromiseSettings, WitnessSettings};
 use super::self_audit::SelfAudit;
 use crate::{
     admission::Rate,
@@ -25,6 +28,8 @@ pub struct EmbeddedLogSettings {
     pub submissions: SubmissionSettings,
     /// Whether and how the server looks up in its own log what it gave out SCTs for.
     pub self_audit: Option<SelfAudit>,
+    /// What an SCT promises.
+    pub promise: PromiseSettings,
 }
 
 /// One shard, which is a log of its own.
@@ -45,6 +50,13 @@ pub struct ShardSettings {
 pub enum Storage {
     /// In a directory of its own.
     Directory(PathBuf),
+    /// The same, and again in a second one, on another device.
+    Mirrored {
+        /// The one that is read.
+        directory: PathBuf,
+        /// The other one.
+        mirror: PathBuf,
+    },
     /// In a bucket, which other servers with the same key may write too.
     S3 {
         /// What this server remembers of the log by itself.
@@ -97,6 +109,7 @@ impl EmbeddedLogSettings {
             }],
             submissions: SubmissionSettings::default(),
             self_audit: None,
+            promise: PromiseSettings::default(),
         }
     }
 }
@@ -106,8 +119,9 @@ impl ShardSettings {
     ///
     /// # Errors
     /// If it does not start.
-    pub fn open(&self) -> Result<Log, EmbeddedLogError> {
-        let settings = self.storage.settings(Origin::new(&self.origin)?);
+    pub fn open(&self, promise: &PromiseSettings) -> Result<Log, EmbeddedLogError> {
+        let origin = Origin::new(&self.origin)?;
+        let settings = self.storage.settings(origin.clone());
         let settings = self.window.into_iter().fold(settings, LogSettings::window);
         match &self.key {
             ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
@@ -116,7 +130,7 @@ impl ShardSettings {
                 if phase == Some(Phase::ReadOnly) && !self.storage.may_exist(key)? {
                     return Err(EmbeddedLogError::Over);
                 }
-                open_or_create(settings, key)
+                open_or_create(promise.apply(settings, &origin)?, key)
             }
         }
     }
@@ -126,14 +140,26 @@ impl Storage {
     /// The directory of the log, or of this server.
     pub(crate) fn directory(&self) -> &Path {
         match self {
-            Self::Directory(directory) | Self::S3 { directory, .. } => directory,
+            Self::Directory(directory) | Self::Mirrored { directory, .. } | Self::S3 { directory, .. } => {
+                directory
+            }
         }
+    }
+
+    /// All directories.
+    pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
+        let mirror = match self {
+            Self::Directory(_) | Self::S3 { .. } => None,
+            Self::Mirrored { mirror, .. } => Some(mirror.as_path()),
+        };
+        std::iter::once(self.directory()).chain(mirror)
     }
 
     fn settings(&self, origin: Origin) -> LogSettings {
         let settings = LogSettings::new(self.directory(), origin);
         match self {
             Self::Directory(_) => settings,
+            Self::Mirrored { mirror, .. } => settings.mirror(mirror),
             Self::S3 { place, .. } => settings.in_s3(place.clone()),
         }
     }
@@ -141,7 +167,7 @@ impl Storage {
     /// False if there is certainly no log.
     fn may_exist(&self, key: &Path) -> Result<bool, EmbeddedLogError> {
         match self {
-            Self::Directory(directory) => is_empty(directory)
+            Self::Directory(directory) | Self::Mirrored { directory, .. } => is_empty(directory)
                 .map(|empty| !empty)
                 .map_err(EmbeddedLogError::Directory),
             Self::S3 { .. } => Ok(key.exists()),
@@ -220,4 +246,7 @@ pub enum EmbeddedLogError {
     /// The directory.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The witnesses.
+    #[error(transparent)]
+    Witnesses(#[from] ct_log::witness::WitnessesError),
 }

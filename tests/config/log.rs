@@ -5,6 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use ct_log::SctAfter;
 use mayfly::log::embedded::{ShardKey, Storage, SubmissionRate};
 
 use crate::settings::{Installation, MINIMAL};
@@ -282,4 +283,58 @@ fn shards_in_one_place_of_a_bucket_are_reported() {
             .any(|problem| problem.contains("has the same bucket and prefix as ca.example.com/a")),
         "{problems:?}"
     );
+}
+
+/// The example of C2SP signed-note.
+const VERIFIER_KEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
+
+const WHOLE: &str = "  directory: log\n  origin: ca.example.com/log\n  key: log.pem\n";
+
+fn witnesses(quorum: &str, list: &str) -> String {
+    format!("{WHOLE}  witnesses:\n    note-key: note.pem\n    quorum: {quorum}\n    list:\n{list}")
+}
+
+#[test]
+fn scts_wait_for_what_the_file_says() {
+    let default = with(WHOLE).load().unwrap();
+    assert_eq!(default.log().unwrap().promise.sct_after, SctAfter::Durable);
+    let one = format!("      - {{url: \"https://w.example/x\", key: \"{VERIFIER_KEY}\"}}\n");
+    let witnessed = with(&format!("{}  sct-after: witnessed\n", witnesses("1", &one)));
+    let witnessed = witnessed.load().unwrap();
+    let promise = &witnessed.log().unwrap().promise;
+    assert_eq!(promise.sct_after, SctAfter::Witnessed);
+    let settings = promise.witnesses.as_ref().unwrap();
+    assert_eq!((settings.quorum, settings.witnesses.len()), (1, 1));
+    let mirrored = with(&format!("{WHOLE}  mirror: other\n  sct-after: replicated\n"));
+    let mirrored = mirrored.load().unwrap();
+    let storage = &mirrored.log().unwrap().shards[0].storage;
+    assert!(matches!(storage, Storage::Mirrored { mirror, .. } if mirror.ends_with("other")));
+}
+
+#[test]
+fn promises_that_cannot_be_kept_are_reported() {
+    let one = format!("      - {{url: \"https://w.example\", key: \"{VERIFIER_KEY}\"}}\n");
+    for (lines, expected) in [
+        (format!("{WHOLE}  sct-after: soon\n"), "not one of durable"),
+        (format!("{WHOLE}  sct-after: replicated\n"), "has no mirror"),
+        (format!("{WHOLE}  sct-after: witnessed\n"), "no `witnesses`"),
+        (
+            format!("{WHOLE}  mirror: log/below\n"),
+            "in the folder of the log",
+        ),
+        (witnesses("2", &one), "quorum"),
+        (witnesses("one", &one), "not a number"),
+        (witnesses("1", &one.repeat(2)), "two witnesses"),
+        (witnesses("1", &one.replace("https", "ftp")), "not an http"),
+        (
+            witnesses("1", &one.replace("530d903a", "00000000")),
+            "verifier key",
+        ),
+    ] {
+        let problems = with(&lines).problems();
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{expected}: {problems:?}"
+        );
+    }
 }

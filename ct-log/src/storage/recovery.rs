@@ -16,6 +16,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, Origin};
 use crate::key::{KeyError, LogKey, LogPublicKey};
 use crate::leaf::UnixMillis;
 use crate::publish::Published;
+use crate::release::SctAfter;
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
 use crate::tree::{Frontier, empty_root};
 
@@ -140,6 +141,14 @@ pub enum OpenError {
     Mirror {
         /// How, and what to do.
         what: String,
+    },
+    /// [`LogSettings::sct_after`](crate::LogSettings::sct_after) asks for what this log does not have.
+    #[error("SCTs are to leave once their entries are {after}, but the log has no {missing} for that")]
+    SctAfter {
+        /// As configured.
+        after: SctAfter,
+        /// What it needs.
+        missing: &'static str,
     },
     /// The operating system refused.
     #[error("the log's storage failed: could not {doing}")]

@@ -1,13 +1,17 @@
 //! `log`: the embedded log, whole or in shards, and what others may submit to it.
 
-use std::{fs, path::PathBuf, time::SystemTime};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
-use ct_log::Window;
+use ct_log::{SctAfter, Window};
 use der::DateTime;
 use url::Url;
 use x509_cert::Certificate;
 
-use super::{bucket, self_audit};
+use super::{bucket, promise, self_audit};
 use crate::{
     clock::{Clock, SystemClock},
     config::{
@@ -35,10 +39,21 @@ const LOG: Keys = &[
     "accept",
     "self-audit",
     "self-audit-interval",
+    "mirror",
+    "sct-after",
+    "witnesses",
 ];
 /// Keys of a log that has no shards, which stand in each shard otherwise.
-const WHOLE: Keys = &["directory", "origin", "key", "s3"];
-const SHARD: Keys = &["origin", "directory", "key", "s3", "not-after", "retired"];
+const WHOLE: Keys = &["directory", "mirror", "origin", "key", "s3"];
+const SHARD: Keys = &[
+    "origin",
+    "directory",
+    "mirror",
+    "key",
+    "s3",
+    "not-after",
+    "retired",
+];
 const NOT_AFTER: Keys = &["from", "until"];
 
 /// A shard and where it stands.
@@ -56,6 +71,7 @@ pub(super) fn settings(
     let fields = Fields::open(place, node, LOG, problems)?;
     let submissions = submissions(&fields, folder, problems);
     let self_audit = self_audit::read(&fields, problems);
+    let promise = promise::promise(&fields, folder, problems);
     let shards = match fields.get("shards") {
         None => Some(vec![whole(&fields, folder, problems)?]),
         Some((place, node)) => {
@@ -67,11 +83,26 @@ pub(super) fn settings(
             shards((&place, node), folder, problems)
         }
     };
+    let (shards, promise) = (shards?, promise?);
+    if promise.sct_after == SctAfter::Replicated {
+        report_not_replicated(&fields, &shards, problems);
+    }
     Some(EmbeddedLogSettings {
-        shards: shards?,
+        shards,
         submissions: submissions?,
         self_audit: self_audit?,
+        promise,
     })
+}
+
+fn report_not_replicated(fields: &Fields<'_>, shards: &[ShardSettings], problems: &mut Problems) {
+    let alone = |shard: &&ShardSettings| {
+        shard.key != ShardKey::Retired && matches!(shard.storage, Storage::Directory(_))
+    };
+    if let (Some((place, _)), Some(shard)) = (fields.get("sct-after"), shards.iter().find(alone)) {
+        let what = format!("is `replicated`, but {} has no mirror", shard.origin);
+        problems.report(&place, what, "Name a folder on another device as its `mirror`");
+    }
 }
 
 /// One log for all certificates.
@@ -178,7 +209,8 @@ fn report_same(earlier: &Placed, later: &Placed, problems: &mut Problems) {
     {
         report("bucket and prefix", "Each shard is a log with a place of its own");
     }
-    if one.storage.directory() == other.storage.directory() {
+    let folders = |shard: &ShardSettings| shard.storage.folders().map(Path::to_owned).collect::<Vec<_>>();
+    if folders(one).iter().any(|folder| folders(other).contains(folder)) {
         report("directory", "Each shard is a log with a directory of its own");
     }
     if one.key == other.key && one.key != ShardKey::Retired {
@@ -294,14 +326,37 @@ fn certificates(text: &Text<'_>, folder: &Folder, problems: &mut Problems) -> Op
 /// A directory, beside a bucket or alone.
 fn storage(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Storage> {
     let directory = directory(fields, folder, problems);
-    let place = match fields.get("s3") {
-        None => return Some(Storage::Directory(directory?)),
-        Some((place, node)) => bucket::place(place, node, problems),
-    };
-    Some(Storage::S3 {
-        directory: directory?,
-        place: place?,
-    })
+    let mirror = fields.text("mirror", problems);
+    if let Some((place, node)) = fields.get("s3") {
+        if let Some(text) = mirror {
+            let suggestion = "Leave it out: a bucket is replicated by its provider";
+            problems.report(&text.place, "stands beside `s3`", suggestion);
+        }
+        let place = bucket::place(place, node, problems);
+        return Some(Storage::S3 {
+            directory: directory?,
+            place: place?,
+        });
+    }
+    match mirror {
+        None => directory.map(Storage::Directory),
+        Some(text) => mirrored(directory?, &text, folder, problems),
+    }
+}
+
+fn mirrored(
+    directory: PathBuf,
+    text: &Text<'_>,
+    folder: &Folder,
+    problems: &mut Problems,
+) -> Option<Storage> {
+    let mirror = folder.new_folder(text, problems)?;
+    if mirror.starts_with(&directory) || directory.starts_with(&mirror) {
+        let what = "is in the folder of the log";
+        problems.report(&text.place, what, "Name one on another device");
+        return None;
+    }
+    Some(Storage::Mirrored { directory, mirror })
 }
 
 fn directory(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<PathBuf> {
