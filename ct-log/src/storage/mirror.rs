@@ -7,8 +7,9 @@ use std::thread;
 
 use super::files::{Files, OpenFile};
 
-/// Every change is made in both, every read is from the first. A change that one of them refuses is an error: the log stops as
-/// for a disk of its own. The start makes the two equal again (`reconcile.rs`).
+/// Every change is made in both, every read is from the first. A name is given in the mirror first: what is found in the first
+/// is in both, also if one of them had no space for a while and the change was tried again. A change that one of them refuses is an
+/// error: the log stops as for a disk of its own. The start makes the two equal again (`reconcile.rs`).
 pub(crate) struct Mirrored {
     main: Arc<dyn Files>,
     mirror: Arc<dyn Files>,
@@ -22,6 +23,10 @@ struct MirroredFile {
 impl Mirrored {
     pub(crate) fn new(main: Arc<dyn Files>, mirror: Arc<dyn Files>) -> Mirrored {
         Mirrored { main, mirror }
+    }
+
+    fn is_in_mirror(&self, from: &str, to: &str) -> io::Result<bool> {
+        Ok(self.mirror.read(from)? == self.mirror.read(to)?)
     }
 }
 
@@ -49,13 +54,17 @@ impl Files for Mirrored {
     }
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
-        self.main.link(from, to)?;
-        self.mirror.link(from, to)
+        match self.mirror.link(from, to) {
+            // Left by an earlier try that the first had no space for.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_in_mirror(from, to)? => {}
+            linked => linked?,
+        }
+        self.main.link(from, to)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.main.rename(from, to)?;
-        self.mirror.rename(from, to)
+        self.mirror.rename(from, to)?;
+        self.main.rename(from, to)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {

@@ -263,3 +263,37 @@ async fn what_does_not_fit_is_refused() {
         assert!(error.contains(expected), "{error}");
     }
 }
+
+/// A write that one device refused for want of space is tried again, and reaches both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_device_leaves_no_gap_in_the_other() {
+    for full in ["the first", "the mirror"] {
+        for call in 0..MAX_CALLS {
+            let log = Mirrored::new();
+            let open = log.create();
+            let device = if full == "the first" {
+                &log.harness.model
+            } else {
+                &log.mirror
+            };
+            device.set_fault(Some(Fault {
+                call,
+                kind: ErrorKind::StorageFull,
+                effect: Effect::None,
+                lasts: Lasts::OneCall,
+            }));
+            log.burst(&open).await;
+            open.shutdown().await;
+            let fired = device.fired();
+            if fired.is_empty() {
+                break;
+            }
+            drop(open);
+            log.harness.model.kill();
+            log.mirror.kill();
+            let what = format!("{full} is full at call {call} ({fired:?})");
+            log.each_alone(&what).await;
+            log.must_recover(&what).await;
+        }
+    }
+}
