@@ -78,6 +78,7 @@ pub mod tile;
 pub mod tool;
 pub mod tree;
 mod wire;
+#[cfg_attr(not(feature = "client"), expect(dead_code, reason = "nobody is asked"))]
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, Origin, SignedTreeHead};

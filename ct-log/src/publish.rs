@@ -94,6 +94,7 @@ impl Durable {
     }
 
     /// Makes the publisher sign the same tree again soon.
+    #[cfg(feature = "client")]
     pub(crate) fn renew(&self) {
         let mut state = self.state();
         state.renewal = true;

@@ -30,7 +30,7 @@ use crate::storage::{
     self, Head, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog, StoredParts,
     Tail,
 };
-use crate::witness::{self, Witnessing};
+use crate::witness::Witnessing;
 
 /// What a log runs on.
 pub(crate) struct Platform {
@@ -217,7 +217,7 @@ impl Running {
             #[cfg(feature = "client")]
             witnesses: spawn("ct-log-witnesses", &shared, {
                 let shared = Arc::clone(&shared);
-                move || witness::run(&shared)
+                move || crate::witness::run(&shared)
             })?,
         };
         let threads = Threads {
