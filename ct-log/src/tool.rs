@@ -41,7 +41,7 @@ pub enum LogCommand {
     /// Make or update a static copy of a log, which any web server can serve
     #[command(after_help = export::AFTER_HELP, next_line_help = true, verbatim_doc_comment)]
     Export(export::ExportArguments),
-    /// Rebuild a lost log's directory from a copy of it, or take over another program's log
+    /// Rebuild a lost log's directory from a copy, or take over another's log
     #[command(after_help = restore::AFTER_HELP, next_line_help = true, verbatim_doc_comment, visible_alias = "adopt")]
     Restore(restore::RestoreArguments),
     /// Serve a log over HTTP, for CAs in other processes

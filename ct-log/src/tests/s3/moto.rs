@@ -23,7 +23,7 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("moto_server of moto[server] in PATH");
+            .unwrap_or_else(|error| panic!("moto_server of moto[server] in PATH: {error}"));
         let moto = Moto { child, address };
         for _ in 0..300 {
             if moto.make_bucket().is_some() {
