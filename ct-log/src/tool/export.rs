@@ -22,12 +22,13 @@ Examples:
 
 The copy holds the checkpoint, every tile that it needs, full and partial, the issuers and
 log.v3.json, under the paths of static-ct-api. Everything is audited before it is kept, as by
-ct-log verify, and the checkpoint is replaced last: what it covers is always there. Run it again to
-bring the copy up to date, or after it was cut short: what is there is audited again, not read again.
-A file that exists is never changed; a copy of another log, or of a fork, is left as it is.
+ct-log verify, and the checkpoint is replaced last: what it covers is always there. Run it again
+to bring the copy up to date, or after it was cut short: what is there is audited again, not
+read again. A file that exists is never changed; a copy of another log, or of a fork, is left as
+it is.
 
-Serve data tiles as application/octet-stream, issuers as application/pkix-cert, both immutable; the
-checkpoint as text/plain, uncached.
+Serve data tiles as application/octet-stream, issuers as application/pkix-cert, both immutable;
+the checkpoint as text/plain, uncached.
 
 Exit codes:
   0  the copy is complete

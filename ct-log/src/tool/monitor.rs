@@ -32,17 +32,19 @@ Examples:
     --identity-regex 'https://github\\.com/octo-org/.*' --webhook https://example.com/hook \\
     https://log.example/2027
 
-The first run begins with the first entry of the log, later ones where the last one ended. Each entry
-is shown only after it was proved to be in the tree of a signed checkpoint, and each checkpoint only
-counts if its tree begins with that of the one before. A certificate is shown at least once: the state
-moves on after it was written or the webhook answered 2xx.
+The first run begins with the first entry of the log, later ones where the last one ended. Each
+entry is shown only after it was proved to be in the tree of a signed checkpoint, and each
+checkpoint only counts if its tree begins with that of the one before. A certificate is shown at
+least once: the state moves on after it was written or the webhook answered 2xx.
 
-Output, one JSON object a line: index, timestamp (ms), type, identities (SAN), issuer (of the OIDC
-token), serial, fingerprint (SHA-256 of the logged DER). The webhook gets the same lines, as
-application/x-ndjson. What is no certificate that can be read is shown in any case, with a problem.
+Output, one JSON object a line: index, timestamp (ms), type, identities (SAN), issuer (of the
+OIDC token), serial, fingerprint (SHA-256 of the logged DER). The webhook gets the same lines,
+as application/x-ndjson. What is no certificate that can be read is shown in any case, with a
+problem.
 
 If the log forks or rolls back, both signed checkpoints are kept beside the state file as
-<state>.alarm-<time>.before and .now, a line with \"alarm\" is shown and posted, and the exit code is 4.
+<state>.alarm-<time>.before and .now, a line with \"alarm\" is shown and posted, and the exit
+code is 4.
 
 Exit codes:
   0  with --once: all new entries were read and delivered

@@ -21,14 +21,15 @@ Examples:
   ct-log restore --key key.pem --directory /var/lib/ct-log --from /srv/mirror --at-least 123456
 
 For a log whose directory was lost while its key was not, and to take over a log that another
-program wrote (Sunlight, TesseraCT), if its entries are no larger than this one takes. The source is
-audited as a whole, as by ct-log verify, and must be signed by the key.
+program wrote (Sunlight, TesseraCT), if its entries are no larger than this one takes. The
+source is audited as a whole, as by ct-log verify, and must be signed by the key.
 
-DANGER. The log goes on after the last entry of the source. If it gave out SCTs beyond that, those
-entries are lost, and their places go to others: clients hold promises that the log broke, and whoever
-saw a checkpoint beyond it can prove a fork. Use the newest copy there is; ask every mirror, monitor
-and witness for the largest checkpoint they have seen, and give it with --checkpoint or --at-least. If
-the source is behind, retire the log instead. Make sure that nothing else runs with this key.
+DANGER. The log goes on after the last entry of the source. If it gave out SCTs beyond that,
+those entries are lost, and their places go to others: clients hold promises that the log broke,
+and whoever saw a checkpoint beyond it can prove a fork. Use the newest copy there is; ask every
+mirror, monitor and witness for the largest checkpoint they have seen, and give it with
+--checkpoint or --at-least. If the source is behind, retire the log instead. Make sure that
+nothing else runs with this key.
 
 Exit codes:
   0  the directory is complete: start the log

@@ -33,12 +33,12 @@ Example:
   ct-log serve --directory /var/lib/ct-log --key /etc/ct-log/key.pem \\
     --origin log.example/2027 --accept roots.pem
 
-The first start makes the key and the log together, if neither the key's file nor anything in the
-directory is there. One without the other is refused: see ct-log restore --help.
+The first start makes the key and the log together, if neither the key's file nor anything in
+the directory is there. One without the other is refused: see ct-log restore --help.
 
 The log is served under the path of its origin (/2027 above), and /health says whether it takes
-entries: 200 or 503. Put a proxy that terminates TLS in front of it. SIGHUP has the roots read again;
-SIGTERM and SIGINT end the server when the requests in flight are answered.
+entries: 200 or 503. Put a proxy that terminates TLS in front of it. SIGHUP has the roots read
+again; SIGTERM and SIGINT end the server when the requests in flight are answered.
 
 Exit codes:
   0  stopped by a signal
@@ -50,7 +50,7 @@ Exit codes:
 #[derive(Args, Debug)]
 pub struct ServeArguments {
     /// Where the log lives; it has the directory for itself
-    #[arg(long, value_name = "DIRECTORY")]
+    #[arg(long, value_name = "DIR")]
     directory: PathBuf,
 
     /// The log's private key: PKCS#8, ECDSA P-256, PEM, mode 0600

@@ -22,14 +22,14 @@ Examples:
   ct-log verify --key log.pem --state audit.json https://log.example/2027
   ct-log verify /var/lib/mayfly/log
 
-It recomputes every leaf hash, tile and the root from the entries; verifies the checkpoint, every
-entry's index and time, every issuer's hash, every certificate's signature and chain, and that what
-was logged of a precertificate is that precertificate's. Nothing is changed, and the log may be
-running.
+It recomputes every leaf hash, tile and the root from the entries; verifies the checkpoint,
+every entry's index and time, every issuer's hash, every certificate's signature and chain, and
+that what was logged of a precertificate is that precertificate's. Nothing is changed, and the
+log may be running.
 
-With --state an audit that was cut short goes on where it was, and a later one checks what is new and
-that the log only grew: the roots of the checkpoints that were seen before are recomputed. The file
-is believed, so keep it where nobody else can write.
+With --state an audit that was cut short goes on where it was, and a later one checks what is
+new and that the log only grew: the roots of the checkpoints that were seen before are
+recomputed. The file is believed, so keep it where nobody else can write.
 
 Exit codes:
   0  the log is sound: everything up to its checkpoint was checked
