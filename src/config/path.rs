@@ -27,12 +27,22 @@ impl Folder {
         self.existing_file(text, problems).map(|(path, _)| path)
     }
 
-    /// A file that exists and that nobody but its owner can read.
+    /// A file with a private key, which exists and which nobody but its owner can read.
     pub(super) fn key_file(&self, text: &Text<'_>, problems: &mut Problems) -> Option<PathBuf> {
+        self.secret_file(text, "a private key", problems)
+    }
+
+    /// The same of another secret.
+    pub(super) fn secret_file(
+        &self,
+        text: &Text<'_>,
+        secret: &str,
+        problems: &mut Problems,
+    ) -> Option<PathBuf> {
         let (path, metadata) = self.existing_file(text, problems)?;
         if metadata.permissions().mode() & GROUP_AND_OTHERS != 0 {
             let what = format!(
-                "{} holds a private key and is open to others than its owner",
+                "{} holds {secret} and is open to others than its owner",
                 path.display()
             );
             problems.report(&text.place, what, format!("Run: chmod 600 {}", path.display()));

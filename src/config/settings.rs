@@ -1,6 +1,7 @@
 //! `mayfly.yaml`.
 
 mod bucket;
+mod database;
 mod embedded_log;
 mod external_logs;
 mod promise;

@@ -1,5 +1,6 @@
 //! The embedded log's start: its key and its directory belong together from birth.
 
+mod database;
 mod promise;
 
 use std::{
@@ -12,6 +13,7 @@ use ct_log::{
     Log, LogKey, LogSettings, OpenError, Origin, Phase, S3Settings, Window, checkpoint::OriginError,
 };
 
+pub use self::database::{Database, DatabaseError};
 pub use self::promise::{PromiseSettings, WitnessSettings};
 use super::self_audit::SelfAudit;
 use crate::{
@@ -39,6 +41,8 @@ pub struct ShardSettings {
     pub origin: String,
     /// Where its entries are.
     pub storage: Storage,
+    /// A file outside its directory that remembers how far it was published.
+    pub high_water: Option<PathBuf>,
     /// Its key, unless it is retired.
     pub key: ShardKey,
     /// The notAfter of the certificates that it takes.
@@ -63,6 +67,13 @@ pub enum Storage {
         directory: PathBuf,
         /// Where in which bucket.
         place: S3Settings,
+    },
+    /// In a database, which other servers with the same key may write too.
+    Postgres {
+        /// What this server remembers of the log by itself.
+        directory: PathBuf,
+        /// Which database.
+        database: Database,
     },
 }
 
@@ -104,6 +115,7 @@ impl EmbeddedLogSettings {
             shards: vec![ShardSettings {
                 origin,
                 storage: Storage::Directory(directory),
+                high_water: None,
                 key: ShardKey::File(key),
                 window: None,
             }],
@@ -121,7 +133,11 @@ impl ShardSettings {
     /// If it does not start.
     pub fn open(&self, promise: &PromiseSettings) -> Result<Log, EmbeddedLogError> {
         let origin = Origin::new(&self.origin)?;
-        let settings = self.storage.settings(origin.clone());
+        let settings = self.storage.settings(origin.clone())?;
+        let settings = self
+            .high_water
+            .iter()
+            .fold(settings, LogSettings::high_water_mark);
         let settings = self.window.into_iter().fold(settings, LogSettings::window);
         match &self.key {
             ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
@@ -140,28 +156,30 @@ impl Storage {
     /// The directory of the log, or of this server.
     pub(crate) fn directory(&self) -> &Path {
         match self {
-            Self::Directory(directory) | Self::Mirrored { directory, .. } | Self::S3 { directory, .. } => {
-                directory
-            }
+            Self::Directory(directory)
+            | Self::Mirrored { directory, .. }
+            | Self::S3 { directory, .. }
+            | Self::Postgres { directory, .. } => directory,
         }
     }
 
     /// All directories.
     pub(crate) fn folders(&self) -> impl Iterator<Item = &Path> {
         let mirror = match self {
-            Self::Directory(_) | Self::S3 { .. } => None,
+            Self::Directory(_) | Self::S3 { .. } | Self::Postgres { .. } => None,
             Self::Mirrored { mirror, .. } => Some(mirror.as_path()),
         };
         std::iter::once(self.directory()).chain(mirror)
     }
 
-    fn settings(&self, origin: Origin) -> LogSettings {
+    fn settings(&self, origin: Origin) -> Result<LogSettings, DatabaseError> {
         let settings = LogSettings::new(self.directory(), origin);
-        match self {
+        Ok(match self {
             Self::Directory(_) => settings,
             Self::Mirrored { mirror, .. } => settings.mirror(mirror),
             Self::S3 { place, .. } => settings.in_s3(place.clone()),
-        }
+            Self::Postgres { database, .. } => settings.in_postgres(database.settings()?),
+        })
     }
 
     /// False if there is certainly no log.
@@ -170,7 +188,7 @@ impl Storage {
             Self::Directory(directory) | Self::Mirrored { directory, .. } => is_empty(directory)
                 .map(|empty| !empty)
                 .map_err(EmbeddedLogError::Directory),
-            Self::S3 { .. } => Ok(key.exists()),
+            Self::S3 { .. } | Self::Postgres { .. } => Ok(key.exists()),
         }
     }
 }
@@ -246,6 +264,9 @@ pub enum EmbeddedLogError {
     /// The directory.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database.
+    #[error("its database cannot be used")]
+    Database(#[from] DatabaseError),
     /// The witnesses.
     #[error(transparent)]
     Witnesses(#[from] ct_log::witness::WitnessesError),

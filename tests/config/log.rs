@@ -272,6 +272,73 @@ fn a_place_in_a_bucket_is_read() {
 }
 
 #[test]
+fn a_database_is_read_and_never_with_a_password() {
+    let log = |postgres: &str| with(&format!("{WHOLE}  postgres: {postgres}\n"));
+    let installation = log("{url: \"postgresql://mayfly@localhost/mayfly\"}");
+    let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let Storage::Postgres { directory, database } = &settings.log().unwrap().shards[0].storage else {
+        panic!("not in a database")
+    };
+    assert_eq!(*directory, installation.path("log"));
+    assert_eq!(database.url, "postgresql://mayfly@localhost/mayfly");
+
+    for (postgres, problem) in [
+        ("{ca-cert: no.pem}", "`url` is missing"),
+        (
+            "{url: \"http://db.example.com\"}",
+            "cannot be used: not a PostgreSQL address",
+        ),
+        (
+            "{url: \"postgresql://mayfly@db.example.com/mayfly\"}",
+            "would not be encrypted",
+        ),
+        (
+            "{url: \"postgresql://mayfly:not-to-be-seen@localhost/mayfly\"}",
+            "has a password in it",
+        ),
+        (
+            "{url: \"postgresql://mayfly@localhost/mayfly\", password-file: no.txt}",
+            "cannot be read",
+        ),
+        (
+            "{url: \"postgresql://mayfly@localhost/mayfly\", password: secret}",
+            "is not a known key",
+        ),
+        (
+            "{url: \"postgresql://mayfly@localhost/mayfly\"}\n  mirror: other",
+            "stands beside `postgres`",
+        ),
+        (
+            "{url: \"postgresql://mayfly@localhost/mayfly\"}\n  s3: {bucket: a-bucket}",
+            "stands beside `s3`",
+        ),
+    ] {
+        let problems = log(postgres).problems();
+        assert!(
+            problems.iter().any(|found| found.contains(problem)),
+            "{postgres}: {problems:?}"
+        );
+        assert!(!problems.iter().any(|found| found.contains("not-to-be-seen")));
+    }
+}
+
+/// C15.
+#[test]
+fn a_high_water_mark_is_outside_the_log() {
+    let log = |path: &str| with(&format!("{WHOLE}  high-water: {path}\n"));
+    let installation = log("mark");
+    let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let shard = &settings.log().unwrap().shards[0];
+    assert_eq!(shard.high_water, Some(installation.path("mark")));
+    let problems = log("log/mark").problems();
+    assert!(
+        problems.iter().all(|problem| problem.contains("high-water")),
+        "{problems:?}"
+    );
+    assert!(!problems.is_empty());
+}
+
+#[test]
 fn shards_in_one_place_of_a_bucket_are_reported() {
     let s3 = "      s3: {bucket: a-bucket, prefix: ct}\n";
     let first = shard("a", "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");

@@ -57,7 +57,7 @@ fn identity(moto: &Moto, folder: &Path) -> PathBuf {
 }
 
 /// Requests on all connections; the server is killed when enough certificates have arrived.
-async fn burst(installation: &Installation, serving: &mut Serving<'_>) -> Vec<Issued> {
+pub(crate) async fn burst(installation: &Installation, serving: &mut Serving<'_>) -> Vec<Issued> {
     let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -82,7 +82,7 @@ async fn burst(installation: &Installation, serving: &mut Serving<'_>) -> Vec<Is
     left
 }
 
-async fn assert_holds(serving: &Serving<'_>, identity: &Path, left: &[Issued]) {
+pub(crate) async fn assert_holds(serving: &Serving<'_>, identity: &Path, left: &[Issued]) {
     let last = left.iter().map(|issued| issued.sct.leaf_index().get()).max();
     let published = serving.published(identity);
     let entries = published.audited_entries_of(last.unwrap() + 1).await;

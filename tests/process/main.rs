@@ -11,6 +11,7 @@ mod bucket;
 mod certificate;
 mod client;
 mod crash;
+mod database;
 mod drain;
 mod ephemeral;
 #[path = "../support/fake_issuer.rs"]
@@ -24,6 +25,9 @@ mod issuer_down;
 mod moto;
 #[cfg(target_os = "linux")]
 mod mounts;
+#[expect(dead_code, clippy::expect_used, reason = "the tests of the log use all of it")]
+#[path = "../../ct-log/tests/postgres/server.rs"]
+mod postgres_server;
 mod program;
 mod published;
 mod refusals;

@@ -138,3 +138,32 @@ async fn assert_all_logged(installation: &Installation, serving: &Serving<'_>, l
         record.assert_holds(issued);
     }
 }
+
+/// C15: a folder that went back to an older copy is noticed by the mark outside of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_rolled_back_does_not_start() {
+    let installation = Installation::new().await;
+    installation.configure("  key: log-key.pem\n", "  key: log-key.pem\n  high-water: mark\n");
+    let copy = |from: &Path, to: &Path| {
+        let mut cp = std::process::Command::new("cp");
+        assert!(cp.arg("-a").args([from, to]).status().unwrap().success());
+    };
+    let (log, old) = (installation.path("log"), installation.path("old"));
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+    copy(&log, &old);
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+
+    fs::rename(&log, installation.path("newest")).unwrap();
+    copy(&old, &log);
+    let (code, said) = installation.refusal();
+    assert_ne!(code, Some(0));
+    assert!(said.contains("mark"), "{said}");
+
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(installation.path("newest"), &log).unwrap();
+    installation.serve().request().await.issued();
+}

@@ -2,7 +2,7 @@
 //!
 //! One conditional write makes a batch durable and decides who has the next place in the tree: its key is the index of its first
 //! entry, and it is written only if nobody wrote that key (`If-None-Match: *`). So a store must honour conditional writes, and
-//! answer a read with what was written last: Amazon S3, R2, MinIO and Ceph do. A self-test at every start refuses one that does
+//! answer a read with what was written last: Amazon S3 and Cloudflare R2 do. A self-test at every start refuses one that does
 //! not.
 
 mod bucket;

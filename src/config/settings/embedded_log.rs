@@ -11,7 +11,7 @@ use der::DateTime;
 use url::Url;
 use x509_cert::Certificate;
 
-use super::{bucket, promise, self_audit};
+use super::{bucket, database, promise, self_audit};
 use crate::{
     clock::{Clock, SystemClock},
     config::{
@@ -34,6 +34,8 @@ const LOG: Keys = &[
     "origin",
     "key",
     "s3",
+    "postgres",
+    "high-water",
     "shards",
     "external-submissions",
     "accept",
@@ -44,16 +46,28 @@ const LOG: Keys = &[
     "witnesses",
 ];
 /// Keys of a log that has no shards, which stand in each shard otherwise.
-const WHOLE: Keys = &["directory", "mirror", "origin", "key", "s3"];
+const WHOLE: Keys = &[
+    "directory",
+    "mirror",
+    "origin",
+    "key",
+    "s3",
+    "postgres",
+    "high-water",
+];
 const SHARD: Keys = &[
     "origin",
     "directory",
     "mirror",
     "key",
     "s3",
+    "postgres",
+    "high-water",
     "not-after",
     "retired",
 ];
+/// Places that several servers may share.
+const SHARED: [&str; 2] = ["s3", "postgres"];
 const NOT_AFTER: Keys = &["from", "until"];
 
 /// A shard and where it stands.
@@ -97,7 +111,8 @@ pub(super) fn settings(
 
 fn report_not_replicated(fields: &Fields<'_>, shards: &[ShardSettings], problems: &mut Problems) {
     let alone = |shard: &&ShardSettings| {
-        shard.key != ShardKey::Retired && matches!(shard.storage, Storage::Directory(_))
+        let alone = matches!(shard.storage, Storage::Directory(_) | Storage::Postgres { .. });
+        shard.key != ShardKey::Retired && alone
     };
     if let (Some((place, _)), Some(shard)) = (fields.get("sct-after"), shards.iter().find(alone)) {
         let what = format!("is `replicated`, but {} has no mirror", shard.origin);
@@ -110,9 +125,11 @@ fn whole(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Optio
     let storage = storage(fields, folder, problems);
     let origin = origin(fields, problems);
     let key = key(fields, folder, problems);
+    let high_water = high_water(fields, storage.as_ref(), folder, problems);
     Some(ShardSettings {
         origin: origin?,
         storage: storage?,
+        high_water: high_water?,
         key: ShardKey::File(key?),
         window: None,
     })
@@ -160,9 +177,11 @@ fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) ->
     let storage = storage(&fields, folder, problems);
     let key = match fields.flag("retired", problems) {
         true => {
-            if let Some((place, _)) = fields.get("s3") {
-                let suggestion = "Keep its `key`: after its window it takes no entries";
-                problems.report(&place, "stands beside `retired`", suggestion);
+            for shared in SHARED {
+                if let Some((place, _)) = fields.get(shared) {
+                    let suggestion = "Keep its `key`: after its window it takes no entries";
+                    problems.report(&place, "stands beside `retired`", suggestion);
+                }
             }
             let directory = storage.as_ref().map(Storage::directory);
             if let Some(missing) = directory.filter(|directory| !directory.is_dir()) {
@@ -178,9 +197,11 @@ fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) ->
         false => key(&fields, folder, problems).map(ShardKey::File),
     };
     let window = window(&fields, problems);
+    let high_water = high_water(&fields, storage.as_ref(), folder, problems);
     let shard = ShardSettings {
         origin: origin?,
         storage: storage?,
+        high_water: high_water?,
         key: key?,
         window: Some(window?),
     };
@@ -208,6 +229,9 @@ fn report_same(earlier: &Placed, later: &Placed, problems: &mut Problems) {
         && one.location() == other.location()
     {
         report("bucket and prefix", "Each shard is a log with a place of its own");
+    }
+    if one.high_water.is_some() && one.high_water == other.high_water {
+        report("high-water", "Each shard has a mark of its own");
     }
     let folders = |shard: &ShardSettings| shard.storage.folders().map(Path::to_owned).collect::<Vec<_>>();
     if folders(one).iter().any(|folder| folders(other).contains(folder)) {
@@ -323,25 +347,66 @@ fn certificates(text: &Text<'_>, folder: &Folder, problems: &mut Problems) -> Op
     None
 }
 
-/// A directory, beside a bucket or alone.
+/// A directory, beside a bucket or a database or alone.
 fn storage(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Storage> {
     let directory = directory(fields, folder, problems);
-    let mirror = fields.text("mirror", problems);
+    report_beside_shared(fields, problems);
     if let Some((place, node)) = fields.get("s3") {
-        if let Some(text) = mirror {
-            let suggestion = "Leave it out: a bucket is replicated by its provider";
-            problems.report(&text.place, "stands beside `s3`", suggestion);
-        }
         let place = bucket::place(place, node, problems);
         return Some(Storage::S3 {
             directory: directory?,
             place: place?,
         });
     }
-    match mirror {
+    if let Some((place, node)) = fields.get("postgres") {
+        let database = database::read(place, node, folder, problems);
+        return Some(Storage::Postgres {
+            directory: directory?,
+            database: database?,
+        });
+    }
+    match fields.text("mirror", problems) {
         None => directory.map(Storage::Directory),
         Some(text) => mirrored(directory?, &text, folder, problems),
     }
+}
+
+/// Keys that make no sense beside a place that several servers share.
+fn report_beside_shared(fields: &Fields<'_>, problems: &mut Problems) {
+    let Some(shared) = SHARED.iter().find(|key| fields.get(key).is_some()) else {
+        return;
+    };
+    for (key, suggestion) in [
+        (
+            "mirror",
+            "Leave it out: replicate the bucket or the database itself",
+        ),
+        ("high-water", "Leave it out: `directory` holds this server's mark"),
+        ("postgres", "Choose one of the two"),
+    ] {
+        if let Some((place, _)) = fields.get(key).filter(|_| key != *shared) {
+            problems.report(&place, format!("stands beside `{shared}`"), suggestion);
+        }
+    }
+}
+
+/// A file outside the directory, on a device that is not restored together with it.
+fn high_water(
+    fields: &Fields<'_>,
+    storage: Option<&Storage>,
+    folder: &Folder,
+    problems: &mut Problems,
+) -> Option<Option<PathBuf>> {
+    let Some(text) = fields.text("high-water", problems) else {
+        return Some(None);
+    };
+    let path = folder.new_file(&text, problems)?;
+    if storage.is_some_and(|storage| path.starts_with(storage.directory())) {
+        let suggestion = "Name a file on another device: it must not go back together with the log";
+        problems.report(&text.place, "is in the folder of the log", suggestion);
+        return None;
+    }
+    Some(Some(path))
 }
 
 fn mirrored(

@@ -77,7 +77,7 @@ fn must_hold(bucket: &Bucket, key: &str, bytes: &[u8]) -> io::Result<()> {
 fn unfit(place: &str, why: &str) -> io::Error {
     let text = format!(
         "{place} cannot hold a log: {why}, so two writers could take the same place in the tree. Use a store with \
-         conditional writes (Amazon S3, Cloudflare R2, MinIO, Ceph), and nothing in between that removes headers"
+         conditional writes, such as Amazon S3 or Cloudflare R2, and nothing in between that removes headers"
     );
     io::Error::new(ErrorKind::Unsupported, text)
 }

@@ -1,0 +1,86 @@
+//! A log in a database, written by servers that know nothing of each other.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::json;
+
+use crate::{
+    bucket::{assert_holds, burst},
+    installation::Installation,
+    postgres_server::Server,
+};
+
+/// The folder with the log's identity, which in a database is a row.
+async fn identity(server: &Server, folder: &Path) -> PathBuf {
+    let sql = "SELECT log_id, origin, public_key, created FROM ct_head";
+    let row = server.client().await.query_one(sql, &[]).await.unwrap();
+    let identity = json!({
+        "version": 1,
+        "log_id": hex::encode(row.get::<_, Vec<u8>>(0)),
+        "origin": row.get::<_, String>(1),
+        "public_key": STANDARD.encode(row.get::<_, Vec<u8>>(2)),
+        "created": row.get::<_, i64>(3),
+    });
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("log.json"), identity.to_string()).unwrap();
+    folder.to_owned()
+}
+
+async fn in_database(server: &Server) -> Installation {
+    let installation = Installation::new().await;
+    let socket = server.socket();
+    let host = socket.parent().unwrap().display();
+    let postgres = format!("  postgres: {{url: \"host={host} user=postgres dbname=postgres\"}}\n");
+    installation.configure("  key: log-key.pem\n", &format!("  key: log-key.pem\n{postgres}"));
+    installation
+}
+
+/// C2, C16: two servers issue at once, one is killed, and every certificate that left either of them is in the log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn servers_with_one_database_share_one_log() {
+    let server = Server::start().await;
+    let installation = in_database(&server).await;
+    let mut first = installation.serve();
+    // Another machine: nothing of the first one is there but the key.
+    installation.configure("directory: log", "directory: elsewhere");
+    installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
+    let second = installation.serve();
+    let mut left = Vec::new();
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(first.request(), second.request());
+        left.extend([one.issued(), other.issued()]);
+    }
+    left.extend(burst(&installation, &mut first).await);
+    left.push(second.request().await.issued());
+    let identity = identity(&server, &installation.path("identity")).await;
+    assert_holds(&second, &identity, &left).await;
+}
+
+/// The birth rule: a key without its database, and a database without its key, are refused, and no key is made in vain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_database_and_a_key_belong_together() {
+    let (server, other) = (Server::start().await, Server::start().await);
+    let installation = in_database(&server).await;
+    installation.serve().program.stop();
+
+    let key = installation.path("log-key.pem");
+    fs::rename(&key, installation.path("kept.pem")).unwrap();
+    installation.configure("directory: log", "directory: elsewhere");
+    let (code, said) = installation.refusal();
+    assert_ne!(code, Some(0));
+    assert!(said.contains("the database"), "{said}");
+    assert!(!key.exists());
+
+    fs::rename(installation.path("kept.pem"), &key).unwrap();
+    let host = |server: &Server| server.socket().parent().unwrap().display().to_string();
+    installation.configure(&host(&server), &host(&other));
+    let (code, said) = installation.refusal();
+    assert_ne!(code, Some(0));
+    assert!(said.contains("there is no log"), "{said}");
+}
