@@ -124,6 +124,7 @@ fn create_on_disk(
 
 /// The log's directory and its mirror, which is created if need be.
 fn disk(settings: &LogSettings, (directory, lock): (Directory, LockFile)) -> Result<Disk, OpenError> {
+    storage::check_file_system(&settings.directory)?;
     let mirror = settings.mirror.as_deref();
     let mirror = mirror
         .map(|mirror| lock_mirror(mirror, &settings.directory))
@@ -137,6 +138,7 @@ fn disk(settings: &LogSettings, (directory, lock): (Directory, LockFile)) -> Res
 
 fn lock_mirror(mirror: &Path, main: &Path) -> Result<Mirror, OpenError> {
     make_directory(mirror)?;
+    storage::check_file_system(mirror)?;
     let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
     if let (Ok(first), Ok(second)) = (device(main), device(mirror))
         && first == second

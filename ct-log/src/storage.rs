@@ -14,6 +14,7 @@
 //! ```
 
 mod disk;
+mod file_system;
 mod files;
 #[cfg(any(feature = "postgres", feature = "s3"))]
 mod high_water;
@@ -46,6 +47,7 @@ mod verified;
 mod wal;
 
 pub(crate) use disk::{Disk, Mirror};
+pub(crate) use file_system::check as check_file_system;
 pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 #[cfg(test)]
 pub(crate) use files::{OpenFile, name_in};
