@@ -4,14 +4,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ct_log::check::{Depth, StoredLog, check};
+use ct_log::proof::Plan;
 use ct_log::tree::{Hash, leaf_hash, node_hash};
-use ct_log::{Log, LogKey};
+use ct_log::{LeafIndex, Log, LogKey};
 use tokio::runtime::Runtime;
 
 use crate::disk::percentile;
 use crate::load::{create, grow, machine, settings};
 
 const STARTS: usize = 5;
+const PROOFS: usize = 1000;
 
 pub(crate) fn run(sizes: &[u64], entry_bytes: usize, keep: Option<PathBuf>) {
     let temporary = tempfile::tempdir().unwrap();
@@ -44,8 +46,35 @@ pub(crate) fn run(sizes: &[u64], entry_bytes: usize, keep: Option<PathBuf>) {
         "start, ms: median {:.1} of {STARTS}; files in the page cache",
         percentile(&mut starts, 0.5)
     );
+    proofs(&runtime, &directory);
     index(&runtime, &directory);
     audit(&runtime, &directory);
+}
+
+/// Proofs of random places and sizes, from tiles that are verified as they are read.
+fn proofs(runtime: &Runtime, directory: &Path) {
+    let log = open(directory);
+    let size = log.published_size();
+    let random = || {
+        let mut bytes = [0; 8];
+        aws_lc_rs::rand::fill(&mut bytes).unwrap();
+        u64::from_be_bytes(bytes) % size
+    };
+    let (mut inclusion, mut consistency) = (Vec::new(), Vec::new());
+    for _ in 0..PROOFS {
+        let included = Plan::inclusion(LeafIndex::new(random()).unwrap(), size).unwrap();
+        let consistent = Plan::consistency(random(), size).unwrap();
+        for (plan, times) in [(included, &mut inclusion), (consistent, &mut consistency)] {
+            let began = Instant::now();
+            runtime.block_on(log.prove(&plan)).unwrap().unwrap();
+            times.push(began.elapsed());
+        }
+    }
+    runtime.block_on(log.shutdown());
+    for (name, times) in [("inclusion", &mut inclusion), ("consistency", &mut consistency)] {
+        let [p50, p99] = [0.5, 0.99].map(|share| percentile(times, share));
+        println!("{name} proof, ms: p50 {p50:.2}, p99 {p99:.2} of {PROOFS}");
+    }
 }
 
 /// Makes the index anew, while the log is open.
