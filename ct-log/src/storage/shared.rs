@@ -5,6 +5,8 @@
 //! 3. Store the tiles that are not there: a writer may have died between its batch and its tiles.
 //! 4. The clock.
 
+use std::io;
+
 use crate::checkpoint::Checkpoint;
 use crate::leaf::{LogId, UnixMillis};
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
@@ -13,7 +15,7 @@ use super::record::Batch;
 use super::recovery::{OpenError, check_clock, corrupt, io_error};
 use super::replay::Replay;
 use super::tail::{FullTile, Tail};
-use super::{Head, Objects};
+use super::{Head, Objects, Upkeep};
 
 /// The batches of a log that several writers share.
 pub(super) trait Batches {
@@ -184,5 +186,18 @@ impl SharedOpening<'_> {
         }
         let stored = self.objects.put_immutable(&files);
         stored.map_err(io_error("store full tiles"))
+    }
+}
+
+/// Places that several writers share look after themselves, and nothing in them is ever removed.
+pub(super) struct NoUpkeep;
+
+impl Upkeep for NoUpkeep {
+    fn prepare(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn tidy(&mut self, _kept: u64) -> io::Result<()> {
+        Ok(())
     }
 }

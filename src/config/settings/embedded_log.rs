@@ -294,7 +294,7 @@ fn window(fields: &Fields<'_>, problems: &mut Problems) -> Option<Window> {
     window.ok()
 }
 
-fn instant(text: &Text<'_>, problems: &mut Problems) -> Option<SystemTime> {
+pub(super) fn instant(text: &Text<'_>, problems: &mut Problems) -> Option<SystemTime> {
     let time = text.value.parse::<DateTime>();
     if time.is_err() {
         problems.report(

@@ -1,12 +1,17 @@
 //! `external-logs` and `embed-scts`: which logs there are beside the embedded one, and whose SCTs certificates carry.
 
-use std::{fs, ops::Range, sync::Arc, time::Duration};
+use std::{
+    fs,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use ct_log::{ExternalLogKey, LogSpec};
-use der::DateTime;
 use url::{Host, Url};
 use x509_cert::Certificate;
 
+use super::embedded_log::instant;
 use crate::{
     config::{
         fields::{Fields, Keys, Text},
@@ -303,15 +308,8 @@ fn time(fields: &Fields<'_>, key: &str, default: Duration, problems: &mut Proble
     let Some(text) = fields.text(key, problems) else {
         return Some(default);
     };
-    let time = text.value.parse::<DateTime>();
-    if time.is_err() {
-        problems.report(
-            &text.place,
-            "is not a time",
-            "Write it in UTC, as in 2027-01-01T00:00:00Z",
-        );
-    }
-    time.ok().map(|time| time.unix_duration())
+    let time = instant(&text, problems)?;
+    time.duration_since(SystemTime::UNIX_EPOCH).ok()
 }
 
 /// `Some(None)` if the machine's certificates are to be used.

@@ -15,8 +15,8 @@ use crate::publish::Published;
 use crate::storage::high_water::HighWater;
 use crate::storage::record::Batch;
 use crate::storage::recovery::{OpenError, corrupt, io_error};
-use crate::storage::shared::{Batches, SharedOpening, SharedTree};
-use crate::storage::{Head, LockFile, Opened, Opening, Storage, Upkeep};
+use crate::storage::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
+use crate::storage::{Head, LockFile, Opened, Opening, Storage};
 use crate::tree::{Hash, empty_root};
 
 use super::birth::{Birth, Born, check_version, has_tables};
@@ -279,19 +279,6 @@ impl Batches for DatabaseBatches<'_> {
         });
         let first = asked.map_err(io_error("read the batches"))?;
         first.ok_or_else(|| corrupt("the first batch is missing"))
-    }
-}
-
-/// The database looks after itself.
-struct NoUpkeep;
-
-impl Upkeep for NoUpkeep {
-    fn prepare(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn tidy(&mut self, _kept: u64) -> io::Result<()> {
-        Ok(())
     }
 }
 

@@ -18,8 +18,8 @@ use crate::storage::identity::Identity;
 use crate::storage::record::Batch;
 use crate::storage::recovery::{OpenError, corrupt, io_error};
 use crate::storage::replay::root_of;
-use crate::storage::shared::{Batches, SharedOpening, SharedTree};
-use crate::storage::{CHECKPOINT, Head, LockFile, Opened, Opening, Storage, Upkeep};
+use crate::storage::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
+use crate::storage::{CHECKPOINT, Head, LockFile, Opened, Opening, Storage};
 use crate::tree::{Hash, empty_root};
 
 use super::bucket::{Bucket, Put};
@@ -280,19 +280,6 @@ fn damage(doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |error| match error.kind() {
         io::ErrorKind::InvalidData => corrupt(error.to_string()),
         _ => io_error(doing)(error),
-    }
-}
-
-/// Nothing is removed: see [`super::layout`].
-struct NoUpkeep;
-
-impl Upkeep for NoUpkeep {
-    fn prepare(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn tidy(&mut self, _kept: u64) -> io::Result<()> {
-        Ok(())
     }
 }
 
