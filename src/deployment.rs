@@ -12,17 +12,14 @@ use crate::{
     clock::{Clock, SystemClock},
     config::Settings,
     issue::{Authority, Signing},
-    issuer::{
-        CertificateChain, ChainError, Issuer, IssuerError,
-        key::{SigningKey, SoftwareKey},
-    },
-    key_file::KeyFileError,
+    issuer::{CertificateChain, ChainError, Issuer, IssuerError},
+    key::{KeySettings, OpenKeyError, SigningKey},
     log::{
         CertificateLog, ExternalLogs, LogsError, Shards, ShardsError,
-        embedded::{EmbeddedLogError, EmbeddedLogSettings, ShardSettings},
+        embedded::{EmbeddedLogError, EmbeddedLogSettings},
     },
     profile::ProfileError,
-    telemetry::ExternalLogMetrics,
+    telemetry::{ExternalLogMetrics, KeyMetrics},
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
     trusted_issuer::TrustedIssuers,
 };
@@ -38,7 +35,7 @@ pub struct Parts {
     /// The CA's certificates.
     pub chain: CertificateChain,
     /// The key of the first of them.
-    pub key: Box<dyn SigningKey>,
+    pub key: Arc<dyn SigningKey>,
     /// The shards of the embedded CT log, if there is one.
     pub log: Option<Shards>,
     /// The logs elsewhere, if there are any.
@@ -85,8 +82,8 @@ impl Parts {
 pub struct Files {
     /// The CA's certificates, PEM.
     pub ca_chain: PathBuf,
-    /// The CA's key, PKCS#8 PEM.
-    pub ca_key: PathBuf,
+    /// The CA's key.
+    pub ca_key: KeySettings,
     /// The embedded log, if there is one.
     pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
@@ -97,7 +94,7 @@ impl From<&Settings> for Files {
     fn from(settings: &Settings) -> Self {
         Self {
             ca_chain: settings.ca().chain().to_owned(),
-            ca_key: settings.ca().key().to_owned(),
+            ca_key: settings.ca().key().clone(),
             log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
         }
@@ -109,11 +106,21 @@ impl Files {
     ///
     /// # Errors
     /// The first that cannot be used, with its path.
-    pub fn load(&self, issuers: TrustedIssuers, fetch: FetchPolicy) -> Result<Parts, DeploymentError> {
+    pub async fn load(
+        &self,
+        (issuers, fetch): (TrustedIssuers, FetchPolicy),
+        metrics: &KeyMetrics,
+    ) -> Result<Parts, DeploymentError> {
+        let chain = self.load_chain()?;
+        let key = self.ca_key.open("ca", metrics).await?;
+        let log = match &self.log {
+            Some(log) => Some(open_log(log, metrics).await?),
+            None => None,
+        };
         Ok(Parts {
-            chain: self.load_chain()?,
-            key: Box::new(self.load_key()?),
-            log: self.log.as_ref().map(open_log).transpose()?,
+            chain,
+            key,
+            log,
             external_logs: None,
             audit: self.open_audit()?,
             issuers,
@@ -133,13 +140,6 @@ impl Files {
         })
     }
 
-    fn load_key(&self) -> Result<SoftwareKey, DeploymentError> {
-        SoftwareKey::from_pem_file(&self.ca_key).map_err(|source| DeploymentError::Key {
-            path: self.ca_key.to_owned(),
-            source,
-        })
-    }
-
     fn open_audit(&self) -> Result<AuditLog, DeploymentError> {
         AuditLog::open(&self.audit).map_err(|source| DeploymentError::Audit {
             path: self.audit.to_owned(),
@@ -149,16 +149,15 @@ impl Files {
 }
 
 /// Opens every shard of the embedded log.
-fn open_log(settings: &EmbeddedLogSettings) -> Result<Shards, DeploymentError> {
-    let open = |shard: &ShardSettings| {
-        shard
-            .open(&settings.promise)
-            .map_err(|source| DeploymentError::Log {
-                origin: shard.origin.clone(),
-                source,
-            })
-    };
-    let logs = settings.shards.iter().map(open).collect::<Result<_, _>>()?;
+async fn open_log(settings: &EmbeddedLogSettings, metrics: &KeyMetrics) -> Result<Shards, DeploymentError> {
+    let mut logs = Vec::new();
+    for shard in &settings.shards {
+        let log = shard.open(&settings.promise, metrics).await;
+        logs.push(log.map_err(|source| DeploymentError::Log {
+            origin: shard.origin.clone(),
+            source,
+        })?);
+    }
     Ok(Shards::new(logs)?)
 }
 
@@ -205,13 +204,8 @@ pub enum DeploymentError {
         source: ChainError,
     },
     /// The CA's key cannot be used.
-    #[error("the CA's key in {} cannot be used", path.display())]
-    Key {
-        /// Where it is.
-        path: PathBuf,
-        /// What is wrong.
-        source: KeyFileError,
-    },
+    #[error("the CA has no key")]
+    Key(#[from] OpenKeyError),
     /// The embedded log does not start.
     #[error("the certificate log {origin} does not start")]
     Log {

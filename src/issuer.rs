@@ -1,9 +1,8 @@
-//! The only holder of the CA key: `Draft` -> `Precertificate`, `Logged` -> `IssuedCertificate`.
+//! The only user of the CA key: `Draft` -> `Precertificate`, `Logged` -> `IssuedCertificate`.
 
 pub mod ceremony;
 pub mod chain;
 mod check;
-pub mod key;
 mod tbs;
 
 use std::sync::Arc;
@@ -33,17 +32,17 @@ pub use self::{
 };
 use self::{
     check::CheckedPrecertificate,
-    key::{KeyError, SigningKey},
     tbs::{Contents, Names, PublicHalf},
 };
 use crate::{
+    key::{KeyError, SigningKey},
     log::{Logged, VerifiedSct},
     profile::Draft,
 };
 
 /// The CA: a key and the chain that speaks for it.
 pub struct Issuer {
-    key: Box<dyn SigningKey>,
+    key: Arc<dyn SigningKey>,
     public: PublicHalf,
     chain: Arc<CertificateChain>,
     key_hash: [u8; 32],
@@ -54,7 +53,7 @@ impl Issuer {
     ///
     /// # Errors
     /// [`IssuerError::KeyMismatch`] if it is another key, and whatever keeps the key from signing.
-    pub async fn new(key: Box<dyn SigningKey>, chain: CertificateChain) -> Result<Self, IssuerError> {
+    pub async fn new(key: Arc<dyn SigningKey>, chain: CertificateChain) -> Result<Self, IssuerError> {
         let certified = chain
             .issuing()
             .tbs_certificate()

@@ -15,7 +15,7 @@
 //! | precertificate -> logged | [`log`], over the crate `ct_log` |
 //! | every signature on record | [`audit`] |
 //!
-//! Round it: [`config`] (files to checked settings), [`deployment`] (settings to an authority), [`key_file`],
+//! Round it: [`config`] (files to checked settings), [`deployment`] (settings to an authority), [`key`] (where private keys are),
 //! [`clock`], [`telemetry`], [`explain`] (what a token would get), [`trust`] (the files that clients need), [`dev`] (the development identity
 //! provider).
 //!
@@ -32,6 +32,7 @@
 
 pub mod admission;
 pub mod audit;
+mod breaker;
 pub mod clock;
 pub mod config;
 pub mod deployment;
@@ -42,7 +43,7 @@ pub mod extension;
 pub mod identity;
 pub mod issue;
 pub mod issuer;
-pub mod key_file;
+pub mod key;
 pub mod log;
 pub mod profile;
 pub mod proof;

@@ -46,7 +46,7 @@ pub use self::{
 };
 use crate::{
     issue::Authority,
-    telemetry::{ExternalLogMetrics, Metrics, Sources},
+    telemetry::{ExternalLogMetrics, KeyMetrics, Metrics, Sources},
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -115,6 +115,8 @@ pub struct ServerSettings {
     pub logs: Vec<ct_log::Log>,
     /// What the logs elsewhere count.
     pub external_logs: Option<ExternalLogMetrics>,
+    /// What the keys outside this process count.
+    pub keys: Option<KeyMetrics>,
 }
 
 impl Default for ServerSettings {
@@ -125,6 +127,7 @@ impl Default for ServerSettings {
             limits: Limits::standard(),
             logs: Vec::new(),
             external_logs: None,
+            keys: None,
         }
     }
 }
@@ -178,6 +181,7 @@ impl Server {
         let sources = Sources {
             logs: settings.logs,
             external_logs: settings.external_logs,
+            keys: settings.keys,
             issuers: Some(Arc::new(move || watched.tokens().status().collect())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);

@@ -2,6 +2,7 @@
 
 mod external_logs;
 mod issuers;
+mod keys;
 mod logs;
 mod witnesses;
 
@@ -15,9 +16,12 @@ use prometheus::{
 };
 use tonic::Code;
 
-pub use self::external_logs::ExternalLogMetrics;
-pub(crate) use self::external_logs::{Attempted, ExternalLogSeries};
 pub use self::issuers::IssuerStatuses;
+pub use self::{external_logs::ExternalLogMetrics, keys::KeyMetrics};
+pub(crate) use self::{
+    external_logs::{Attempted, ExternalLogSeries},
+    keys::{KeySeries, Signed},
+};
 use self::{issuers::IssuerMetrics, logs::LogMetrics, witnesses::WitnessMetrics};
 
 /// Every metric of one process.
@@ -51,6 +55,8 @@ pub struct Sources {
     pub logs: Vec<Log>,
     /// The logs elsewhere.
     pub external_logs: Option<ExternalLogMetrics>,
+    /// What the keys outside this process count.
+    pub keys: Option<KeyMetrics>,
     /// How the issuers stand.
     pub issuers: Option<IssuerStatuses>,
 }
@@ -94,6 +100,9 @@ impl Metrics {
         make.0.register(Box::new(LogMetrics::new(sources.logs)?))?;
         if let Some(external) = &sources.external_logs {
             external.register(&make.0)?;
+        }
+        if let Some(keys) = &sources.keys {
+            keys.register(&make.0)?;
         }
         Ok(Self {
             new_certs: make.counter("fulcio_new_certs", "The total number of certificates generated")?,

@@ -11,8 +11,8 @@ use mayfly::{
     issuer::{
         CertificateChain, Issuer,
         ceremony::{self, AuthorityNames, KeyKind},
-        key::SoftwareKey,
     },
+    key::SoftwareKey,
     log::CertificateLog,
     proof::KeyProof,
     token::{FetchPolicy, LoopbackHttp, RawToken, TokenVerifier},
@@ -90,7 +90,7 @@ pub(crate) async fn issuer(kind: KeyKind, now: Timestamp) -> Issuer {
     let made = ceremony::generate(names, kind, now).await.unwrap();
     let key = SoftwareKey::from_pkcs8_der(&made.key).unwrap();
     let chain = CertificateChain::from_der(made.chain, now).unwrap();
-    Issuer::new(Box::new(key), chain).await.unwrap()
+    Issuer::new(std::sync::Arc::new(key), chain).await.unwrap()
 }
 
 /// On disk in `directory`, or else in memory.

@@ -121,7 +121,7 @@ impl Checkpoint {
         let mut line = origin.key_id(key.public().log_id()).to_vec();
         line.extend_from_slice(&self.timestamp.get().to_be_bytes());
         line.extend_from_slice(&SHA256_ECDSA);
-        put_bytes16(&mut line, &key.sign(&self.signed_bytes())?).map_err(|_| KeyError::Sign)?;
+        put_bytes16(&mut line, &key.sign_blocking(&self.signed_bytes())?).map_err(|_| KeyError::Sign)?;
         let (size, root) = (self.size, STANDARD.encode(self.root.as_bytes()));
         Ok(format!(
             "{origin}\n{size}\n{root}\n\n{SIGNATURE_LINE}{origin} {}\n",

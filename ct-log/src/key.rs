@@ -1,6 +1,9 @@
 //! The log's key pair: ECDSA on P-256 with SHA-256 (RFC 6962 section 2.1.4).
 
+use std::error::Error;
 use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -33,6 +36,9 @@ pub enum KeyError {
     /// Signing failed.
     #[error("the log's key could not sign")]
     Sign,
+    /// A key outside this process did not sign, or not what it was asked to. It may the next time.
+    #[error("the log's key, which is outside this process, did not sign")]
+    Remote,
 }
 
 /// A signature that the log's key did not make.
@@ -97,6 +103,17 @@ impl fmt::Debug for LogPublicKey {
     }
 }
 
+/// A signature under way: ECDSA, DER.
+pub type LogSignature<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<u8>, Box<dyn Error + Send + Sync>>> + Send + 'a>>;
+
+/// A log's private key outside this process: on a token, in a key management service.
+pub trait RemoteLogKey: Send + Sync {
+    /// Signs `message` (not its digest) by ECDSA on P-256 with SHA-256. Any executor may poll it, also one without a reactor: the
+    /// log's own threads do. Deadlines and further attempts are for the implementation.
+    fn sign<'a>(&'a self, message: &'a [u8]) -> LogSignature<'a>;
+}
+
 /// The log's private key. It signs SCTs and checkpoints and nothing else.
 pub struct LogKey {
     signer: Signer,
@@ -106,6 +123,7 @@ pub struct LogKey {
 /// What makes the signatures.
 enum Signer {
     Memory(EcdsaKeyPair),
+    Remote(Arc<dyn RemoteLogKey>),
     /// Nothing: the log is only read.
     Nobody,
 }
@@ -137,6 +155,12 @@ impl LogKey {
         Ok(LogKey { signer, public })
     }
 
+    /// A key outside this process, by its public half. What it signs is verified before it is used.
+    pub fn remote(public: LogPublicKey, key: Arc<dyn RemoteLogKey>) -> LogKey {
+        let signer = Signer::Remote(key);
+        LogKey { signer, public }
+    }
+
     /// The key of a log that is only read: it cannot sign.
     pub(crate) fn public_only(public: LogPublicKey) -> LogKey {
         let signer = Signer::Nobody;
@@ -161,12 +185,38 @@ impl LogKey {
     }
 
     /// An ECDSA signature (DER) with SHA-256 over `message`.
-    pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let signed = match &self.signer {
-            Signer::Memory(pair) => pair.sign(&SystemRandom::new(), message),
-            Signer::Nobody => return Err(KeyError::Sign),
-        };
-        Ok(signed.map_err(|_| KeyError::Sign)?.as_ref().to_vec())
+    pub(crate) async fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        match &self.signer {
+            Signer::Memory(pair) => {
+                let signed = pair.sign(&SystemRandom::new(), message);
+                Ok(signed.map_err(|_| KeyError::Sign)?.as_ref().to_vec())
+            }
+            Signer::Remote(key) => self.verified(message, key.sign(message).await),
+            Signer::Nobody => Err(KeyError::Sign),
+        }
+    }
+
+    /// The same for the log's own threads, which have nothing else to do meanwhile.
+    pub(crate) fn sign_blocking(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        futures_executor::block_on(self.sign(message))
+    }
+
+    fn verified(
+        &self,
+        message: &[u8],
+        signed: Result<Vec<u8>, Box<dyn Error + Send + Sync>>,
+    ) -> Result<Vec<u8>, KeyError> {
+        let signature = signed.map_err(|error| {
+            tracing::warn!(%error, "the log's key did not sign");
+            KeyError::Remote
+        })?;
+        match self.public.verify(message, &signature) {
+            Ok(()) => Ok(signature),
+            Err(_) => {
+                tracing::error!("the log's key answered with a signature that does not hold");
+                Err(KeyError::Remote)
+            }
+        }
     }
 }
 

@@ -242,10 +242,12 @@ impl Log {
     pub(crate) async fn release(&self, entry: &Entry, sequenced: &Sequenced) -> Result<Sct, SubmitError> {
         let (shared, position) = (self.shared(), sequenced.position());
         let releasable = shared.release.wait(sequenced, shared).await?;
-        let sct = Sct::sign(entry, &releasable, &shared.key).map_err(|error| {
-            tracing::error!(%error, index = position.index.get(), "cannot sign an SCT");
-            SubmitError::Unavailable
-        })?;
+        let sct = Sct::sign(entry, &releasable, &shared.key)
+            .await
+            .map_err(|error| {
+                tracing::error!(%error, index = position.index.get(), "cannot sign an SCT");
+                SubmitError::Unavailable
+            })?;
         if let Some(receipts) = self.open.receipts.get() {
             receipts.keep(
                 position.index.get(),

@@ -168,6 +168,10 @@ pub(crate) fn run(shared: &Shared) {
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
             // The tree waits with its checkpoint for the right time.
             Err(PublishError::ClockAhead) => {}
+            // So do those whose SCTs it cannot sign either.
+            Err(PublishError::Key(error @ KeyError::Remote)) => {
+                shared.reach.report_away(&io::Error::other(error));
+            }
             Err(PublishError::HighWater(error)) => return shared.fail("write a high-water mark", error),
             Err(PublishError::Key(error)) => {
                 return shared.fail("sign a checkpoint", io::Error::other(error));

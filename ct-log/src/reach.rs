@@ -1,4 +1,4 @@
-//! Whether the storage answers.
+//! Whether the storage answers, and the key.
 
 use std::error::Error;
 use std::io;
@@ -36,16 +36,16 @@ impl Reach {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// Something was read or written.
+    /// Something was read, written or signed.
     pub(crate) fn report_there(&self) {
         if self.away.swap(false, Ordering::Relaxed) {
-            tracing::info!("the log's storage can be reached again");
+            tracing::info!("the log's storage and key can be reached again");
         }
     }
 
     pub(crate) fn report_away(&self, error: &io::Error) {
         if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "the log's storage cannot be reached: the log takes no entries");
+            tracing::error!(%error, "the log's storage or key cannot be reached: the log takes no entries");
         }
     }
 }

@@ -57,9 +57,9 @@ pub struct Sct {
 
 impl Sct {
     /// Signs for an entry that is durable, and whatever else its SCT waits for: only the rule of the log makes a [`Releasable`] (C3).
-    pub(crate) fn sign(entry: &Entry, releasable: &Releasable, key: &LogKey) -> Result<Sct, SignError> {
+    pub(crate) async fn sign(entry: &Entry, releasable: &Releasable, key: &LogKey) -> Result<Sct, SignError> {
         let position = releasable.position();
-        let signature = key.sign(&entry.merkle_tree_leaf(position)?)?;
+        let signature = key.sign(&entry.merkle_tree_leaf(position)?).await?;
         Ok(Sct {
             log_id: key.public().log_id(),
             position,

@@ -35,8 +35,8 @@ pub enum SubmitError {
         "the log's clock was set far ahead; it takes no entries until the clock is right, or the log is restarted with it"
     )]
     ClockAhead,
-    /// The storage cannot be reached. If it went away in the middle, the entry may be in the log nevertheless.
-    #[error("the log's storage cannot be reached; try again later")]
+    /// The storage or the key cannot be reached. If it went away in the middle, the entry may be in the log nevertheless.
+    #[error("the log's storage or key cannot be reached; try again later")]
     Unreachable,
     /// The entry is in the log, but what its SCT waits for did not come in time. The same submission later gets the SCT of this
     /// entry.
@@ -72,7 +72,7 @@ pub enum Unavailable {
     #[error("the clock is behind the log's last timestamp")]
     ClockBehind,
     /// Until it can be reached again.
-    #[error("the log's storage cannot be reached")]
+    #[error("the log's storage or key cannot be reached")]
     Unreachable,
     /// For good: its time is over, or it was opened so.
     #[error("the log is read-only")]

@@ -22,15 +22,15 @@ use mayfly::{
     issuer::{
         CertificateChain,
         ceremony::{self, AuthorityNames, KeyKind, NewAuthority},
-        key::SoftwareKey,
     },
-    key_file,
+    key::{KeySettings, SoftwareKey, file as key_file},
     log::{
         Shards,
         embedded::{EmbeddedLogSettings, SubmissionSettings},
         self_audit::{self, OwnListener, SelfAudit},
     },
     server::{Listeners, Server, ServerSettings, TlsFiles},
+    telemetry::KeyMetrics,
     token::{FetchPolicy, LoopbackHttp},
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -55,10 +55,14 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     let chain = CertificateChain::from_der(new.chain, SystemClock.now())?;
     write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
     write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
-    key_file::write_new(&data_dir.ca_key(), &new.key)?;
+    key_file::write_new(&data_dir.ca_key(), &new.key, None)?;
     let settings = log_settings(data_dir);
     for shard in settings.shards {
-        shard.open(&settings.promise)?.shutdown().await;
+        shard
+            .open(&settings.promise, &KeyMetrics::new()?)
+            .await?
+            .shutdown()
+            .await;
     }
     Ok(())
 }
@@ -70,12 +74,16 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, Rea
     let issuer_file = ReadFile::open(place.data_dir().issuers())?;
     let trusted = issuers::parse(&issuer_file.path, &issuer_file.text, &fetch)?.issuers;
     let parts = match place {
-        Place::Kept { data_dir, .. } => files(data_dir).load(trusted, fetch)?,
+        Place::Kept { data_dir, .. } => {
+            files(data_dir)
+                .load((trusted, fetch), &KeyMetrics::new()?)
+                .await?
+        }
         Place::Ephemeral { .. } => {
             let new = generate(kind).await?;
             Parts {
                 chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
-                key: Box::new(SoftwareKey::from_pkcs8_der(&new.key)?),
+                key: Arc::new(SoftwareKey::from_pkcs8_der(&new.key)?),
                 log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?.into()),
                 external_logs: None,
                 audit: AuditLog::forgetful(),
@@ -111,7 +119,7 @@ async fn generate(kind: KeyKind) -> Result<NewAuthority, Failure> {
 fn files(data_dir: &DataDir) -> Files {
     Files {
         ca_chain: data_dir.ca_chain(),
-        ca_key: data_dir.ca_key(),
+        ca_key: KeySettings::plain_file(data_dir.ca_key()),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),
     }
@@ -133,27 +141,38 @@ pub(crate) struct Running {
     following: JoinSet<()>,
 }
 
+/// What is round an authority and its log.
+pub(crate) struct Around {
+    /// Other paths.
+    pub(crate) routes: Router,
+    /// What others may submit to the log.
+    pub(crate) submissions: SubmissionSettings,
+    /// What the keys count.
+    pub(crate) keys: KeyMetrics,
+}
+
 /// The certificate log failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the certificate log could not be written, so the server stopped; the next start recovers")]
 pub(crate) struct LogFailed(#[source] WriteFailure);
 
 impl Running {
-    /// Serves the authority, its log, and `extra` beside them; follows the issuer file by which it trusts.
+    /// Serves the authority, its log, and what is round them; follows the issuer file by which it trusts.
     pub(crate) fn new(
         (authority, issuer_file): (Authority, ReadFile),
         (listeners, tls): (Listeners, Option<TlsFiles>),
-        (extra, submissions): (Router, &SubmissionSettings),
+        around: Around,
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
         let shards = authority.log().embedded().cloned();
-        let (routes, accepted_roots) = deployment::log_routes(&authority, submissions)?;
-        let routes = extra.merge(routes);
+        let (routes, accepted_roots) = deployment::log_routes(&authority, &around.submissions)?;
+        let routes = around.routes.merge(routes);
         let settings = ServerSettings {
             tls,
             logs: shards.iter().flat_map(Shards::iter).cloned().collect(),
             external_logs: authority.log().external_metrics().cloned(),
+            keys: Some(around.keys),
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
@@ -240,7 +259,8 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         tracing::warn!("{warning}");
     }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
-    let mut parts = Files::from(&settings).load(issuers, fetch)?;
+    let keys = KeyMetrics::new()?;
+    let mut parts = Files::from(&settings).load((issuers, fetch), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();
@@ -253,8 +273,12 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         .log()
         .map(|log| log.submissions.clone())
         .unwrap_or_default();
-    let extra = (Router::new(), &submissions);
-    let mut running = Running::new((authority, issuer_file), (listeners, tls), extra, reload)?;
+    let around = Around {
+        routes: Router::new(),
+        submissions,
+        keys,
+    };
+    let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
     if let Some(audit) = settings.log().and_then(|log| log.self_audit.as_ref()) {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;

@@ -20,11 +20,12 @@ use mayfly::{
     issuer::ceremony::KeyKind,
     log::{LogsError, embedded::SubmissionSettings},
     server::{Listeners, ServeError},
+    telemetry::KeyMetrics,
     trust::{CtLog, SigningConfig, TrustedRoot},
 };
 
 use super::{
-    deployment::{self, Running},
+    deployment::{self, Around, Running},
     failure::Failure,
     guide::Guide,
     place::{DEFAULT_DATA_DIR, Keep, Place},
@@ -174,12 +175,12 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     write_trust_files(&ready, &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
-    let running = Running::new(
-        (authority, issuer_file),
-        (listeners, None),
-        (provider.router(), &SubmissionSettings::default()),
-        reload,
-    )?;
+    let around = Around {
+        routes: provider.router(),
+        submissions: SubmissionSettings::default(),
+        keys: KeyMetrics::new()?,
+    };
+    let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;
     match settings.announcement {
         Announcement::Instructions => write!(io::stdout(), "{}", Guide::new(&ready, &place))?,
         Announcement::Json => writeln!(io::stdout(), "{}", ready.to_json()?)?,

@@ -4,6 +4,7 @@ mod bucket;
 mod database;
 mod embedded_log;
 mod external_logs;
+mod key;
 mod promise;
 mod read;
 mod self_audit;
@@ -20,6 +21,7 @@ use super::{
     yaml,
 };
 use crate::{
+    key::KeySettings,
     log::{Embedding, ExternalLogSettings, embedded::EmbeddedLogSettings},
     server::TlsFiles,
 };
@@ -43,7 +45,7 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct CaFiles {
     chain: PathBuf,
-    key: PathBuf,
+    key: KeySettings,
 }
 
 /// The issuer file that the configuration at `path` names, whatever else may be wrong with that; for looking at both.
@@ -143,9 +145,9 @@ impl CaFiles {
         &self.chain
     }
 
-    /// The PEM private key (PKCS#8) of the first of them.
+    /// The private key of the first of them.
     #[must_use]
-    pub fn key(&self) -> &Path {
+    pub fn key(&self) -> &KeySettings {
         &self.key
     }
 }

@@ -13,7 +13,7 @@ use jsonwebtoken::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::key_file::{self, KeyFileError};
+use crate::key::file::{self as key_file, KeyFileError};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 
@@ -70,7 +70,7 @@ impl ProviderKey {
     /// [`KeyError::Generate`], or [`KeyError::File`] if the file exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self, KeyError> {
         let pkcs8 = generate()?;
-        key_file::write_new(path, &pkcs8).map_err(in_file(path))?;
+        key_file::write_new(path, &pkcs8, None).map_err(in_file(path))?;
         Self::from_pkcs8(&pkcs8)
     }
 
@@ -79,7 +79,7 @@ impl ProviderKey {
     /// # Errors
     /// [`KeyError::File`] or [`KeyError::Malformed`].
     pub fn open(path: &Path) -> Result<Self, KeyError> {
-        Self::from_pkcs8(&key_file::read(path).map_err(in_file(path))?)
+        Self::from_pkcs8(&key_file::read(path, None).map_err(in_file(path))?)
     }
 
     /// The library takes PKCS#8 as PEM only.

@@ -20,13 +20,10 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
-use super::{
-    key::{KeyError, SigningKey, SoftwareKey},
-    tbs::{self, Contents, Names, PublicHalf},
-};
+use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
     clock::Timestamp,
-    key_file::KeyFileError,
+    key::{KeyError, SigningKey, SoftwareKey, file::KeyFileError},
     profile::{self, Critical, ProfileError, extension, random_serial, subject_key_identifier},
 };
 

@@ -9,8 +9,7 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
 };
 
-use super::key;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, key};
 
 /// The CA's certificates from the one that signs leaves to the root.
 #[derive(Debug)]

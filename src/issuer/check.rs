@@ -24,8 +24,8 @@ use x509_cert::{
     },
 };
 
-use super::{CertificateChain, key::SignatureAlgorithm, tbs};
-use crate::profile::LIFETIME;
+use super::{CertificateChain, tbs};
+use crate::{key::SignatureAlgorithm, profile::LIFETIME};
 
 /// The order of the extensions that every leaf begins with; Fulcio's own follow, poison or SCT list end.
 const LEADING: [(ObjectIdentifier, bool); 5] = [

@@ -18,7 +18,7 @@ use x509_cert::{
     time::Validity,
 };
 
-use super::key::{SignatureAlgorithm, SigningKey};
+use crate::key::{SignatureAlgorithm, SigningKey};
 
 /// What one certificate says of its subject.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The embedded log's start: its key and its directory belong together from birth.
 
 mod database;
+mod key;
 mod promise;
 
 use std::{
@@ -18,7 +19,12 @@ pub use self::promise::{PromiseSettings, WitnessSettings};
 use super::self_audit::SelfAudit;
 use crate::{
     admission::Rate,
-    key_file::{self, KeyFileError},
+    key::{
+        KeyReference, KeySettings, OpenKeyError,
+        file::{self as key_file, KeyFileError},
+        passphrase::{PassphraseError, PassphraseSource},
+    },
+    telemetry::KeyMetrics,
 };
 
 /// The embedded log as it is configured.
@@ -80,8 +86,8 @@ pub enum Storage {
 /// What a shard signs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ShardKey {
-    /// A file, PKCS#8 PEM; made with the log.
-    File(PathBuf),
+    /// A key. One in a file is made with the log.
+    Signing(KeySettings),
     /// Nothing: the shard is only read.
     Retired,
 }
@@ -116,7 +122,7 @@ impl EmbeddedLogSettings {
                 origin,
                 storage: Storage::Directory(directory),
                 high_water: None,
-                key: ShardKey::File(key),
+                key: ShardKey::Signing(KeySettings::plain_file(key)),
                 window: None,
             }],
             submissions: SubmissionSettings::default(),
@@ -127,11 +133,34 @@ impl EmbeddedLogSettings {
 }
 
 impl ShardSettings {
-    /// Opens the shard; makes it now if its directory and key are both missing. A retired one is opened to be read.
+    /// Opens the shard; makes it now if its directory and the file of its key are both missing. A retired one is opened to be
+    /// read.
     ///
     /// # Errors
     /// If it does not start.
-    pub fn open(&self, promise: &PromiseSettings) -> Result<Log, EmbeddedLogError> {
+    pub async fn open(
+        &self,
+        promise: &PromiseSettings,
+        metrics: &KeyMetrics,
+    ) -> Result<Log, EmbeddedLogError> {
+        let key = match &self.key {
+            ShardKey::Signing(key) => Some(key),
+            ShardKey::Retired => None,
+        };
+        let remote = match key {
+            Some(key) if key.reference.as_file().is_none() => {
+                Some(key::open(key, &self.origin, metrics).await?)
+            }
+            _ => None,
+        };
+        let (shard, promise) = (self.clone(), promise.clone());
+        // Recovery reads, a database or a bucket is waited for, and a key's passphrase takes its time.
+        tokio::task::spawn_blocking(move || shard.open_with(&promise, remote))
+            .await
+            .map_err(|_| EmbeddedLogError::Interrupted)?
+    }
+
+    fn open_with(&self, promise: &PromiseSettings, remote: Option<LogKey>) -> Result<Log, EmbeddedLogError> {
         let origin = Origin::new(&self.origin)?;
         let settings = self.storage.settings(origin.clone())?;
         let settings = self
@@ -141,12 +170,20 @@ impl ShardSettings {
         let settings = self.window.into_iter().fold(settings, LogSettings::window);
         match &self.key {
             ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
-            ShardKey::File(key) => {
+            ShardKey::Signing(key) => {
+                let may_exist = self.storage.may_exist(&key.reference)?;
                 let phase = self.window.map(|window| window.phase(SystemTime::now()));
-                if phase == Some(Phase::ReadOnly) && !self.storage.may_exist(key)? {
+                if phase == Some(Phase::ReadOnly) && !may_exist {
                     return Err(EmbeddedLogError::Over);
                 }
-                open_or_create(promise.apply(settings, &origin)?, key)
+                let settings = promise.apply(settings, &origin)?;
+                match (remote, &key.reference) {
+                    // Nothing tells a new key there from one whose log was lost.
+                    (Some(_), _) if !may_exist => Err(EmbeddedLogError::NotMade),
+                    (Some(remote), _) => Ok(Log::open(settings, remote)?),
+                    (None, KeyReference::File(path)) => open_or_create(settings, path, key),
+                    (None, _) => Err(EmbeddedLogError::Interrupted),
+                }
             }
         }
     }
@@ -183,42 +220,38 @@ impl Storage {
     }
 
     /// False if there is certainly no log.
-    fn may_exist(&self, key: &Path) -> Result<bool, EmbeddedLogError> {
+    fn may_exist(&self, key: &KeyReference) -> Result<bool, EmbeddedLogError> {
         match self {
             Self::Directory(directory) | Self::Mirrored { directory, .. } => is_empty(directory)
                 .map(|empty| !empty)
                 .map_err(EmbeddedLogError::Directory),
-            Self::S3 { .. } | Self::Postgres { .. } => Ok(key.exists()),
+            Self::S3 { .. } | Self::Postgres { .. } => Ok(key.as_file().is_none_or(Path::exists)),
         }
     }
 }
 
-/// Opens the log of `settings` with the key in `key_path`; makes both if neither is there.
+/// Opens the log of `settings` with the key in a file; makes both if neither is there.
 ///
 /// One without the other is refused: whoever lost the log's directory must restore it, since a new log
 /// under an old key would be a fork; and nobody else than the old key can go on with an old log.
-///
-/// # Errors
-/// If only one of the two is there, or either cannot be used.
-pub fn open_or_create(settings: LogSettings, key_path: &Path) -> Result<Log, EmbeddedLogError> {
-    let in_file = |source| EmbeddedLogError::KeyFile {
-        path: key_path.to_owned(),
-        source,
-    };
+fn open_or_create(settings: LogSettings, path: &Path, key: &KeySettings) -> Result<Log, EmbeddedLogError> {
     // A name that cannot be looked at is not a key that is yet to be made.
-    if key_path
-        .try_exists()
-        .map_err(|error| in_file(KeyFileError::Read(error)))?
-    {
-        let key = LogKey::from_pkcs8_der(&key_file::read(key_path).map_err(in_file)?)?;
+    if path.try_exists().map_err(EmbeddedLogError::Directory)? {
+        let key = LogKey::from_pkcs8_der(&key.read_file()?)?;
         return Ok(Log::open(settings, key)?);
     }
     if !is_empty(settings.directory()).map_err(EmbeddedLogError::Directory)? {
-        return Err(EmbeddedLogError::KeyMissing(key_path.to_owned()));
+        return Err(EmbeddedLogError::KeyMissing(path.to_owned()));
     }
     Log::check_vacant(&settings)?;
+    let passphrase = key.passphrase.as_ref().map(PassphraseSource::read).transpose()?;
     let key = LogKey::generate()?;
-    key_file::write_new(key_path, &key.to_pkcs8_der()?).map_err(in_file)?;
+    key_file::write_new(path, &key.to_pkcs8_der()?, passphrase.as_ref()).map_err(|source| {
+        EmbeddedLogError::KeyFile {
+            path: path.to_owned(),
+            source,
+        }
+    })?;
     Ok(Log::create(settings, key)?)
 }
 
@@ -261,6 +294,21 @@ pub enum EmbeddedLogError {
     /// The key itself.
     #[error(transparent)]
     Key(#[from] ct_log::key::KeyError),
+    /// The key cannot be used.
+    #[error(transparent)]
+    OpenKey(#[from] OpenKeyError),
+    /// The passphrase for the key that is to be made.
+    #[error("the passphrase of the log's key is missing")]
+    Passphrase(#[from] PassphraseError),
+    /// The key is not in a file, and there is no log.
+    #[error(
+        "its directory is empty, and its key is not in a file, so nobody can tell whether it ever signed for a log: if it never \
+         did, make the log with `mayfly log create --config`; otherwise restore the directory"
+    )]
+    NotMade,
+    /// The process is ending.
+    #[error("opening it was interrupted")]
+    Interrupted,
     /// The directory.
     #[error(transparent)]
     Open(#[from] OpenError),

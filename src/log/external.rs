@@ -3,7 +3,6 @@
 //! Nothing that a log answers is believed: its SCT is used only if the key that the operator pinned signed it, for this very
 //! precertificate, at a time that can be true.
 
-mod breaker;
 mod exchange;
 
 use std::{ops::Range, sync::Arc, time::Duration};
@@ -15,12 +14,10 @@ use tokio::{
 };
 use url::Url;
 
-use self::{
-    breaker::{Breaker, Leave},
-    exchange::Endpoint,
-};
+use self::exchange::Endpoint;
 use super::{VerifiedSct, submission::Submission};
 use crate::{
+    breaker::{Breaker, Leave, Rests},
     clock::{Clock, Timestamp},
     telemetry::{Attempted, ExternalLogMetrics, ExternalLogSeries},
 };
@@ -34,6 +31,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Attempts on one log at the same time; more wait for their turn.
 const CONCURRENT_ATTEMPTS: usize = 64;
+
+/// For how long a log that keeps failing is left alone.
+const RESTS: Rests = Rests {
+    first: Duration::from_secs(10),
+    longest: Duration::from_secs(160),
+};
 
 /// At least, between two attempts on a log for the same entry.
 const RETRY_PAUSE: Duration = Duration::from_millis(250);
@@ -87,7 +90,7 @@ impl ExternalLog {
     ) -> Result<Self, reqwest::Error> {
         Ok(Self {
             endpoint: Endpoint::new(endpoint_url(&settings.url), settings.roots.as_deref())?,
-            breaker: Breaker::default(),
+            breaker: Breaker::new(RESTS),
             places: Semaphore::new(CONCURRENT_ATTEMPTS),
             metrics: metrics.of(&settings.name),
             settings,

@@ -6,7 +6,10 @@ use std::{
 };
 
 use ct_log::SctAfter;
-use mayfly::log::embedded::{ShardKey, Storage, SubmissionRate};
+use mayfly::{
+    key::KeySettings,
+    log::embedded::{ShardKey, Storage, SubmissionRate},
+};
 
 use crate::settings::{Installation, MINIMAL};
 
@@ -73,7 +76,10 @@ fn shards_are_read_in_the_order_of_their_windows() {
         ("ca.example.com/2026", "ca.example.com/2027")
     );
     assert_eq!(first.storage, Storage::Directory(installation.path("2026")));
-    assert_eq!(first.key, ShardKey::File(installation.path("2026.pem")));
+    assert_eq!(
+        first.key,
+        ShardKey::Signing(KeySettings::plain_file(installation.path("2026.pem")))
+    );
     // 2027-01-01T00:00:00Z.
     let turn = SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600);
     assert_eq!(first.window.unwrap().end(), turn);

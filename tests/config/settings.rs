@@ -8,6 +8,7 @@ use std::{
 
 use mayfly::{
     config::{ConfigErrors, Settings, issuers},
+    key::KeySettings,
     log::{
         Embedding, Use,
         embedded::{ShardKey, Storage},
@@ -81,13 +82,19 @@ fn the_example_settings_load() {
     let ca = settings.ca();
     assert_eq!(
         (ca.chain(), ca.key()),
-        (&*installation.path("ca.pem"), &*installation.path("ca-key.pem"))
+        (
+            &*installation.path("ca.pem"),
+            &KeySettings::plain_file(installation.path("ca-key.pem"))
+        )
     );
     let [log] = &*settings.log().unwrap().shards else {
         panic!("not one log")
     };
     assert_eq!(log.storage, Storage::Directory(installation.path("log")));
-    assert_eq!(log.key, ShardKey::File(installation.path("log-key.pem")));
+    assert_eq!(
+        log.key,
+        ShardKey::Signing(KeySettings::plain_file(installation.path("log-key.pem")))
+    );
     assert_eq!((&*log.origin, log.window), ("ca.example.com/log", None));
     let [external] = settings.external_logs() else {
         panic!("not one external log")
@@ -246,7 +253,10 @@ fn the_log_s_key_may_be_yet_to_be_made() {
     fs::remove_file(installation.path("log-key.pem")).unwrap();
     let settings = installation.load().unwrap();
     let key = &settings.log().unwrap().shards[0].key;
-    assert_eq!(*key, ShardKey::File(installation.path("log-key.pem")));
+    assert_eq!(
+        *key,
+        ShardKey::Signing(KeySettings::plain_file(installation.path("log-key.pem")))
+    );
 
     std::os::unix::fs::symlink("nowhere", installation.path("log-key.pem")).unwrap();
     let [problem] = installation.problems().try_into().unwrap();
@@ -291,6 +301,46 @@ fn files_that_are_not_mappings_are_refused() {
         assert!(
             issuers::parse(Path::new("issuers.yaml"), text, &policy()).is_err(),
             "{text:?}"
+        );
+    }
+}
+
+#[test]
+fn a_key_may_be_elsewhere_and_its_passphrase_too() {
+    let with = |key: &str| {
+        let text = MINIMAL.replace("key: ca-key.pem}", &format!("{key}}}"));
+        assert_ne!(text, MINIMAL);
+        Installation::new(&text)
+    };
+    let settings = with("key: awskms:///alias/ca").load().unwrap();
+    assert_eq!(settings.ca().key().to_string(), "awskms:///alias/ca");
+    let settings = with("key: ca-key.pem, passphrase: env:CA_PASSPHRASE")
+        .load()
+        .unwrap();
+    let passphrase = settings.ca().key().passphrase.as_ref().unwrap();
+    assert_eq!(passphrase.to_string(), "env:CA_PASSPHRASE");
+
+    for (lines, said) in [
+        ("key: kms:ca", "ca.key: `kms` is not a kind of key"),
+        ("key: awskms:ca", "ca.key: must be written as awskms:///KEY"),
+        ("key: pkcs11:object=ca?pin-value=1234", "ca.key: has a PIN in it"),
+        (
+            "key: ca-key.pem, passphrase: swordfish",
+            "ca.passphrase: is not the place of a passphrase",
+        ),
+        (
+            "key: ca-key.pem, passphrase: file:pass",
+            "ca.passphrase: pass cannot be read",
+        ),
+        ("key: ca-key.pem, passphrase: file:ca.pem", "chmod 600 ca.pem"),
+    ] {
+        let problems = with(lines).problems();
+        let [problem] = problems.as_slice() else {
+            panic!("{problems:?}")
+        };
+        assert!(
+            problem.contains(said) && !problem.contains("swordfish"),
+            "{problem}"
         );
     }
 }

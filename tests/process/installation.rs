@@ -15,7 +15,7 @@ use mayfly::{
         CertificateChain,
         ceremony::{self, AuthorityNames, KeyKind},
     },
-    key_file,
+    key::file as key_file,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -88,7 +88,7 @@ impl Installation {
         let chain = CertificateChain::from_der(ca.chain, start.plus(Duration::from_secs(1))).unwrap();
         self.write("ca.pem", &chain.pem().concat());
         let _ = fs::remove_file(self.path("ca-key.pem"));
-        key_file::write_new(&self.path("ca-key.pem"), &ca.key).unwrap();
+        key_file::write_new(&self.path("ca-key.pem"), &ca.key, None).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -28,8 +28,8 @@ use mayfly::{
     issuer::{
         CertificateChain, IssuedCertificate,
         ceremony::{self, AuthorityNames, KeyKind},
-        key::SoftwareKey,
     },
+    key::SoftwareKey,
     log::ExternalLogs,
     proof::KeyProof,
     token::{FetchPolicy, LoopbackHttp, RawToken},
@@ -224,7 +224,7 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
     let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
     let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
-        key: Box::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
+        key: Arc::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
         log: wishes.embedded.then(|| log.clone().into()),
         external_logs: wishes.external,
         audit: AuditLog::open(&wishes.audit).unwrap(),

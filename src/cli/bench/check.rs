@@ -5,7 +5,7 @@ use std::error::Error;
 use const_oid::db::rfc6962::CT_PRECERT_SCTS;
 use ct_log::{Entry, Sct};
 use der::{Any, AnyRef, Decode, Encode, Tagged, referenced::OwnedToRef};
-use mayfly::issuer::{ceremony::KeyKind, key::SignatureAlgorithm};
+use mayfly::{issuer::ceremony::KeyKind, key::SignatureAlgorithm};
 use serde_json::Value;
 use tls_codec::SerializeBytes;
 use x509_cert::{

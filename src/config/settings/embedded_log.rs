@@ -11,7 +11,11 @@ use der::DateTime;
 use url::Url;
 use x509_cert::Certificate;
 
-use super::{bucket, database, promise, self_audit};
+use super::{
+    bucket, database,
+    key::{self, Existing},
+    promise, self_audit,
+};
 use crate::{
     clock::{Clock, SystemClock},
     config::{
@@ -33,6 +37,7 @@ const LOG: Keys = &[
     "directory",
     "origin",
     "key",
+    "passphrase",
     "s3",
     "postgres",
     "high-water",
@@ -51,6 +56,7 @@ const WHOLE: Keys = &[
     "mirror",
     "origin",
     "key",
+    "passphrase",
     "s3",
     "postgres",
     "high-water",
@@ -60,6 +66,7 @@ const SHARD: Keys = &[
     "directory",
     "mirror",
     "key",
+    "passphrase",
     "s3",
     "postgres",
     "high-water",
@@ -124,13 +131,13 @@ fn report_not_replicated(fields: &Fields<'_>, shards: &[ShardSettings], problems
 fn whole(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<ShardSettings> {
     let storage = storage(fields, folder, problems);
     let origin = origin(fields, problems);
-    let key = key(fields, folder, problems);
+    let key = key::read(fields, Existing::OrNew, folder, problems);
     let high_water = high_water(fields, storage.as_ref(), folder, problems);
     Some(ShardSettings {
         origin: origin?,
         storage: storage?,
         high_water: high_water?,
-        key: ShardKey::File(key?),
+        key: ShardKey::Signing(key?),
         window: None,
     })
 }
@@ -194,7 +201,7 @@ fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) ->
             }
             Some(ShardKey::Retired)
         }
-        false => key(&fields, folder, problems).map(ShardKey::File),
+        false => key::read(&fields, Existing::OrNew, folder, problems).map(ShardKey::Signing),
     };
     let window = window(&fields, problems);
     let high_water = high_water(&fields, storage.as_ref(), folder, problems);
@@ -427,12 +434,6 @@ fn mirrored(
 fn directory(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<PathBuf> {
     let text = fields.required_text("directory", "Name a folder for the log", problems)?;
     folder.new_folder(&text, problems)
-}
-
-fn key(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<PathBuf> {
-    let suggestion = "Name a PEM file for an unencrypted PKCS#8 key, such as log-key.pem";
-    let text = fields.required_text("key", suggestion, problems)?;
-    folder.new_key_file(&text, problems)
 }
 
 fn origin(fields: &Fields<'_>, problems: &mut Problems) -> Option<String> {

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use url::Host;
 
-use super::{CaFiles, Settings, embedded_log, external_logs};
+use super::{
+    CaFiles, Settings, embedded_log, external_logs,
+    key::{self, Existing},
+};
 use crate::{
     config::{
         fields::{Fields, Keys, Text},
@@ -33,7 +36,7 @@ const ROOT: Keys = &[
     "audit",
 ];
 const TLS: Keys = &["certificate", "key"];
-const CA: Keys = &["chain", "key"];
+const CA: Keys = &["chain", "key", "passphrase"];
 
 pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
     let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
@@ -130,22 +133,16 @@ fn tls(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) -> O
 }
 
 fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<CaFiles> {
-    let fields = section(fields, "ca", CA, problems)?;
+    let (place, node) = fields.required("ca", "It needs: chain, key", problems)?;
+    let fields = Fields::open(place, node, CA, problems)?;
     let suggestion = "Name a PEM file with the certificate that signs, the ones above it, and the root";
     let chain = fields.required_text("chain", suggestion, problems);
     let chain = chain.and_then(|text| folder.file(&text, problems));
-    let key = fields.required_text("key", "Name a PEM file with an unencrypted PKCS#8 key", problems);
-    let key = key.and_then(|text| folder.key_file(&text, problems));
+    let key = key::read(&fields, Existing::Yes, folder, problems);
     Some(CaFiles {
         chain: chain?,
         key: key?,
     })
-}
-
-fn section<'a>(fields: &Fields<'a>, key: &str, keys: Keys, problems: &mut Problems) -> Option<Fields<'a>> {
-    let suggestion = format!("It needs: {}", keys.join(", "));
-    let (place, node) = fields.required(key, &suggestion, problems)?;
-    Fields::open(place, node, keys, problems)
 }
 
 fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {

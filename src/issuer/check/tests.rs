@@ -20,11 +20,11 @@ use crate::{
     extension::ExtensionValues,
     issuer::{
         ceremony::{self, AuthorityNames, KeyKind},
-        key::{SigningKey, SoftwareKey},
         poison,
         tbs::{self, Contents, Names, PublicHalf},
         timestamp_list,
     },
+    key::{SigningKey, SoftwareKey},
     profile::{Critical, extension, random_serial, subject_key_identifier, time},
 };
 

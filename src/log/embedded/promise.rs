@@ -8,7 +8,7 @@ use ct_log::{
 };
 
 use super::EmbeddedLogError;
-use crate::key_file;
+use crate::key::file::{self as key_file, KeyFileError};
 
 /// The same for all shards.
 #[derive(Clone, Debug, Default)]
@@ -68,11 +68,13 @@ fn note_key(path: &Path) -> Result<NoteKey, EmbeddedLogError> {
         path: path.to_owned(),
         source,
     };
-    let there = path.try_exists().map_err(key_file::KeyFileError::Read);
+    let there = path.try_exists().map_err(KeyFileError::Read);
     if there.map_err(in_file)? {
-        return Ok(NoteKey::from_pkcs8_der(&key_file::read(path).map_err(in_file)?)?);
+        return Ok(NoteKey::from_pkcs8_der(
+            &key_file::read(path, None).map_err(in_file)?,
+        )?);
     }
     let key = NoteKey::generate()?;
-    key_file::write_new(path, &key.to_pkcs8_der()?).map_err(in_file)?;
+    key_file::write_new(path, &key.to_pkcs8_der()?, None).map_err(in_file)?;
     Ok(key)
 }

@@ -1,44 +1,17 @@
-//! The CA's private key, behind one small trait. One file per backend; only this module and the log's
-//! key module hold private keys.
+//! The signature algorithms of keys.
 
-mod software;
-
-use std::{future::Future, pin::Pin};
-
-use aws_lc_rs::signature::{UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::{
+    digest::{self, Digest},
+    signature::{UnparsedPublicKey, VerificationAlgorithm},
+};
 use const_oid::db::rfc5912;
 use der::{
     asn1::{AnyRef, ObjectIdentifier},
     referenced::RefToOwned,
 };
-use spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
-
-pub use software::SoftwareKey;
+use spki::{AlgorithmIdentifierOwned, AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use crate::proof::{self, KeyAlgorithm};
-
-/// A signature under way; remote keys take a round trip.
-pub type SignatureFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, KeyError>> + Send + 'a>>;
-
-/// A private key that signs certificates.
-pub trait SigningKey: Send + Sync {
-    /// The public key: DER SubjectPublicKeyInfo (RFC 5280 4.1.2.7).
-    fn spki_der(&self) -> &[u8];
-
-    /// What [`SigningKey::sign`] makes.
-    fn algorithm(&self) -> SignatureAlgorithm;
-
-    /// Signs `message` (not its digest). ECDSA signatures are DER (RFC 3279 2.2.3).
-    fn sign<'a>(&'a self, message: &'a [u8]) -> SignatureFuture<'a>;
-}
-
-/// A key did not sign.
-#[derive(Debug, thiserror::Error)]
-#[error("the CA key did not sign")]
-pub struct KeyError {
-    #[source]
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-}
 
 /// The signature algorithms that every client accepts from a CA. Ed25519 is not among them:
 /// sigstore-python refuses the SCTs of certificates that an Ed25519 CA signed.
@@ -53,6 +26,19 @@ pub enum SignatureAlgorithm {
 }
 
 impl SignatureAlgorithm {
+    /// What a key of this kind signs with: DER SubjectPublicKeyInfo. Nothing for other kinds.
+    #[must_use]
+    pub fn of(spki: &SubjectPublicKeyInfoRef<'_>) -> Option<Self> {
+        let AlgorithmIdentifierRef { oid, parameters } = spki.algorithm;
+        let curve = parameters.and_then(|parameters| parameters.decode_as::<ObjectIdentifier>().ok());
+        match (oid, curve) {
+            (rfc5912::ID_EC_PUBLIC_KEY, Some(rfc5912::SECP_256_R_1)) => Some(Self::EcdsaP256Sha256),
+            (rfc5912::ID_EC_PUBLIC_KEY, Some(rfc5912::SECP_384_R_1)) => Some(Self::EcdsaP384Sha384),
+            (rfc5912::RSA_ENCRYPTION, _) => Some(Self::RsaPkcs1Sha256),
+            _ => None,
+        }
+    }
+
     /// As it stands in a certificate (RFC 5758 3.2, RFC 4055 5).
     #[must_use]
     pub fn identifier(self) -> AlgorithmIdentifierOwned {
@@ -62,6 +48,16 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha256 => (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, Some(AnyRef::NULL.into())),
         };
         AlgorithmIdentifierOwned { oid, parameters }
+    }
+
+    /// The digest that it signs, of a message.
+    #[must_use]
+    pub fn digest(self, message: &[u8]) -> Digest {
+        let algorithm = match self {
+            Self::EcdsaP256Sha256 | Self::RsaPkcs1Sha256 => &digest::SHA256,
+            Self::EcdsaP384Sha384 => &digest::SHA384,
+        };
+        digest::digest(algorithm, message)
     }
 
     /// Verifies `signature` over `message`. `key` is a DER SubjectPublicKeyInfo.
@@ -77,7 +73,7 @@ impl SignatureAlgorithm {
 }
 
 /// How a signature with the algorithm `oid` is verified with `key`; nothing if the two do not fit.
-pub(super) fn verification(
+pub(crate) fn verification(
     oid: ObjectIdentifier,
     key: &SubjectPublicKeyInfoRef<'_>,
 ) -> Option<&'static dyn VerificationAlgorithm> {

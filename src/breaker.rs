@@ -1,4 +1,4 @@
-//! When a log is left alone: after failures in a row, and for as long as it asked.
+//! When somebody else's service is left alone: after failures in a row, and for as long as it asked.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -7,20 +7,27 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Failures in a row after which a log is left alone.
+/// Failures in a row after which a service is left alone.
 const FAILURES: u32 = 5;
-/// For how long it is at first, and at most; the time doubles with each probe that fails.
-const FIRST_REST: Duration = Duration::from_secs(10);
-const LONGEST_REST: Duration = Duration::from_secs(160);
-/// Longest wait that a log can ask for: it must not take itself out of service for a day by a mistake.
+/// Longest wait that a service can ask for: it must not take itself out of service for a day by a mistake.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// When to ask again while somebody else's probe is on its way.
 const PROBE_RETRY: Duration = Duration::from_secs(1);
 
 /// A circuit breaker: closed, open after [`FAILURES`] in a row, and half open once it has rested, when one attempt at a
 /// time probes. An attempt that is given up without an outcome counts for nothing.
-#[derive(Debug, Default)]
-pub(super) struct Breaker(Mutex<State>);
+#[derive(Debug)]
+pub(crate) struct Breaker {
+    rests: Rests,
+    state: Mutex<State>,
+}
+
+/// For how long a service is left alone; the time doubles with each probe that fails.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rests {
+    pub(crate) first: Duration,
+    pub(crate) longest: Duration,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,15 +38,20 @@ struct State {
 
 /// Leave to make one attempt. Whoever drops it without an outcome has made none.
 #[derive(Debug)]
-pub(super) struct Leave<'a> {
+pub(crate) struct Leave<'a> {
     breaker: &'a Breaker,
     probe: bool,
 }
 
 impl Breaker {
+    pub(crate) fn new(rests: Rests) -> Self {
+        let state = Mutex::default();
+        Self { rests, state }
+    }
+
     /// # Errors
-    /// How long the log is to be left alone yet.
-    pub(super) fn ask(&self, now: Instant) -> Result<Leave<'_>, Duration> {
+    /// How long the service is to be left alone yet.
+    pub(crate) fn ask(&self, now: Instant) -> Result<Leave<'_>, Duration> {
         let mut state = self.state();
         if let Some(wait) = state.not_before.and_then(|at| at.checked_duration_since(now))
             && !wait.is_zero()
@@ -55,12 +67,12 @@ impl Breaker {
     }
 
     /// Whether the last attempts all failed, the number of which is [`FAILURES`] or more.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.state().is_open()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -75,13 +87,13 @@ impl State {
 }
 
 impl Leave<'_> {
-    pub(super) fn succeeded(self) {
+    pub(crate) fn succeeded(self) {
         let mut state = self.breaker.state();
         state.failures = 0;
         state.not_before = None;
     }
 
-    pub(super) fn failed(self, now: Instant) {
+    pub(crate) fn failed(self, now: Instant) {
         let mut state = self.breaker.state();
         // Attempts that began before the breaker opened say nothing new.
         if state.is_open() && !self.probe {
@@ -89,13 +101,14 @@ impl Leave<'_> {
         }
         state.failures = state.failures.saturating_add(1);
         if let Some(opened) = state.failures.checked_sub(FAILURES) {
-            let rest = FIRST_REST.saturating_mul(2_u32.saturating_pow(opened));
-            state.rest(now.checked_add(rest.min(LONGEST_REST)));
+            let Rests { first, longest } = self.breaker.rests;
+            let rest = first.saturating_mul(2_u32.saturating_pow(opened));
+            state.rest(now.checked_add(rest.min(longest)));
         }
     }
 
-    /// The log is there and does not want to be asked for a while.
-    pub(super) fn sent_away(self, now: Instant, retry_after: Duration) {
+    /// The service is there and does not want to be asked for a while.
+    pub(crate) fn sent_away(self, now: Instant, retry_after: Duration) {
         let until = now.checked_add(retry_after.min(LONGEST_RETRY_AFTER));
         self.breaker.state().rest(until);
     }
@@ -114,6 +127,15 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const FIRST_REST: Duration = Duration::from_secs(10);
+    const LONGEST_REST: Duration = Duration::from_secs(160);
+
+    fn closed() -> Breaker {
+        Breaker::new(Rests {
+            first: FIRST_REST,
+            longest: LONGEST_REST,
+        })
+    }
 
     fn open(breaker: &Breaker, now: Instant) {
         for _ in 0..FAILURES {
@@ -123,7 +145,7 @@ mod tests {
 
     #[test]
     fn opens_after_failures_in_a_row_only() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+        let (breaker, now) = (closed(), Instant::now());
         for _ in 0..3 {
             for _ in 1..FAILURES {
                 breaker.ask(now).unwrap().failed(now);
@@ -138,7 +160,7 @@ mod tests {
 
     #[test]
     fn one_probe_at_a_time_closes_it_or_makes_the_rest_longer() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (closed(), Instant::now());
         open(&breaker, start);
         let rested = start + FIRST_REST;
         let probe = breaker.ask(rested).unwrap();
@@ -153,7 +175,7 @@ mod tests {
 
     #[test]
     fn rests_are_bounded_however_often_it_fails() {
-        let (breaker, mut now) = (Breaker::default(), Instant::now());
+        let (breaker, mut now) = (closed(), Instant::now());
         open(&breaker, now);
         for _ in 0..40 {
             now += LONGEST_REST;
@@ -164,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_attempt_that_is_given_up_counts_for_nothing() {
-        let (breaker, start) = (Breaker::default(), Instant::now());
+        let (breaker, start) = (closed(), Instant::now());
         for _ in 0..FAILURES {
             drop(breaker.ask(start).unwrap());
         }
@@ -175,8 +197,8 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_left_alone_for_as_long_as_it_asks_up_to_a_limit() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
+    fn a_service_is_left_alone_for_as_long_as_it_asks_up_to_a_limit() {
+        let (breaker, now) = (closed(), Instant::now());
         breaker.ask(now).unwrap().sent_away(now, SECOND);
         assert_eq!(breaker.ask(now).unwrap_err(), SECOND);
         assert!(!breaker.is_open());

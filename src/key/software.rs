@@ -1,6 +1,6 @@
-//! A key in this process's memory, from an unencrypted PKCS#8 PEM file or made on the spot.
+//! A key in this process's memory, from a PKCS#8 file or made on the spot.
 
-use std::{fmt, path::Path};
+use std::fmt;
 
 use aws_lc_rs::{
     encoding::{AsDer, PublicKeyX509Der},
@@ -12,8 +12,7 @@ use aws_lc_rs::{
     },
 };
 
-use super::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey};
-use crate::key_file::{self, KeyFileError};
+use super::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey, file::KeyFileError};
 
 enum KeyKind {
     Ecdsa(EcdsaKeyPair),
@@ -53,14 +52,6 @@ impl SoftwareKey {
             algorithm,
             spki_der,
         })
-    }
-
-    /// From a PEM file that holds one `PRIVATE KEY` block (RFC 7468 section 10) and only its owner can read.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is open to others, or does not hold exactly one such key.
-    pub fn from_pem_file(path: &Path) -> Result<Self, KeyFileError> {
-        Self::from_pkcs8_der(&key_file::read(path)?)
     }
 
     fn sign_now(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {

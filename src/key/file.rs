@@ -1,0 +1,278 @@
+//! Private keys in files: PKCS#8 PEM (RFC 5958, RFC 7468 sections 10 and 11), encrypted or not, their owner's alone.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::Path,
+};
+
+use aws_lc_rs::rand;
+use pkcs8::{
+    EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef,
+    der::{SecretDocument, pem::PemLabel},
+    pkcs5::pbes2,
+};
+use zeroize::Zeroizing;
+
+use super::passphrase::{Passphrase, PassphraseError, PassphraseSource};
+use crate::durability::sync_folder_of;
+
+/// Any permission for group or others: a private key must be its owner's alone.
+pub(super) const OTHERS: u32 = 0o077;
+
+/// Readable and writable by the owner.
+const MODE: u32 = 0o600;
+
+/// Of PBKDF2 with HMAC-SHA-256, as OWASP recommends (2023).
+const ROUNDS: u32 = 600_000;
+
+/// Reads the one key of a file that only its owner can read: PKCS#8 DER, unencrypted, wiped on drop. An encrypted one takes the
+/// second or so that its key derivation was made to take.
+///
+/// # Errors
+/// If the file cannot be read, is open to others, does not hold exactly one such key, or `passphrase` does not decrypt it.
+pub fn read(path: &Path, passphrase: Option<&PassphraseSource>) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let mode = fs::metadata(path).map_err(KeyFileError::Read)?.mode();
+    if mode & OTHERS != 0 {
+        return Err(KeyFileError::OpenToOthers { mode: mode & 0o777 });
+    }
+    let text = Zeroizing::new(fs::read(path).map_err(KeyFileError::Read)?);
+    let text = std::str::from_utf8(&text).map_err(|_| KeyFileError::NotPem)?;
+    let (label, document) = SecretDocument::from_pem(text).map_err(|_| KeyFileError::NotPem)?;
+    let document = match label {
+        PrivateKeyInfoRef::PEM_LABEL => document,
+        EncryptedPrivateKeyInfoRef::PEM_LABEL => {
+            decrypt(&document, &passphrase.ok_or(KeyFileError::Encrypted)?.read()?)?
+        }
+        _ => return Err(KeyFileError::Unsupported),
+    };
+    Ok(document.to_bytes())
+}
+
+fn decrypt(document: &SecretDocument, passphrase: &Passphrase) -> Result<SecretDocument, KeyFileError> {
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes())
+        .map_err(|_| KeyFileError::UnsupportedEncryption)?;
+    if encrypted.encryption_algorithm.pbes2().is_none() {
+        return Err(KeyFileError::UnsupportedEncryption);
+    }
+    encrypted
+        .decrypt(passphrase.expose())
+        .map_err(|_| KeyFileError::WrongPassphrase)
+}
+
+/// Writes a key (PKCS#8 DER) into a new file, mode 0600, durably: content and name. With a passphrase it is encrypted
+/// (RFC 8018 PBES2: PBKDF2 and AES-256, which every tool reads).
+///
+/// # Errors
+/// If the file exists, since a key is never overwritten, or cannot be written.
+pub fn write_new(path: &Path, pkcs8: &[u8], passphrase: Option<&Passphrase>) -> Result<(), KeyFileError> {
+    let text = encode(pkcs8, passphrase)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(MODE)
+        .open(path)
+        .map_err(KeyFileError::Write)?;
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_folder_of(path))
+        .map_err(KeyFileError::Write)
+}
+
+fn encryption() -> Result<pbes2::Parameters, KeyFileError> {
+    let (mut salt, mut iv) = ([0; 16], [0; 16]);
+    let filled = rand::fill(&mut salt).and_then(|()| rand::fill(&mut iv));
+    filled.map_err(|_| KeyFileError::UnsupportedEncryption)?;
+    pbes2::Parameters::generate_pbkdf2_sha256_aes256cbc(ROUNDS, &salt, iv)
+        .map_err(|_| KeyFileError::UnsupportedEncryption)
+}
+
+fn encode(pkcs8: &[u8], passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, KeyFileError> {
+    let unsupported = |_| KeyFileError::Unsupported;
+    let plain = SecretDocument::try_from(pkcs8).map_err(unsupported)?;
+    let (label, document) = match passphrase {
+        None => (PrivateKeyInfoRef::PEM_LABEL, plain),
+        Some(passphrase) => {
+            let key = PrivateKeyInfoRef::try_from(plain.as_bytes()).map_err(|_| KeyFileError::Unsupported)?;
+            let encrypted = key
+                .encrypt_with_params(encryption()?, passphrase.expose())
+                .map_err(|_| KeyFileError::UnsupportedEncryption)?;
+            (EncryptedPrivateKeyInfoRef::PEM_LABEL, encrypted)
+        }
+    };
+    document.to_pem(label, pkcs8::LineEnding::LF).map_err(unsupported)
+}
+
+/// Why a key file cannot be used. No variant carries any of the file's contents.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It cannot be read.
+    #[error("cannot read the key file")]
+    Read(#[source] io::Error),
+    /// It cannot be written.
+    #[error("cannot write the key file")]
+    Write(#[source] io::Error),
+    /// Its permissions let others read it.
+    #[error(
+        "the key file has mode {mode:03o}, so others can read it: run chmod 600 on it, and replace the key if they may have"
+    )]
+    OpenToOthers {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not one PEM block.
+    #[error(
+        "the key file must hold one PEM block, -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----"
+    )]
+    NotPem,
+    /// An encrypted key, and no passphrase.
+    #[error("the key file is encrypted: say where its passphrase is")]
+    Encrypted,
+    /// The place of the passphrase was named, but it is not to be had.
+    #[error("the key file's passphrase is missing")]
+    Passphrase(#[from] PassphraseError),
+    /// The passphrase is another key's, or the file is damaged.
+    #[error("the passphrase does not decrypt the key file")]
+    WrongPassphrase,
+    /// Encrypted by an old method.
+    #[error(
+        "the key file is encrypted in a way that is not supported (PBES2 with PBKDF2 or scrypt, and AES, is); convert it \
+         with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
+    )]
+    UnsupportedEncryption,
+    /// Not a key that may be used here.
+    #[error(
+        "the key must be PKCS#8 and ECDSA P-256, ECDSA P-384 or RSA of 2048 to 8192 bits; \
+         convert others with: openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW"
+    )]
+    Unsupported,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::PermissionsExt, process::Command};
+
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},
+    };
+
+    use super::*;
+
+    fn new_key() -> Vec<u8> {
+        let random = SystemRandom::new();
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        pkcs8.as_ref().to_vec()
+    }
+
+    fn passphrase(folder: &Path, name: &str, text: &str) -> PassphraseSource {
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        PassphraseSource::File(path)
+    }
+
+    #[test]
+    fn a_key_is_written_once_and_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("key.pem"), new_key());
+        write_new(&path, &key, None).unwrap();
+        assert_eq!(*read(&path, None).unwrap(), key);
+        assert!(matches!(
+            write_new(&path, &key, None),
+            Err(KeyFileError::Write(_))
+        ));
+    }
+
+    #[test]
+    fn an_encrypted_key_needs_its_passphrase() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("key.pem"), new_key());
+        let right = passphrase(folder.path(), "right", "correct horse\n");
+        let wrong = passphrase(folder.path(), "wrong", "battery staple\n");
+        write_new(&path, &key, Some(&right.read().unwrap())).unwrap();
+
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(
+            text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----\n"),
+            "{text}"
+        );
+        assert_eq!(*read(&path, Some(&right)).unwrap(), key);
+        assert!(matches!(read(&path, None), Err(KeyFileError::Encrypted)));
+        assert!(matches!(
+            read(&path, Some(&wrong)),
+            Err(KeyFileError::WrongPassphrase)
+        ));
+        let missing = PassphraseSource::File(folder.path().join("missing"));
+        assert!(matches!(
+            read(&path, Some(&missing)),
+            Err(KeyFileError::Passphrase(_))
+        ));
+    }
+
+    #[test]
+    #[ignore = "needs openssl"]
+    fn openssl_reads_what_is_written_and_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, key) = (folder.path().join("key.pem"), new_key());
+        let source = passphrase(folder.path(), "pass", "correct horse");
+        write_new(&path, &key, Some(&source.read().unwrap())).unwrap();
+        for kind in [
+            &["-v2", "aes256"][..],
+            &["-scrypt"],
+            &["-v2", "aes128", "-v2prf", "hmacWithSHA512"],
+        ] {
+            let theirs = folder.path().join("theirs.pem");
+            let status = Command::new("openssl")
+                .args([
+                    "pkcs8",
+                    "-topk8",
+                    "-passin",
+                    "pass:correct horse",
+                    "-passout",
+                    "pass:correct horse",
+                ])
+                .args(kind)
+                .arg("-in")
+                .arg(&path)
+                .arg("-out")
+                .arg(&theirs)
+                .status();
+            assert!(status.unwrap().success(), "{kind:?}");
+            fs::set_permissions(&theirs, fs::Permissions::from_mode(0o600)).unwrap();
+            let read = read(&theirs, Some(&source)).unwrap();
+            let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &key);
+            let same = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &read);
+            let (key, same) = (key.unwrap(), same.unwrap());
+            use aws_lc_rs::signature::KeyPair;
+            assert_eq!(key.public_key().as_ref(), same.public_key().as_ref());
+        }
+    }
+
+    #[test]
+    fn files_that_are_not_one_private_key_of_ones_own_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        let refusal = |text: &str, mode: u32| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            read(&path, None).unwrap_err().to_string()
+        };
+        let block = |label: &str| pem::encode(&pem::Pem::new(label, new_key())).replace('\r', "");
+        let whole = block("PRIVATE KEY");
+        let half = whole.split_at(whole.len() / 2).0;
+
+        assert!(refusal(&whole, 0o640).contains("mode 640"));
+        assert!(refusal(&whole, 0o604).contains("mode 604"));
+        assert!(refusal(&(whole.clone() + &whole), 0o600).contains("must hold one PEM block"));
+        assert!(refusal("", 0o600).contains("must hold one PEM block"));
+        assert!(
+            refusal(half, 0o600).contains("must hold one PEM block"),
+            "written by half"
+        );
+        assert!(refusal(&block("ENCRYPTED PRIVATE KEY"), 0o600).contains("passphrase"));
+        assert!(refusal(&block("EC PRIVATE KEY"), 0o600).contains("openssl pkcs8"));
+    }
+}
