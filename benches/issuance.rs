@@ -51,11 +51,8 @@ fn main() {
             let directory = tempfile::tempdir().unwrap();
             let on_disk = |place: &str| (place == "disk").then_some(directory.path());
             let issuer = runtime.block_on(authority::issuer(kind, provider.now));
-            let signing = Signing {
-                log: authority::log(&issuer, on_disk(log)),
-                audit: audit_log(on_disk(audit)),
-                issuer,
-            };
+            let log_of_it = authority::log(&issuer, on_disk(log));
+            let signing = Signing::new(issuer, log_of_it, audit_log(on_disk(audit))).unwrap();
             let bench = Bench::new(&runtime, &provider, signing);
             for in_flight in IN_FLIGHT {
                 let name = format!("{ca}/log-{log}/audit-{audit}/{in_flight}");
@@ -94,7 +91,7 @@ struct Bench<'a> {
 impl<'a> Bench<'a> {
     fn new(runtime: &'a Runtime, provider: &'a Provider, signing: Signing) -> Self {
         let clock = Arc::new(Stopped(provider.now));
-        let authority = Authority::new(provider.verifier(runtime), signing, clock).unwrap();
+        let authority = Authority::new(provider.verifier(runtime), signing, clock);
         Self {
             runtime,
             provider,

@@ -1,22 +1,30 @@
 //! From what is configured to an authority that issues: loads each part, checks it, and puts them together
 //! in the order of the request's path.
 
-mod log_routes;
+mod configuration;
+mod log_service;
 mod reload;
+mod self_audits;
 mod shard_reminder;
 
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use ct_log::Log;
 
 use crate::{
     audit::{AuditError, AuditLog},
     clock::{Clock, SystemClock},
     config::Settings,
-    issue::{Authority, Signing},
+    issue::{Authority, Signing, SuccessionError},
     issuer::{CertificateChain, ChainError, Issuer, IssuerError},
     key::{KeySettings, OpenKeyError, SigningKey},
     log::{
         CertificateLog, ExternalLogs, LogsError, Shards, ShardsError,
-        embedded::{EmbeddedLogError, EmbeddedLogSettings},
+        embedded::{EmbeddedLogError, EmbeddedLogSettings, PromiseSettings, ShardSettings},
     },
     profile::ProfileError,
     telemetry::{ExternalLogMetrics, KeyMetrics},
@@ -25,8 +33,10 @@ use crate::{
 };
 
 pub use self::{
-    log_routes::{AcceptedRoots, AcceptedRootsError, log_routes},
+    configuration::ConfigurationFollower,
+    log_service::{AcceptedRootsError, LogService},
     reload::IssuerFileFollower,
+    self_audits::SelfAudits,
     shard_reminder::remind_of_shards,
 };
 
@@ -36,6 +46,8 @@ pub struct Parts {
     pub chain: CertificateChain,
     /// The key of the first of them.
     pub key: Arc<dyn SigningKey>,
+    /// The chains of other CAs whose certificates verify as well.
+    pub also_trusted: Vec<Arc<CertificateChain>>,
     /// The shards of the embedded CT log, if there is one.
     pub log: Option<Shards>,
     /// The logs elsewhere, if there are any.
@@ -57,6 +69,7 @@ impl Parts {
         let Self {
             chain,
             key,
+            also_trusted,
             log,
             external_logs,
             audit,
@@ -73,7 +86,8 @@ impl Parts {
             }
             (None, None) => return Err(LogsError::NoLog.into()),
         };
-        Ok(Authority::new(tokens, Signing { issuer, log, audit }, clock)?)
+        let signing = Signing::new(issuer, log, audit)?.also_trusting(also_trusted);
+        Ok(Authority::new(tokens, signing, clock))
     }
 }
 
@@ -84,6 +98,8 @@ pub struct Files {
     pub ca_chain: PathBuf,
     /// The CA's key.
     pub ca_key: KeySettings,
+    /// Chains of other CAs in the trust bundle, PEM.
+    pub also_trusted: Vec<PathBuf>,
     /// The embedded log, if there is one.
     pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
@@ -95,6 +111,7 @@ impl From<&Settings> for Files {
         Self {
             ca_chain: settings.ca().chain().to_owned(),
             ca_key: settings.ca().key().clone(),
+            also_trusted: settings.ca().also_trusted().to_vec(),
             log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
         }
@@ -111,7 +128,7 @@ impl Files {
         (issuers, fetch): (TrustedIssuers, FetchPolicy),
         metrics: &KeyMetrics,
     ) -> Result<Parts, DeploymentError> {
-        let chain = self.load_chain()?;
+        let chain = load_chain(&self.ca_chain)?;
         let key = self.ca_key.open("ca", metrics).await?;
         let log = match &self.log {
             Some(log) => Some(open_log(log, metrics).await?),
@@ -120,23 +137,12 @@ impl Files {
         Ok(Parts {
             chain,
             key,
+            also_trusted: load_also_trusted(&self.also_trusted)?,
             log,
             external_logs: None,
             audit: self.open_audit()?,
             issuers,
             fetch,
-        })
-    }
-
-    fn load_chain(&self) -> Result<CertificateChain, DeploymentError> {
-        let path = &self.ca_chain;
-        let pem = fs::read(path).map_err(|source| DeploymentError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-        CertificateChain::from_pem(&pem, SystemClock.now()).map_err(|source| DeploymentError::Chain {
-            path: path.to_owned(),
-            source,
         })
     }
 
@@ -148,17 +154,57 @@ impl Files {
     }
 }
 
+/// A CA's chain, checked as of now.
+fn load_chain(path: &Path) -> Result<CertificateChain, DeploymentError> {
+    let pem = read(path)?;
+    CertificateChain::from_pem(&pem, SystemClock.now()).map_err(|source| DeploymentError::Chain {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Chains that need not be valid now: a CA may be announced before its time.
+fn load_also_trusted(paths: &[PathBuf]) -> Result<Vec<Arc<CertificateChain>>, DeploymentError> {
+    let now = SystemClock.now().since_epoch();
+    let load = |path: &PathBuf| {
+        let chain = CertificateChain::of_any_time(&read(path)?).map_err(|source| DeploymentError::Chain {
+            path: path.clone(),
+            source,
+        })?;
+        if *chain.validity().end() < now {
+            tracing::warn!(path = %path.display(), "a CA under `also-trusted` has expired: it is left out of the trust bundle");
+        }
+        Ok(Arc::new(chain))
+    };
+    paths.iter().map(load).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DeploymentError> {
+    fs::read(path).map_err(|source| DeploymentError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Opens every shard of the embedded log.
 async fn open_log(settings: &EmbeddedLogSettings, metrics: &KeyMetrics) -> Result<Shards, DeploymentError> {
     let mut logs = Vec::new();
     for shard in &settings.shards {
-        let log = shard.open(&settings.promise, metrics).await;
-        logs.push(log.map_err(|source| DeploymentError::Log {
-            origin: shard.origin.clone(),
-            source,
-        })?);
+        logs.push(open_shard(shard, &settings.promise, metrics).await?);
     }
     Ok(Shards::new(logs)?)
+}
+
+async fn open_shard(
+    shard: &ShardSettings,
+    promise: &PromiseSettings,
+    metrics: &KeyMetrics,
+) -> Result<Log, DeploymentError> {
+    let log = shard.open(promise, metrics).await;
+    log.map_err(|source| DeploymentError::Log {
+        origin: shard.origin.clone(),
+        source,
+    })
 }
 
 /// The logs elsewhere that a configuration names, if it names any.
@@ -234,6 +280,12 @@ pub enum DeploymentError {
     /// The chain lacks what leaves must repeat of it.
     #[error(transparent)]
     Profile(#[from] ProfileError),
+    /// Another CA or log cannot take over.
+    #[error(transparent)]
+    Succession(#[from] SuccessionError),
+    /// It was given up in the middle.
+    #[error("the process is ending")]
+    Interrupted,
     /// The shards are not those of one log.
     #[error(transparent)]
     Shards(#[from] ShardsError),

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use ct_log::StorageError;
+use tokio::sync::watch;
 
 use crate::{
     admission::{Admission, AdmissionError, Admitted},
@@ -13,7 +15,7 @@ use crate::{
     clock::{Clock, Timestamp},
     identity::{self, Identity, IdentityError},
     issuer::{CertificateChain, IssuedCertificate, Issuer, IssuerError},
-    log::{CertificateLog, LogError},
+    log::{CertificateLog, LogError, Shards},
     profile::{Draft, Profile, ProfileError},
     proof::{self, KeyProof, ProofError},
     token::{RawToken, TokenError, TokenVerifier, TokenVerifierError},
@@ -34,35 +36,32 @@ pub struct Authority {
     /// Whom to trust: replaced whole, so that a request sees one issuer file or the other.
     tokens: ArcSwap<TokenVerifier>,
     admission: Admission,
-    profile: Profile,
-    signing: Arc<Signing>,
+    /// What signs: replaced whole too, so that one CA drafts, signs and logs a certificate.
+    signing: ArcSwap<Signing>,
+    succession: watch::Sender<()>,
     clock: Arc<dyn Clock>,
 }
 
 /// The part of the path that leaves traces; it outlives a caller that hangs up.
 pub struct Signing {
-    /// The CA key and its chain.
-    pub issuer: Issuer,
-    /// The public logs.
-    pub log: CertificateLog,
-    /// The operator's own record.
-    pub audit: AuditLog,
+    profile: Profile,
+    issuer: Arc<Issuer>,
+    log: CertificateLog,
+    audit: AuditLog,
+    also_trusted: Vec<Arc<CertificateChain>>,
 }
 
 impl Authority {
     /// Puts the steps together.
-    ///
-    /// # Errors
-    /// If the profile cannot be made for the issuer's chain.
-    pub fn new(tokens: TokenVerifier, signing: Signing, clock: Arc<dyn Clock>) -> Result<Self, ProfileError> {
-        let profile = Profile::new(signing.issuer.chain())?;
-        Ok(Self {
+    #[must_use]
+    pub fn new(tokens: TokenVerifier, signing: Signing, clock: Arc<dyn Clock>) -> Self {
+        Self {
             tokens: ArcSwap::from_pointee(tokens),
             admission: Admission::default(),
-            profile,
-            signing: Arc::new(signing),
+            signing: ArcSwap::from_pointee(signing),
+            succession: watch::Sender::new(()),
             clock,
-        })
+        }
     }
 
     /// Issues one certificate, logged and recorded before it is returned.
@@ -76,8 +75,8 @@ impl Authority {
         let identity = identity::identify(token)?;
         let admitted = self.admit(identity, now).await?;
         let applicant = proof::prove(admitted, request.proof)?;
-        let draft = self.profile.draft(applicant, now)?;
-        let signing = Arc::clone(&self.signing);
+        let signing = self.signing.load_full();
+        let draft = signing.profile.draft(applicant, now)?;
         tokio::spawn(async move { signing.sign(draft, now).await })
             .await
             .map_err(|_| IssueError::Interrupted)?
@@ -88,7 +87,7 @@ impl Authority {
         match self.admission.admit(identity, now) {
             Ok(admitted) => Ok(admitted),
             Err(refused) => {
-                self.signing.audit.refused(&refused, now).await?;
+                self.signing.load_full().audit.refused(&refused, now).await?;
                 Err(refused.error.into())
             }
         }
@@ -114,26 +113,52 @@ impl Authority {
         self.tokens.load_full()
     }
 
-    /// The CA's certificates.
+    /// What signs at this moment.
     #[must_use]
-    pub fn trust_bundle(&self) -> &CertificateChain {
-        self.signing.issuer.chain()
+    pub fn signing(&self) -> Arc<Signing> {
+        self.signing.load_full()
+    }
+
+    /// Signs with these from now on. Requests under way end with what they began with.
+    pub fn sign_with(&self, signing: Signing) {
+        self.signing.store(Arc::new(signing));
+        self.succession.send_replace(());
+    }
+
+    /// Changes whenever something else signs from then on: another CA, or another shard of the log beside the present ones.
+    #[must_use]
+    pub fn successions(&self) -> watch::Receiver<()> {
+        self.succession.subscribe()
+    }
+
+    /// The CA chains under which certificates of this authority verify: that of the CA that signs, then the others that are
+    /// trusted and have not expired.
+    #[must_use]
+    pub fn trust_bundle(&self) -> Vec<Arc<CertificateChain>> {
+        let (signing, now) = (self.signing.load(), self.clock.now().since_epoch());
+        let others = signing.also_trusted.iter();
+        let lasting = others.filter(|chain| *chain.validity().end() >= now);
+        std::iter::once(signing.issuer.chain())
+            .chain(lasting)
+            .cloned()
+            .collect()
     }
 
     /// The certificates' logs.
     #[must_use]
-    pub fn log(&self) -> &CertificateLog {
-        &self.signing.log
+    pub fn log(&self) -> CertificateLog {
+        self.signing.load().log.clone()
     }
 
     /// What works and what does not, each part by name.
     #[must_use]
     pub fn readiness(&self) -> Readiness {
-        let now = self.clock.now();
+        let (now, signing) = (self.clock.now(), self.signing.load());
+        let key = signing.profile.check_issuer(now);
         Readiness {
-            key: self.profile.check_issuer(now).map_err(|error| error.to_string()),
-            log: self.signing.log.health(now),
-            audit: self.signing.audit.health().map_err(|error| error.to_string()),
+            key: key.map_err(|error| error.to_string()),
+            log: signing.log.health(now),
+            audit: signing.audit.health().map_err(|error| error.to_string()),
             issuers: self
                 .tokens
                 .load()
@@ -145,6 +170,51 @@ impl Authority {
 }
 
 impl Signing {
+    /// A CA that signs, its logs, which know its chain, and its audit record.
+    ///
+    /// # Errors
+    /// If the profile cannot be made for the CA's chain.
+    pub fn new(
+        issuer: impl Into<Arc<Issuer>>,
+        log: CertificateLog,
+        audit: AuditLog,
+    ) -> Result<Self, ProfileError> {
+        let issuer = issuer.into();
+        Ok(Self {
+            profile: Profile::new(issuer.chain())?,
+            issuer,
+            log,
+            audit,
+            also_trusted: Vec::new(),
+        })
+    }
+
+    /// The CA that signs.
+    #[must_use]
+    pub fn issuer(&self) -> &Arc<Issuer> {
+        &self.issuer
+    }
+
+    /// The same with further CAs in the trust bundle: those that are yet to sign, and those that did.
+    #[must_use]
+    pub fn also_trusting(self, also_trusted: Vec<Arc<CertificateChain>>) -> Self {
+        Self { also_trusted, ..self }
+    }
+
+    /// What signs next: this CA, with these shards of the embedded log if there is one, on the same record. Nothing else changes.
+    /// The chain is in the log, durably, when this returns.
+    ///
+    /// # Errors
+    /// If the log cannot store the chain, or no profile can be made for it.
+    pub fn succeeded_by(
+        &self,
+        issuer: Arc<Issuer>,
+        shards: Option<&Shards>,
+    ) -> Result<Self, SuccessionError> {
+        let log = self.log.with(shards, issuer.chain())?;
+        Ok(Self::new(issuer, log, self.audit.clone())?)
+    }
+
     async fn sign(&self, draft: Draft, now: Timestamp) -> Result<IssuedCertificate, IssueError> {
         self.audit.intent(&draft, now).await?;
         let precertificate = self.issuer.sign_precert(draft).await?;
@@ -184,6 +254,18 @@ impl Readiness {
             && self.audit.is_ok()
             && self.issuers.iter().any(|(_, state)| state.is_ok())
     }
+}
+
+/// Why another CA or log cannot take over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuccessionError {
+    /// The log could not store the CA's chain.
+    #[error("the CA's certificates could not be stored in the log")]
+    Storage(#[from] StorageError),
+    /// No certificates can be made under the chain.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 /// Why no certificate was issued.

@@ -62,7 +62,7 @@ struct Several {
     /// At least one.
     sources: Vec<Source>,
     embedding: Embedding,
-    informational: Vec<Informational>,
+    informational: Arc<[Informational]>,
     /// The chain above the leaf, DER in base64.
     issuers: Vec<String>,
     clock: Arc<dyn Clock>,
@@ -139,19 +139,32 @@ impl CertificateLog {
             embedded,
             sources,
             embedding,
-            informational,
-            issuers: chain.der().iter().map(|der| STANDARD.encode(der)).collect(),
+            informational: informational.into(),
+            issuers: encoded(chain),
             clock: Arc::clone(clock),
             metrics,
         }))))
     }
 
+    /// The same logs for another chain of the CA, which is known to the embedded log, durably, on return; with these shards of it
+    /// instead of the present ones, if any are given. Both may be used side by side.
+    ///
+    /// # Errors
+    /// If the log cannot store the chain.
+    pub fn with(&self, shards: Option<&Shards>, chain: &CertificateChain) -> Result<Self, StorageError> {
+        let logs = match &*self.0 {
+            Logs::EmbeddedOnly(embedded) => Logs::EmbeddedOnly(embedded.with(shards, chain)?),
+            Logs::Several(several) => Logs::Several(several.with(shards, chain)?),
+        };
+        Ok(Self(Arc::new(logs)))
+    }
+
     /// The shards of the log in this process, if there is one.
     #[must_use]
-    pub fn embedded(&self) -> Option<&Shards> {
+    pub fn embedded(&self) -> Option<Shards> {
         match &*self.0 {
-            Logs::EmbeddedOnly(embedded) => Some(embedded.shards()),
-            Logs::Several(several) => several.embedded.as_ref(),
+            Logs::EmbeddedOnly(embedded) => Some(embedded.shards().clone()),
+            Logs::Several(several) => several.embedded.clone(),
         }
     }
 
@@ -190,6 +203,24 @@ impl CertificateLog {
 }
 
 impl Several {
+    fn with(&self, shards: Option<&Shards>, chain: &CertificateChain) -> Result<Self, StorageError> {
+        let source = |source: &Source| {
+            Ok(match source {
+                Source::Embedded(embedded) => Source::Embedded(embedded.with(shards, chain)?),
+                Source::External(log) => Source::External(Arc::clone(log)),
+            })
+        };
+        Ok(Self {
+            sources: self.sources.iter().map(source).collect::<Result<_, _>>()?,
+            embedded: shards.or(self.embedded.as_ref()).cloned(),
+            embedding: self.embedding,
+            informational: self.informational.clone(),
+            issuers: encoded(chain),
+            clock: Arc::clone(&self.clock),
+            metrics: self.metrics.clone(),
+        })
+    }
+
     async fn submit(&self, precertificate: &Precertificate) -> Result<Vec<VerifiedSct>, LogError> {
         let submission = Submission::new(precertificate, &self.issuers, self.clock.now())?;
         let request = Request {
@@ -198,7 +229,7 @@ impl Several {
         };
         let scts = choice::submit(&self.sources, self.embedding, request).await?;
         let submission = Arc::new(submission);
-        for log in &self.informational {
+        for log in self.informational.iter() {
             log.offer(&submission);
         }
         Ok(scts)
@@ -217,6 +248,10 @@ impl Several {
             }
         }
     }
+}
+
+fn encoded(chain: &CertificateChain) -> Vec<String> {
+    chain.der().iter().map(|der| STANDARD.encode(der)).collect()
 }
 
 impl Logged {

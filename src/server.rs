@@ -46,7 +46,8 @@ pub use self::{
 };
 use crate::{
     issue::Authority,
-    telemetry::{ExternalLogMetrics, KeyMetrics, Metrics, Sources},
+    log::Shards,
+    telemetry::{KeyMetrics, Metrics, Sources},
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -111,10 +112,6 @@ pub struct ServerSettings {
     pub tls: Option<TlsFiles>,
     /// How much callers may take.
     pub limits: Limits,
-    /// The logs of which the metrics tell.
-    pub logs: Vec<ct_log::Log>,
-    /// What the logs elsewhere count.
-    pub external_logs: Option<ExternalLogMetrics>,
     /// What the keys outside this process count.
     pub keys: Option<KeyMetrics>,
 }
@@ -125,8 +122,6 @@ impl Default for ServerSettings {
         Self {
             tls: None,
             limits: Limits::standard(),
-            logs: Vec::new(),
-            external_logs: None,
             keys: None,
         }
     }
@@ -177,12 +172,15 @@ impl Server {
         extra: Router,
     ) -> Result<Self, ServeError> {
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
-        let watched = Arc::clone(&authority);
+        let (of_issuers, of_logs) = (Arc::clone(&authority), Arc::clone(&authority));
         let sources = Sources {
-            logs: settings.logs,
-            external_logs: settings.external_logs,
+            logs: Some(Arc::new(move || {
+                let shards = of_logs.log().embedded();
+                shards.iter().flat_map(Shards::iter).cloned().collect()
+            })),
+            external_logs: authority.log().external_metrics().cloned(),
             keys: settings.keys,
-            issuers: Some(Arc::new(move || watched.tokens().status().collect())),
+            issuers: Some(Arc::new(move || of_issuers.tokens().status().collect())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);
         let gate = Arc::new(Gate::new(authority, settings.limits, Arc::clone(&meters)));
@@ -202,6 +200,12 @@ impl Server {
     #[must_use]
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.meters
+    }
+
+    /// By which other routes can be served later beside our own paths.
+    #[must_use]
+    pub fn extra_routes(&self) -> ExtraRoutes {
+        ExtraRoutes(Arc::clone(&self.app))
     }
 
     /// Serves until `shutdown` resolves, then accepts nothing more and lets requests in flight finish
@@ -242,6 +246,20 @@ impl Server {
         if let Some(metrics) = metrics {
             joined("metrics", metrics.await);
         }
+    }
+}
+
+/// What a server serves beside its own paths.
+#[derive(Clone)]
+pub struct ExtraRoutes(Arc<App>);
+
+impl ExtraRoutes {
+    /// Serves `extra` from the next request on, instead of what was served before.
+    ///
+    /// # Panics
+    /// If `extra` has one of the server's own paths.
+    pub fn replace(&self, extra: Router) {
+        self.0.serve_extra(extra);
     }
 }
 

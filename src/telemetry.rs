@@ -6,7 +6,7 @@ mod keys;
 mod logs;
 mod witnesses;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::{Method, StatusCode};
 use ct_log::{Log, auditor::Round};
@@ -16,8 +16,7 @@ use prometheus::{
 };
 use tonic::Code;
 
-pub use self::issuers::IssuerStatuses;
-pub use self::{external_logs::ExternalLogMetrics, keys::KeyMetrics};
+pub use self::{external_logs::ExternalLogMetrics, issuers::IssuerStatuses, keys::KeyMetrics};
 pub(crate) use self::{
     external_logs::{Attempted, ExternalLogSeries},
     keys::{KeySeries, Signed},
@@ -42,6 +41,8 @@ pub struct Metrics {
     issuers: Option<IssuerMetrics>,
     reloads: IntCounterVec,
     reload_refused: IntGauge,
+    configuration_reloads: IntCounterVec,
+    configuration_refused: IntGauge,
     self_audit_found: IntCounterVec,
     self_audit_alarms: IntCounterVec,
     self_audit_failing: IntGaugeVec,
@@ -51,8 +52,8 @@ pub struct Metrics {
 /// What is read at each scrape.
 #[derive(Clone, Default)]
 pub struct Sources {
-    /// The logs that this process writes.
-    pub logs: Vec<Log>,
+    /// The logs that this process writes, of which there may be more later.
+    pub logs: Option<Logs>,
     /// The logs elsewhere.
     pub external_logs: Option<ExternalLogMetrics>,
     /// What the keys outside this process count.
@@ -61,13 +62,25 @@ pub struct Sources {
     pub issuers: Option<IssuerStatuses>,
 }
 
-/// How a reading of the issuer file ended.
+/// The logs that this process writes now.
+pub type Logs = Arc<dyn Fn() -> Vec<Log> + Send + Sync>;
+
+/// How a reading of a file ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     /// It is in force.
     Applied,
     /// It has mistakes, and the one before is in force.
     Refused,
+}
+
+impl Reload {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// One gRPC call that was answered.
@@ -95,9 +108,11 @@ impl Metrics {
     pub fn new(sources: Sources) -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         make.build_info()?;
-        make.0
-            .register(Box::new(WitnessMetrics::new(sources.logs.clone())?))?;
-        make.0.register(Box::new(LogMetrics::new(sources.logs)?))?;
+        if let Some(logs) = sources.logs {
+            make.0
+                .register(Box::new(WitnessMetrics::new(Arc::clone(&logs))?))?;
+            make.0.register(Box::new(LogMetrics::new(logs)?))?;
+        }
         if let Some(external) = &sources.external_logs {
             external.register(&make.0)?;
         }
@@ -151,6 +166,15 @@ impl Metrics {
                 "mayfly_issuer_file_refused",
                 "1 while the issuer file on the disk has mistakes and an older one is in force",
             )?,
+            configuration_reloads: make.counters(
+                "mayfly_configuration_reloads_total",
+                "Readings of mayfly.yaml and the files of the CA while serving",
+                &["outcome"],
+            )?,
+            configuration_refused: make.gauge(
+                "mayfly_configuration_refused",
+                "1 if mayfly.yaml or a file of the CA cannot be used as it is now, and what was in force before stays",
+            )?,
             self_audit_found: make.counters(
                 "mayfly_log_self_audit_found_total",
                 "Entries that were found in the public log as their SCTs say",
@@ -202,12 +226,16 @@ impl Metrics {
 
     /// The issuer file was read again.
     pub fn reloaded(&self, outcome: Reload) {
-        let label = match outcome {
-            Reload::Applied => "applied",
-            Reload::Refused => "refused",
-        };
-        self.reloads.with_label_values(&[label]).inc();
+        self.reloads.with_label_values(&[outcome.label()]).inc();
         self.reload_refused.set((outcome == Reload::Refused).into());
+    }
+
+    /// `mayfly.yaml` or a file of the CA was read again.
+    pub fn configuration_reloaded(&self, outcome: Reload) {
+        let label = [outcome.label()];
+        self.configuration_reloads.with_label_values(&label).inc();
+        self.configuration_refused
+            .set((outcome == Reload::Refused).into());
     }
 
     /// What SCTs were given out for was looked up in the public log of that origin, with so many alarms.

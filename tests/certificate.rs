@@ -134,7 +134,9 @@ async fn the_leaf_names_its_issuers_key() {
     let tbs = tbs(&instance.issue().await.unwrap());
     let issuing = instance
         .authority
-        .trust_bundle()
+        .signing()
+        .issuer()
+        .chain()
         .issuing()
         .tbs_certificate()
         .clone();

@@ -146,8 +146,10 @@ async fn nothing_is_issued_when_the_log_is_shut_down() {
 #[tokio::test]
 async fn a_certificate_never_outlives_its_issuer() {
     let instance = Instance::start().await;
-    let chain = instance.authority.trust_bundle();
-    let end = chain
+    let signing = instance.authority.signing();
+    let end = signing
+        .issuer()
+        .chain()
         .issuing()
         .tbs_certificate()
         .validity()

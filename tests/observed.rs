@@ -145,11 +145,7 @@ async fn metrics_have_fulcios_names_beside_ours() {
 #[tokio::test]
 async fn metrics_tell_of_the_log() {
     let instance = Instance::start().await;
-    let settings = ServerSettings {
-        logs: vec![instance.log.clone()],
-        ..ServerSettings::default()
-    };
-    let server = start_before(instance, settings, Router::new()).await;
+    let server = start_before(instance, ServerSettings::default(), Router::new()).await;
     let granted = json!({"certificateSigningRequest": csr_base64()});
     assert_eq!(server.post_as_alice(V1, &granted).await.status, 201);
     let log = server.instance.log.origin();

@@ -43,7 +43,7 @@ fn log(public_key: &[u8], start: Timestamp) -> CtLog<'_> {
 fn trusted_root() {
     let key = vector("log-key.der");
     let chain = [vector("intermediate.der"), vector("root.der")];
-    let root = TrustedRoot::new("http://127.0.0.1:5555", &chain, &[log(&key, START)]).unwrap();
+    let root = TrustedRoot::new("http://127.0.0.1:5555", [&chain[..]], &[log(&key, START)]).unwrap();
     assert_eq!(root.to_json(), golden("trusted_root.json"));
 }
 
@@ -65,7 +65,7 @@ fn every_shard_is_in_the_trusted_root() {
         .chain([&whole])
         .map(|log| CtLog::of(log, "https://ca.example.com", START))
         .collect();
-    let root = TrustedRoot::new("https://ca.example.com", &[vector("root.der")], &logs).unwrap();
+    let root = TrustedRoot::new("https://ca.example.com", [&[vector("root.der")][..]], &logs).unwrap();
     let root: Value = serde_json::from_str(&root.to_json()).unwrap();
     let [past, next, whole] = &**root["ctlogs"].as_array().unwrap() else {
         panic!("not three logs")
@@ -117,15 +117,15 @@ fn what_must_not_be_there() {
 fn what_cannot_be_written() {
     let key = vector("log-key.der");
     let url = "http://127.0.0.1:5555";
-    let empty = TrustedRoot::new(url, &[], &[log(&key, START)]);
+    let empty = TrustedRoot::new(url, [&[][..]], &[log(&key, START)]);
     assert!(matches!(empty, Err(TrustError::EmptyChain)));
     let garbage = TrustedRoot::new(
         url,
-        &[vector("intermediate.der"), vec![0x30]],
+        [&[vector("intermediate.der"), vec![0x30]][..]],
         &[log(&key, START)],
     );
     assert!(matches!(garbage, Err(TrustError::Certificate(1, _))));
     let far = Timestamp::from_unix(Duration::from_secs(253_402_300_800));
-    let late = TrustedRoot::new(url, &[vector("root.der")], &[log(&key, far)]);
+    let late = TrustedRoot::new(url, [&[vector("root.der")][..]], &[log(&key, far)]);
     assert!(matches!(late, Err(TrustError::Time)));
 }

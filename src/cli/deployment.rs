@@ -16,7 +16,7 @@ use mayfly::{
         ConfigErrors, Settings,
         issuers::{self, IssuerFile},
     },
-    deployment::{self, AcceptedRoots, Files, IssuerFileFollower, Parts},
+    deployment::{self, ConfigurationFollower, Files, IssuerFileFollower, LogService, Parts, SelfAudits},
     dev::data_dir::{DataDir, write_public},
     issue::Authority,
     issuer::{
@@ -27,7 +27,7 @@ use mayfly::{
     log::{
         Shards,
         embedded::{EmbeddedLogSettings, SubmissionSettings},
-        self_audit::{self, OwnListener, SelfAudit},
+        self_audit::{OwnListener, SelfAudit},
     },
     server::{Listeners, Server, ServerSettings, TlsFiles},
     telemetry::KeyMetrics,
@@ -84,6 +84,7 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, Rea
             Parts {
                 chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
                 key: Arc::new(SoftwareKey::from_pkcs8_der(&new.key)?),
+                also_trusted: Vec::new(),
                 log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?.into()),
                 external_logs: None,
                 audit: AuditLog::forgetful(),
@@ -120,6 +121,7 @@ fn files(data_dir: &DataDir) -> Files {
     Files {
         ca_chain: data_dir.ca_chain(),
         ca_key: KeySettings::plain_file(data_dir.ca_key()),
+        also_trusted: Vec::new(),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),
     }
@@ -132,8 +134,8 @@ fn log_settings(data_dir: &DataDir) -> EmbeddedLogSettings {
 /// A server that is put together and listens.
 pub(crate) struct Running {
     server: Server,
-    shards: Option<Shards>,
-    accepted_roots: AcceptedRoots,
+    authority: Arc<Authority>,
+    log_service: LogService,
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
     reload: watch::Receiver<()>,
@@ -165,23 +167,20 @@ impl Running {
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
-        let shards = authority.log().embedded().cloned();
-        let (routes, accepted_roots) = deployment::log_routes(&authority, &around.submissions)?;
-        let routes = around.routes.merge(routes);
+        let mut log_service = LogService::new(Arc::clone(&authority), around.submissions, around.routes)?;
         let settings = ServerSettings {
             tls,
-            logs: shards.iter().flat_map(Shards::iter).cloned().collect(),
-            external_logs: authority.log().external_metrics().cloned(),
             keys: Some(around.keys),
             ..ServerSettings::default()
         };
-        let server = Server::new(listeners, settings, Arc::clone(&authority), routes)?;
+        let server = Server::new(listeners, settings, Arc::clone(&authority), log_service.routes())?;
         let ReadFile { path, text } = issuer_file;
-        let issuer_file = IssuerFileFollower::new(path, text, authority, Arc::clone(server.metrics()));
+        let metrics = Arc::clone(server.metrics());
+        let issuer_file = IssuerFileFollower::new(path, text, Arc::clone(&authority), metrics);
         Ok(Self {
             server,
-            shards,
-            accepted_roots,
+            authority,
+            log_service,
             issuer_file,
             stop: StopSignals::catch()?,
             reload,
@@ -191,38 +190,43 @@ impl Running {
 
     /// Looks up in the public logs what SCTs are given out for, from now on and as long as the server runs.
     fn audit_itself(&mut self, audit: &SelfAudit, own: OwnListener) -> Result<(), Failure> {
-        for log in self.shards.iter().flat_map(Shards::iter) {
-            let auditor = audit.auditor(log, own)?;
-            let metrics = Arc::clone(self.server.metrics());
-            self.following
-                .spawn(self_audit::run(auditor, audit.interval, metrics));
-        }
+        let metrics = Arc::clone(self.server.metrics());
+        let audits = SelfAudits::start(Arc::clone(&self.authority), audit.clone(), own, metrics)?;
+        self.following.spawn(audits.follow());
         Ok(())
+    }
+
+    /// Keeps the CA and the shards of the log as the configuration says, from now on and as long as the server runs.
+    fn follow_configuration(&mut self, read: (PathBuf, &Settings), keys: KeyMetrics) {
+        let metrics = Arc::clone(self.server.metrics());
+        let follower = ConfigurationFollower::new(read, Arc::clone(&self.authority), keys, metrics);
+        self.following.spawn(follower.follow(self.reload.clone()));
     }
 
     /// Until the process is told to stop, or the log fails; then answers the requests in flight and closes the log.
     pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
         let Self {
             server,
-            shards,
-            accepted_roots,
+            authority,
+            log_service,
             issuer_file,
             stop,
             reload,
             mut following,
         } = self;
-        following.spawn(accepted_roots.follow(reload.clone()));
+        following.spawn(log_service.follow(server.extra_routes(), reload.clone()));
         following.spawn(issuer_file.follow(reload));
-        following.spawn(deployment::remind_of_shards(shards.clone()));
+        following.spawn(deployment::remind_of_shards(Arc::clone(&authority)));
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
-                () = failed(shards.as_ref()) => {}
+                () = failed(&authority) => {}
             }
         };
         server.run_until(until).await;
         drop(following);
         let mut result = Ok(());
+        let shards = authority.log().embedded();
         for log in shards.iter().flat_map(Shards::iter) {
             log.shutdown().await;
             // It may also have failed since the signal.
@@ -235,15 +239,16 @@ impl Running {
 }
 
 /// Resolves when a shard of the embedded log failed, which one that is not there never does.
-async fn failed(shards: Option<&Shards>) {
-    let failed: FuturesUnordered<_> = shards
-        .into_iter()
-        .flat_map(Shards::iter)
-        .map(Log::failed)
-        .collect();
-    match failed.into_future().await {
-        (Some(_), _) => {}
-        (None, _) => std::future::pending().await,
+async fn failed(authority: &Authority) {
+    let mut successions = authority.successions();
+    loop {
+        let shards = authority.log().embedded();
+        let logs = shards.iter().flat_map(Shards::iter);
+        let mut failures: FuturesUnordered<_> = logs.map(Log::failed).collect();
+        tokio::select! {
+            Some(_) = failures.next() => return,
+            Ok(()) = successions.changed() => {}
+        }
     }
 }
 
@@ -276,9 +281,10 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let around = Around {
         routes: Router::new(),
         submissions,
-        keys,
+        keys: keys.clone(),
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
+    running.follow_configuration((config.to_owned(), &settings), keys);
     if let Some(audit) = settings.log().and_then(|log| log.self_audit.as_ref()) {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;

@@ -207,7 +207,8 @@ fn ready(listeners: &Listeners, data_dir: &DataDir) -> Ready {
 }
 
 fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure> {
-    let chain = authority.trust_bundle();
+    let signing = authority.signing();
+    let chain = signing.issuer().chain();
     let since_epoch = chain
         .issuing()
         .tbs_certificate()
@@ -220,7 +221,7 @@ fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure
         .iter()
         .map(|log| CtLog::of(log, &ready.api, start))
         .collect();
-    let root = TrustedRoot::new(&ready.api, chain.der(), &logs)?;
+    let root = TrustedRoot::new(&ready.api, [chain.der()], &logs)?;
     let config = SigningConfig::new(&ready.api, &ready.issuer, OPERATOR, start)?;
     write_public(&ready.trusted_root, &root.to_json())?;
     write_public(&ready.signing_config, &config.to_json())?;

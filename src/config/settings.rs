@@ -46,6 +46,7 @@ pub struct Settings {
 pub struct CaFiles {
     chain: PathBuf,
     key: KeySettings,
+    also_trusted: Vec<PathBuf>,
 }
 
 /// The issuer file that the configuration at `path` names, whatever else may be wrong with that; for looking at both.
@@ -143,6 +144,12 @@ impl CaFiles {
     #[must_use]
     pub fn chain(&self) -> &Path {
         &self.chain
+    }
+
+    /// PEM chains of other CAs in the trust bundle: those that are yet to sign, and those that did.
+    #[must_use]
+    pub fn also_trusted(&self) -> &[PathBuf] {
+        &self.also_trusted
     }
 
     /// The private key of the first of them.

@@ -26,11 +26,15 @@ impl CertificateChain {
     /// # Errors
     /// The first thing wrong, with the certificate's position.
     pub fn from_pem(pem: &[u8], now: Timestamp) -> Result<Self, ChainError> {
-        let blocks = pem::parse_many(pem).map_err(|_| ChainError::NotPem)?;
-        if blocks.is_empty() || blocks.iter().any(|block| block.tag() != "CERTIFICATE") {
-            return Err(ChainError::NotPem);
-        }
-        Self::from_der(blocks.into_iter().map(pem::Pem::into_contents).collect(), now)
+        Self::from_der(blocks(pem)?, now)
+    }
+
+    /// As [`CertificateChain::from_pem`], whenever it may be valid: for verifying, not for signing.
+    ///
+    /// # Errors
+    /// The first thing wrong, with the certificate's position.
+    pub fn of_any_time(pem: &[u8]) -> Result<Self, ChainError> {
+        Self::checked(blocks(pem)?, None)
     }
 
     /// As [`CertificateChain::from_pem`], from DER.
@@ -38,6 +42,10 @@ impl CertificateChain {
     /// # Errors
     /// The first thing wrong, with the certificate's position.
     pub fn from_der(der: Vec<Vec<u8>>, now: Timestamp) -> Result<Self, ChainError> {
+        Self::checked(der, Some(now))
+    }
+
+    fn checked(der: Vec<Vec<u8>>, now: Option<Timestamp>) -> Result<Self, ChainError> {
         let certificates = der
             .iter()
             .enumerate()
@@ -85,6 +93,15 @@ impl CertificateChain {
     }
 }
 
+/// DER.
+fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, ChainError> {
+    let blocks = pem::parse_many(pem).map_err(|_| ChainError::NotPem)?;
+    if blocks.is_empty() || blocks.iter().any(|block| block.tag() != "CERTIFICATE") {
+        return Err(ChainError::NotPem);
+    }
+    Ok(blocks.into_iter().map(pem::Pem::into_contents).collect())
+}
+
 fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Duration> {
     let each = || {
         certificates
@@ -98,12 +115,13 @@ fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Duration> {
     from.unwrap_or(Duration::MAX)..=until.unwrap_or(Duration::ZERO)
 }
 
-fn check(certificates: &[Certificate], now: Timestamp) -> Result<(), ChainError> {
+fn check(certificates: &[Certificate], now: Option<Timestamp>) -> Result<(), ChainError> {
     let [issuing, .., root] = certificates else {
         return Err(ChainError::TooShort);
     };
     for (at, certificate) in certificates.iter().enumerate() {
-        check_authority(certificate, at, now)?;
+        now.map_or(Ok(()), |now| check_time(certificate, at, now))?;
+        check_authority(certificate, at)?;
     }
     for (at, pair) in certificates.windows(2).enumerate() {
         let [subject, issuer] = pair else { continue };
@@ -116,10 +134,8 @@ fn check(certificates: &[Certificate], now: Timestamp) -> Result<(), ChainError>
     check_issuing(issuing)
 }
 
-/// RFC 5280 4.2.1.3 and 4.2.1.9: what makes a certificate an authority's.
-fn check_authority(certificate: &Certificate, at: usize, now: Timestamp) -> Result<(), ChainError> {
-    let tbs = certificate.tbs_certificate();
-    let validity = tbs.validity();
+fn check_time(certificate: &Certificate, at: usize, now: Timestamp) -> Result<(), ChainError> {
+    let validity = certificate.tbs_certificate().validity();
     if now.since_epoch() > validity.not_after.to_unix_duration() {
         return Err(ChainError::Expired {
             at,
@@ -132,6 +148,11 @@ fn check_authority(certificate: &Certificate, at: usize, now: Timestamp) -> Resu
             not_before: validity.not_before.to_string(),
         });
     }
+    Ok(())
+}
+
+/// RFC 5280 4.2.1.3 and 4.2.1.9: what makes a certificate an authority's.
+fn check_authority(certificate: &Certificate, at: usize) -> Result<(), ChainError> {
     let constraints = extension::<BasicConstraints>(certificate, at)?;
     if !constraints.is_some_and(|constraints| constraints.ca) {
         return Err(ChainError::NotAnAuthority { at });

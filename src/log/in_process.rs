@@ -46,6 +46,15 @@ impl EmbeddedLog {
         Ok(Self { shards, issuers })
     }
 
+    /// The same log, or these shards of it, for another chain.
+    pub(super) fn with(
+        &self,
+        shards: Option<&Shards>,
+        chain: &CertificateChain,
+    ) -> Result<Self, StorageError> {
+        Self::new(shards.unwrap_or(&self.shards).clone(), chain)
+    }
+
     pub(super) fn shards(&self) -> &Shards {
         &self.shards
     }

@@ -23,7 +23,7 @@ use super::{
     route,
     wire::{self, LegacySigningRequest, SigningRequest},
 };
-use crate::issue::IssueRequest;
+use crate::{issue::IssueRequest, issuer::CertificateChain};
 
 /// RFC 8555 section 9.1.
 const PEM_CHAIN: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/pem-certificate-chain")];
@@ -98,9 +98,12 @@ pub(super) async fn signing_cert(
 /// The certificates under which certificates of this authority verify.
 #[utoipa::path(get, path = route::TRUST_BUNDLE, responses((status = 200, body = TrustBundle)))]
 pub(super) async fn trust_bundle(State(gate): State<Arc<Gate>>) -> Json<TrustBundle> {
-    let certificates = gate.authority().trust_bundle().pem().to_vec();
+    let chains = gate.authority().trust_bundle();
+    let chain = |chain: Arc<CertificateChain>| Chain {
+        certificates: chain.pem().to_vec(),
+    };
     Json(TrustBundle {
-        chains: vec![Chain { certificates }],
+        chains: chains.into_iter().map(chain).collect(),
     })
 }
 
@@ -133,14 +136,15 @@ pub(super) async fn legacy_signing_cert(
     Ok((StatusCode::CREATED, PEM_CHAIN, certificates.concat()))
 }
 
-/// The CA's chain as PEM, leaf's issuer first, root last.
+/// The chain of the CA that signs as PEM, leaf's issuer first, root last.
 #[utoipa::path(
     get,
     path = route::LEGACY_ROOT_CERT,
     responses((status = 200, body = String, content_type = "application/pem-certificate-chain"))
 )]
 pub(super) async fn legacy_root_cert(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
-    (PEM_CHAIN, gate.authority().trust_bundle().pem().concat())
+    let signing = gate.authority().signing();
+    (PEM_CHAIN, signing.issuer().chain().pem().concat())
 }
 
 type Parse = fn(&HeaderMap, &[u8]) -> Result<IssueRequest, ApiError>;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::rand;
 use axum::{
     Router,
@@ -41,7 +42,10 @@ const LONGEST_ID: usize = 64;
 
 /// Everything behind the listener. Cheap to share.
 pub(super) struct App {
-    router: Cors<Router>,
+    /// Our own paths.
+    own: Router,
+    /// These, and what is served beside them.
+    router: ArcSwap<Cors<Router>>,
     gate: Arc<Gate>,
     ids: RequestIds,
 }
@@ -64,19 +68,23 @@ impl App {
         reporter: HealthReporter,
         extra: Router,
     ) -> Result<Self, AssemblyError> {
-        let routes = api::routes()
+        let own = api::routes()
             .merge(health::routes())
             .merge(openapi::routes()?)
             .method_not_allowed_fallback(|| std::future::ready(ApiError::method_not_allowed()))
             .with_state(Arc::clone(&gate))
-            .merge(grpc::routes(&gate, reporter)?)
-            .merge(extra.reset_fallback())
-            .fallback(unknown);
+            .merge(grpc::routes(&gate, reporter)?);
         Ok(Self {
-            router: cors().layer(routes),
+            router: ArcSwap::from_pointee(beside(&own, extra)),
+            own,
             gate,
             ids: RequestIds::new()?,
         })
+    }
+
+    /// From now on `extra` is served, instead of what was served before, beside our own routes.
+    pub(super) fn serve_extra(&self, extra: Router) {
+        self.router.store(Arc::new(beside(&self.own, extra)));
     }
 
     /// Answers one request, whatever happens.
@@ -111,7 +119,7 @@ impl App {
         B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        let served = AssertUnwindSafe(self.router.clone().oneshot(request)).catch_unwind();
+        let served = AssertUnwindSafe(Cors::clone(&self.router.load()).oneshot(request)).catch_unwind();
         match time::timeout(self.gate.limits().request, served).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
@@ -122,6 +130,11 @@ impl App {
             Err(_) => ApiError::request_timeout().into_response(),
         }
     }
+}
+
+fn beside(own: &Router, extra: Router) -> Cors<Router> {
+    let routes = own.clone().merge(extra.reset_fallback()).fallback(unknown);
+    cors().layer(routes)
 }
 
 /// Open to all origins, as Fulcio is: there are no cookies, and a token is the caller's own.

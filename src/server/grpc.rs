@@ -22,6 +22,7 @@ use super::{
     proto::{self, ca_server},
     wire,
 };
+use crate::issuer::CertificateChain;
 
 /// Fulcio's `CA` over [`Gate`].
 struct Ca(Arc<Gate>);
@@ -93,9 +94,12 @@ impl ca_server::Ca for Ca {
         &self,
         _: tonic::Request<proto::GetTrustBundleRequest>,
     ) -> Result<tonic::Response<proto::TrustBundle>, Status> {
-        let certificates = self.0.authority().trust_bundle().pem().to_vec();
+        let chains = self.0.authority().trust_bundle();
+        let chain = |chain: Arc<CertificateChain>| proto::CertificateChain {
+            certificates: chain.pem().to_vec(),
+        };
         Ok(tonic::Response::new(proto::TrustBundle {
-            chains: vec![proto::CertificateChain { certificates }],
+            chains: chains.into_iter().map(chain).collect(),
         }))
     }
 

@@ -9,11 +9,13 @@ use prometheus::{
     proto::{Bucket, Histogram, LabelPair, Metric, MetricFamily, MetricType},
 };
 
+use super::Logs;
+
 const LABEL: &str = "log";
 
 /// Asks the logs whenever it is asked.
 pub(super) struct LogMetrics {
-    logs: Vec<Log>,
+    logs: Logs,
     entries: IntGaugeVec,
     published: IntGaugeVec,
     checkpoint: IntGaugeVec,
@@ -27,7 +29,7 @@ pub(super) struct LogMetrics {
 }
 
 impl LogMetrics {
-    pub(super) fn new(logs: Vec<Log>) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(logs: Logs) -> Result<Self, prometheus::Error> {
         let gauges = |name, help, labels: &[&str]| IntGaugeVec::new(Opts::new(name, help), labels);
         let commits = Opts::new(
             "mayfly_log_commit_seconds",
@@ -140,7 +142,7 @@ impl Collector for LogMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let times: Vec<Metric> = self.logs.iter().map(|log| self.read(log)).collect();
+        let times: Vec<Metric> = (self.logs)().iter().map(|log| self.read(log)).collect();
         let mut families: Vec<_> = self.gauges().into_iter().flat_map(Collector::collect).collect();
         let mut commits = MetricFamily::default();
         commits.set_name(self.commits.name.clone());

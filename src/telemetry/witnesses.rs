@@ -8,16 +8,18 @@ use prometheus::{
     proto::MetricFamily,
 };
 
+use super::Logs;
+
 /// Asks the logs whenever it is asked.
 pub(super) struct WitnessMetrics {
-    logs: Vec<Log>,
+    logs: Logs,
     requests: IntCounterVec,
     cosigned: IntGaugeVec,
     witnessed: IntGaugeVec,
 }
 
 impl WitnessMetrics {
-    pub(super) fn new(logs: Vec<Log>) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(logs: Logs) -> Result<Self, prometheus::Error> {
         Ok(Self {
             logs,
             requests: IntCounterVec::new(
@@ -75,7 +77,7 @@ impl Collector for WitnessMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        self.logs.iter().for_each(|log| self.read(log));
+        (self.logs)().iter().for_each(|log| self.read(log));
         self.collectors()
             .into_iter()
             .flat_map(Collector::collect)

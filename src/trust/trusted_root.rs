@@ -63,7 +63,7 @@ impl<'a> CtLog<'a> {
     }
 }
 
-/// The trusted root of one CA and its logs.
+/// The trusted root of a CA and its logs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedRoot {
@@ -126,16 +126,22 @@ struct LogId {
 }
 
 impl TrustedRoot {
-    /// For the CA at `ca_url` whose chain is DER, the leaf's issuer first and the root last. It counts from the
-    /// issuer's notBefore on. `logs` are all whose SCTs count: shards that are over, and those that are yet to begin, too.
+    /// For the CA at `ca_url`, which has had and will have these chains: each DER, the leaf's issuer first and the root last. Each
+    /// counts from its issuer's notBefore on. `logs` are all whose SCTs count: shards that are over, and those that are yet to begin, too.
     ///
     /// # Errors
     /// An empty chain, a certificate that does not parse, or a time that cannot be written.
-    pub fn new(ca_url: &str, chain: &[Vec<u8>], logs: &[CtLog<'_>]) -> Result<Self, TrustError> {
+    pub fn new<'a>(
+        ca_url: &str,
+        chains: impl IntoIterator<Item = &'a [Vec<u8>]>,
+        logs: &[CtLog<'_>],
+    ) -> Result<Self, TrustError> {
+        let authorities = chains.into_iter();
+        let authorities = authorities.map(|chain| CertificateAuthority::new(ca_url, chain));
         Ok(Self {
             media_type: MEDIA_TYPE,
             tlogs: [],
-            certificate_authorities: vec![CertificateAuthority::new(ca_url, chain)?],
+            certificate_authorities: authorities.collect::<Result<_, _>>()?,
             ctlogs: logs.iter().map(Log::new).collect::<Result<_, _>>()?,
             timestamp_authorities: [],
         })

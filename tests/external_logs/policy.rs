@@ -165,7 +165,8 @@ async fn another_mayfly_is_an_external_log() {
     };
     let external = external(Embedding::All, vec![settings]);
     let ca = Instance::start_with(|wishes| wishes.external = Some(external)).await;
-    let roots = ca.authority.trust_bundle().der().iter().map(Vec::as_slice);
+    let signing = ca.authority.signing();
+    let roots = signing.issuer().chain().der().iter().map(Vec::as_slice);
     let routes = ct_log::http::router(other.clone(), Policy::new(roots).unwrap());
     let routes = Router::new().nest("/log", routes);
     let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

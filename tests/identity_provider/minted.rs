@@ -2,6 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use aws_lc_rs::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair},
+};
 use mayfly::{
     clock::{Clock, SystemClock},
     dev::{Issuers, KeyError, Minter, ProviderKey, issuer_file},
@@ -29,7 +33,12 @@ fn the_kept_key_signs_for_the_running_provider() {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
     assert!(matches!(ProviderKey::open(&path), Err(KeyError::File { .. })));
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-    let no_rsa = pem::encode(&pem::Pem::new("PRIVATE KEY", b"nonsense".as_slice()));
+    let no_rsa = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new());
+    let no_rsa = pem::Pem::new("PRIVATE KEY", no_rsa.unwrap().as_ref());
+    let no_rsa = pem::encode_config(
+        &no_rsa,
+        pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF),
+    );
     fs::write(&path, no_rsa).unwrap();
     assert!(matches!(ProviderKey::open(&path), Err(KeyError::Malformed(_))));
 }

@@ -15,7 +15,7 @@ use mayfly::{
         CertificateChain,
         ceremony::{self, AuthorityNames, KeyKind},
     },
-    key::file as key_file,
+    key::{file as key_file, passphrase::Passphrase},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -78,6 +78,11 @@ impl Installation {
 
     /// Makes a CA that is valid for ten years from `start`, in the place of the one before.
     pub(crate) async fn make_ca(&self, start: Timestamp) {
+        self.make_ca_as("ca", start, None).await;
+    }
+
+    /// Makes a CA with its chain in `NAME.pem` and its key in `NAME-key.pem`, encrypted if there is a passphrase.
+    pub(crate) async fn make_ca_as(&self, name: &str, start: Timestamp, passphrase: Option<&Passphrase>) {
         let names = AuthorityNames {
             root: Name::from_str("CN=Test root,O=Test").unwrap(),
             intermediate: Name::from_str("CN=Test intermediate,O=Test").unwrap(),
@@ -86,9 +91,10 @@ impl Installation {
             .await
             .unwrap();
         let chain = CertificateChain::from_der(ca.chain, start.plus(Duration::from_secs(1))).unwrap();
-        self.write("ca.pem", &chain.pem().concat());
-        let _ = fs::remove_file(self.path("ca-key.pem"));
-        key_file::write_new(&self.path("ca-key.pem"), &ca.key, None).unwrap();
+        self.write(&format!("{name}.pem"), &chain.pem().concat());
+        let key = self.path(&format!("{name}-key.pem"));
+        let _ = fs::remove_file(&key);
+        key_file::write_new(&key, &ca.key, passphrase).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -32,6 +32,7 @@ mod program;
 mod published;
 mod refusals;
 mod reload;
+mod rotation;
 mod self_audit;
 mod shards;
 #[cfg(target_os = "linux")]

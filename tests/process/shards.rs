@@ -224,7 +224,7 @@ async fn accepted_roots_are_read_again_on_sighup() {
             .wait_for(|text| text.matches(said).count() > before);
     };
     installation.write("roots.pem", &other);
-    reload(&serving, "the log accepts the roots of its file");
+    reload(&serving, "the log accepts these roots");
     assert_eq!(
         serving.roots().await,
         own_roots + 1,

@@ -224,6 +224,7 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
     let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
     let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
+        also_trusted: Vec::new(),
         key: Arc::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
         log: wishes.embedded.then(|| log.clone().into()),
         external_logs: wishes.external,

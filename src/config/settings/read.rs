@@ -36,7 +36,7 @@ const ROOT: Keys = &[
     "audit",
 ];
 const TLS: Keys = &["certificate", "key"];
-const CA: Keys = &["chain", "key", "passphrase"];
+const CA: Keys = &["chain", "key", "passphrase", "also-trusted"];
 
 pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
     let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
@@ -139,10 +139,24 @@ fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<C
     let chain = fields.required_text("chain", suggestion, problems);
     let chain = chain.and_then(|text| folder.file(&text, problems));
     let key = key::read(&fields, Existing::Yes, folder, problems);
+    let also_trusted = also_trusted(&fields, folder, problems);
     Some(CaFiles {
         chain: chain?,
         key: key?,
+        also_trusted: also_trusted?,
     })
+}
+
+fn also_trusted(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Vec<PathBuf>> {
+    let Some((place, node)) = fields.get("also-trusted") else {
+        return Some(Vec::new());
+    };
+    let items = node.items(&place, problems);
+    let files: Vec<_> = items
+        .iter()
+        .map(|item| folder.file(&item.text(&item.place(&place), problems)?, problems))
+        .collect();
+    files.into_iter().collect()
 }
 
 fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {

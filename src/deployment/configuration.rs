@@ -1,0 +1,223 @@
+//! Keeps what signs in step with `mayfly.yaml` and the files that its `ca` names: another CA, or another key of it, takes over
+//! without a restart, and so do new shards of the log. Anything else in the file takes effect at the next start.
+//!
+//! What cannot be used is refused whole, and what was in force stays: a key without its certificate yet, a file written by half,
+//! a service that does not answer.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{self, MissedTickBehavior},
+};
+
+use super::{DeploymentError, load_also_trusted, load_chain, open_shard};
+use crate::{
+    config::{ConfigErrors, Settings},
+    issue::Authority,
+    issuer::Issuer,
+    key::{KeyReference, passphrase::PassphraseSource},
+    log::Shards,
+    telemetry::{KeyMetrics, Metrics, Reload},
+};
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// For how long changed files must stay the same before they are read: they are replaced one after the other.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
+
+/// Follows one `mayfly.yaml`.
+pub struct ConfigurationFollower {
+    path: PathBuf,
+    authority: Arc<Authority>,
+    keys: KeyMetrics,
+    metrics: Arc<Metrics>,
+    /// The files of the configuration that was read last, with that itself.
+    files: Vec<PathBuf>,
+    /// How they looked then, whether they were taken or refused.
+    seen: Vec<Option<Stamp>>,
+}
+
+/// What changes when a file is written or replaced, also through links.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl ConfigurationFollower {
+    /// Follows the file at `path`, from which `settings` were read, and by which `authority` signs already.
+    #[must_use]
+    pub fn new(
+        (path, settings): (PathBuf, &Settings),
+        authority: Arc<Authority>,
+        keys: KeyMetrics,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let files = files(&path, settings);
+        Self {
+            seen: stamps(&files),
+            path,
+            authority,
+            keys,
+            metrics,
+            files,
+        }
+    }
+
+    /// Reads the files again whenever one of them has changed, and whenever `asked` changes; ends only by being dropped.
+    pub async fn follow(mut self, mut asked: watch::Receiver<()>) {
+        let mut look = time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                Ok(()) = asked.changed() => self.apply().await,
+                _ = look.tick() => {
+                    if self.has_changed().await {
+                        self.apply().await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn has_changed(&self) -> bool {
+        let now = stamps(&self.files);
+        if now == self.seen {
+            return false;
+        }
+        time::sleep(SETTLED_AFTER).await;
+        stamps(&self.files) == now
+    }
+
+    async fn apply(&mut self) {
+        self.seen = stamps(&self.files);
+        match self.read_and_sign().await {
+            Ok(()) => {
+                self.metrics.configuration_reloaded(Reload::Applied);
+                tracing::info!(
+                    path = %self.path.display(),
+                    "the CA and the shards of the log are in force as configured; anything else that changed takes a restart"
+                );
+            }
+            Err(refusal) => {
+                self.metrics.configuration_reloaded(Reload::Refused);
+                for problem in refusal.problems() {
+                    tracing::error!(problem, "the configuration is refused, what was in force stays");
+                }
+            }
+        }
+    }
+
+    async fn read_and_sign(&mut self) -> Result<(), Refusal> {
+        let settings = Settings::load(&self.path)?;
+        self.files = files(&self.path, &settings);
+        self.seen = stamps(&self.files);
+        let ca = settings.ca();
+        let chain = load_chain(ca.chain())?;
+        let key = ca.key().open("ca", &self.keys).await;
+        let issuer = Issuer::new(key.map_err(DeploymentError::from)?, chain).await;
+        let issuer = Arc::new(issuer.map_err(DeploymentError::from)?);
+        let also_trusted = load_also_trusted(ca.also_trusted())?;
+        let shards = self.shards(&settings).await?;
+        let present = self.authority.signing();
+        // The chain is written into the log.
+        let next = spawn_blocking(move || present.succeeded_by(issuer, shards.as_ref())).await;
+        let next = next.map_err(|_| DeploymentError::Interrupted)?;
+        let next = next.map_err(DeploymentError::from)?;
+        self.authority.sign_with(next.also_trusting(also_trusted));
+        Ok(())
+    }
+
+    /// The present shards and those that are new, if any are. One that is configured no more stays until the next start: its log
+    /// has readers.
+    async fn shards(&self, settings: &Settings) -> Result<Option<Shards>, DeploymentError> {
+        let (Some(present), Some(log)) = (self.authority.log().embedded(), settings.log()) else {
+            return Ok(None);
+        };
+        let mut logs: Vec<_> = present.iter().cloned().collect();
+        for shard in &log.shards {
+            if !present.iter().any(|log| log.origin().as_str() == shard.origin) {
+                logs.push(open_shard(shard, &log.promise, &self.keys).await?);
+            }
+        }
+        match logs.len() > present.iter().len() {
+            true => Ok(Some(Shards::new(logs)?)),
+            false => Ok(None),
+        }
+    }
+}
+
+/// Why the files are not in force.
+enum Refusal {
+    Configuration(ConfigErrors),
+    Deployment(DeploymentError),
+}
+
+impl Refusal {
+    fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Configuration(errors) => errors.problems().iter().map(ToString::to_string).collect(),
+            Self::Deployment(error) => {
+                let first: &dyn std::error::Error = error;
+                let causes = std::iter::successors(Some(first), |cause| cause.source());
+                vec![causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")]
+            }
+        }
+    }
+}
+
+impl From<ConfigErrors> for Refusal {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Configuration(errors)
+    }
+}
+
+impl From<DeploymentError> for Refusal {
+    fn from(error: DeploymentError) -> Self {
+        Self::Deployment(error)
+    }
+}
+
+fn files(path: &Path, settings: &Settings) -> Vec<PathBuf> {
+    let ca = settings.ca();
+    let key = match &ca.key().reference {
+        KeyReference::File(path) => Some(path),
+        _ => None,
+    };
+    let passphrase = match &ca.key().passphrase {
+        Some(PassphraseSource::File(path)) => Some(path),
+        _ => None,
+    };
+    std::iter::once(path)
+        .chain([ca.chain()])
+        .chain(key.map(PathBuf::as_path))
+        .chain(passphrase.map(PathBuf::as_path))
+        .chain(ca.also_trusted().iter().map(PathBuf::as_path))
+        .map(Path::to_owned)
+        .collect()
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files.iter().map(|path| stamp(path).ok()).collect()
+}
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        length: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+    })
+}
