@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -15,11 +16,12 @@ use crate::tile::TileKind;
 /// How often the free space is measured, and work that found no space is tried again.
 const TICK: Duration = Duration::from_secs(1);
 
-/// Full tiles that may wait for space. Beyond it the sequencer waits, and the queue answers "busy".
-const MAX_WAITING_TILES: usize = 64;
+/// Full tiles that may wait for space, or for a place that is away, in bytes: some 130,000 entries of 2 KB. Beyond it the
+/// sequencer waits, and the queue answers "busy".
+const MAX_WAITING_BYTES: usize = 256 * 1024 * 1024;
 
-/// Chores that may wait in the channel to the keeper.
-pub(crate) const MAX_CHORES: usize = 16;
+/// Full tiles that are stored together: a place that fails again and again gets on all the same.
+const TILES_AT_ONCE: usize = 64;
 
 /// Work for the keeper, in the order in which the log made it.
 #[derive(Debug)]
@@ -28,6 +30,28 @@ pub(crate) enum Chore {
     Keep(Vec<FullTile>),
     /// The journal needs its upkeep.
     Tend,
+}
+
+/// How much waits for the keeper.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    bytes: AtomicUsize,
+}
+
+impl Backlog {
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) >= MAX_WAITING_BYTES
+    }
+
+    /// To be called before the tiles are sent.
+    pub(crate) fn add(&self, tiles: &[FullTile]) {
+        let bytes = tiles.iter().map(|full| full.bytes.len()).sum();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn remove(&self, full: &FullTile) {
+        self.bytes.fetch_sub(full.bytes.len(), Ordering::Relaxed);
+    }
 }
 
 /// Owned by its thread.
@@ -59,18 +83,12 @@ impl Keeper {
                 Err(error) if is_away(&error) => self.shared.reach.report_away(&error),
                 Err(error) => return self.shared.fail("store tiles", error),
             }
-            if self.waiting.len() >= MAX_WAITING_TILES && !self.shared.pool.is_closed() {
-                std::thread::sleep(TICK);
-                continue;
-            }
             match chores.recv_timeout(TICK) {
                 Ok(chore) => self.accept(chore),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while self.waiting.len() < MAX_WAITING_TILES
-                && let Ok(chore) = chores.try_recv()
-            {
+            while let Ok(chore) = chores.try_recv() {
                 self.accept(chore);
             }
         }
@@ -95,16 +113,17 @@ impl Keeper {
     }
 
     fn store_tiles(&mut self) -> io::Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let files: Vec<_> = self.waiting.iter().map(FullTile::file).collect();
-        self.shared.objects.put_immutable(&files)?;
-        let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
-        for full in self.waiting.drain(..) {
-            tail.release(full.tile);
-            if full.tile.kind() == (TileKind::Hashes { level: 0 }) {
-                self.kept = full.tile.tree_size();
+        while !self.waiting.is_empty() {
+            let count = self.waiting.len().min(TILES_AT_ONCE);
+            let files: Vec<_> = self.waiting.iter().take(count).map(FullTile::file).collect();
+            self.shared.objects.put_immutable(&files)?;
+            let mut tail = self.shared.tail.write().unwrap_or_else(PoisonError::into_inner);
+            for full in self.waiting.drain(..count) {
+                tail.release(full.tile);
+                self.shared.backlog.remove(&full);
+                if full.tile.kind() == (TileKind::Hashes { level: 0 }) {
+                    self.kept = full.tile.tree_size();
+                }
             }
         }
         Ok(())

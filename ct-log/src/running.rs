@@ -1,7 +1,7 @@
 //! How the threads of a log start and end, and what they share.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::guard::DiskGuard;
 use crate::high_water::HighWaterMark;
 use crate::index::{Follower, Index, Place};
-use crate::keeper::{Keeper, MAX_CHORES};
+use crate::keeper::{Backlog, Keeper};
 use crate::key::LogKey;
 use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
+    /// Raised by the sequencer, lowered by the keeper.
+    pub(crate) backlog: Backlog,
     pub(crate) commits: CommitClock,
     /// Written by the sequencer and the keeper.
     pub(crate) tail: RwLock<Tail>,
@@ -177,6 +179,7 @@ impl Running {
             lifecycle: Lifecycle::new(window),
             failure: Failure::none(),
             pool: Pool::new(queue_entries),
+            backlog: Backlog::default(),
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
             durable: Durable::new(head),
@@ -195,7 +198,7 @@ impl Running {
         })?;
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
-        let (chores, to_do) = sync_channel(MAX_CHORES);
+        let (chores, to_do) = channel();
         let alone = journal.look_every().is_none();
         let sequencer = Sequencer {
             shared: Arc::clone(&shared),
@@ -273,6 +276,7 @@ impl Running {
             lifecycle: Lifecycle::closed(settings.window),
             failure: Failure::none(),
             pool: Pool::new(0),
+            backlog: Backlog::default(),
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
             durable: Durable::new(head),

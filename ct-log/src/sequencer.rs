@@ -2,7 +2,7 @@
 //! what arrives while one batch is being synced is the next batch.
 
 use std::io;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,11 +22,14 @@ const MAX_TURNS: usize = 16;
 /// How often a log with a window looks at the clock while no entries come.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 
+/// How often a sequencer that is too far ahead of the keeper looks whether it has caught up.
+const KEEPER_WAIT: Duration = Duration::from_millis(100);
+
 /// Owned by its thread. `head` and `frontier` are the durable tree; they move on only after a commit.
 pub(crate) struct Sequencer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) journal: Box<dyn Journal>,
-    pub(crate) chores: SyncSender<Chore>,
+    pub(crate) chores: Sender<Chore>,
     pub(crate) head: Head,
     pub(crate) frontier: Frontier,
     pub(crate) buffer: RecordBuffer,
@@ -239,9 +242,16 @@ impl Sequencer {
     }
 
     fn keep(&self, completed: Vec<FullTile>) {
-        if !completed.is_empty() {
-            self.send(Chore::Keep(completed));
+        if completed.is_empty() {
+            return;
         }
+        let shared = &self.shared;
+        // What is left at the end is done by recovery.
+        while shared.backlog.is_full() && !shared.failure.is_set() && !shared.pool.is_closed() {
+            std::thread::sleep(KEEPER_WAIT);
+        }
+        shared.backlog.add(&completed);
+        self.send(Chore::Keep(completed));
     }
 
     fn send(&self, chore: Chore) {
