@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::clock::{Clock, SystemClock};
 use crate::key::LogKey;
 use crate::settings::LogSettings;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+use crate::storage::PostgresAndS3;
 use crate::storage::{self, Directory, Disk, Files, LockError, LockFile, Mirror, OpenError, Storage, Store};
 #[cfg(feature = "postgres")]
 use crate::storage::{Postgres, PostgresSettings};
@@ -27,6 +29,9 @@ pub(crate) enum Backend {
     /// A bucket.
     #[cfg(feature = "s3")]
     S3(S3Settings),
+    /// A database, beside a bucket with the whole files.
+    #[cfg(all(feature = "postgres", feature = "s3"))]
+    PostgresAndS3(PostgresSettings, S3Settings),
 }
 
 /// Refuses a place in which no log can be made.
@@ -36,18 +41,14 @@ pub(crate) fn check_vacant(settings: &LogSettings) -> Result<(), OpenError> {
         Backend::Directory => Ok(()),
         #[cfg(feature = "postgres")]
         Backend::Postgres(postgres) => {
-            let origin = settings.origin.clone();
-            let postgres = Postgres::connect(postgres.clone(), &settings.directory, None)?;
-            match postgres.holds(&origin)? {
-                true => Err(OpenError::Taken {
-                    place: "the database".to_owned(),
-                    origin,
-                }),
-                false => Ok(()),
-            }
+            Postgres::connect(postgres.clone(), &settings.directory, None)?.check_vacant(&settings.origin)
         }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => S3::connect(s3.clone(), &settings.directory, None)?.check_vacant(&settings.origin),
+        #[cfg(all(feature = "postgres", feature = "s3"))]
+        Backend::PostgresAndS3(postgres, s3) => {
+            postgres_and_s3((postgres, s3), settings, None)?.check_vacant(&settings.origin)
+        }
     }
 }
 
@@ -71,6 +72,12 @@ pub(crate) fn create(settings: &LogSettings, key: &LogKey) -> Result<Box<dyn Sto
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
             s3.create(&settings.origin, key, SystemClock.now())?;
             Ok(Box::new(s3))
+        }
+        #[cfg(all(feature = "postgres", feature = "s3"))]
+        Backend::PostgresAndS3(postgres, s3) => {
+            let both = postgres_and_s3((postgres, s3), settings, Some(lock))?;
+            both.create(&settings.origin, key, SystemClock.now())?;
+            Ok(Box::new(both))
         }
     }
 }
@@ -98,7 +105,25 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
             Ok(Box::new(s3))
         }
+        #[cfg(all(feature = "postgres", feature = "s3"))]
+        Backend::PostgresAndS3(postgres, s3) => {
+            make_directory(&settings.directory)?;
+            let (_, lock) = lock_directory(&settings.directory)?;
+            Ok(Box::new(postgres_and_s3((postgres, s3), settings, Some(lock))?))
+        }
     }
+}
+
+#[cfg(all(feature = "postgres", feature = "s3"))]
+fn postgres_and_s3(
+    (postgres, s3): (&PostgresSettings, &S3Settings),
+    settings: &LogSettings,
+    lock: Option<LockFile>,
+) -> Result<PostgresAndS3, OpenError> {
+    let directory = &settings.directory;
+    let postgres = Postgres::connect(postgres.clone(), directory, lock)?;
+    let s3 = S3::connect(s3.clone(), directory, None)?;
+    Ok(PostgresAndS3::new(postgres, s3))
 }
 
 fn create_on_disk(

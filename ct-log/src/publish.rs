@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::checkpoint::Checkpoint;
 use crate::key::KeyError;
 use crate::leaf::UnixMillis;
-use crate::reach::is_away;
+use crate::reach::{Part, is_away};
 use crate::running::Shared;
 use crate::storage::{Head, Replaced, is_full};
 use crate::tree::Hash;
@@ -162,7 +162,9 @@ pub(crate) fn run(shared: &Shared) {
             }
         }
         match publish(shared, &head) {
-            Ok(()) => shared.reach.report_there(),
+            Ok(()) => [Part::Entries, Part::Files]
+                .into_iter()
+                .for_each(|part| shared.reach.report_there(part)),
             Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),
             Err(PublishError::Io(error)) if is_away(&error) => shared.reach.report_away(&error),
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),

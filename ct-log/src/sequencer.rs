@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::keeper::Chore;
 use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
 use crate::pool::{RETRY_AFTER, Waiting};
+use crate::reach::Part;
 use crate::running::Shared;
 use crate::storage::{
     Batch, CLOCK_TOLERANCE_MS, CommitError, Committed, FullTile, Head, Header, Journal, RecordBuffer, Turn,
@@ -123,7 +124,7 @@ impl Sequencer {
                 self.shared.commits.add(began.elapsed());
                 let completed = self.extend_tail(&growth.leaves, self.buffer.body());
                 self.advance(head, growth.frontier);
-                self.shared.reach.report_there();
+                self.shared.reach.report_there(Part::Entries);
                 answer(accepted, &committed);
                 self.keep(completed);
                 if committed.needs_upkeep() {

@@ -81,6 +81,16 @@ impl LogSettings {
         LogSettings { backend, ..self }
     }
 
+    /// Keeps the entries in a database as [`LogSettings::in_postgres`] does, but full tiles, issuers and the checkpoint in a bucket,
+    /// which a CDN can serve. An SCT waits for the bucket only if its entry names an issuer that is not stored yet; while the bucket
+    /// is away nothing is published. A log is born so and stays so.
+    #[cfg(all(feature = "postgres", feature = "s3"))]
+    #[must_use]
+    pub fn in_postgres_and_s3(self, postgres: PostgresSettings, s3: S3Settings) -> LogSettings {
+        let backend = Backend::PostgresAndS3(postgres, s3);
+        LogSettings { backend, ..self }
+    }
+
     /// Where the log lives.
     pub fn directory(&self) -> &Path {
         &self.directory
@@ -153,6 +163,8 @@ impl LogSettings {
             Backend::Postgres(_) => false,
             #[cfg(feature = "s3")]
             Backend::S3(_) => true,
+            #[cfg(all(feature = "postgres", feature = "s3"))]
+            Backend::PostgresAndS3(..) => false,
         }
     }
 

@@ -23,6 +23,8 @@ mod memory;
 mod mirror;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod postgres_and_s3;
 mod read_only;
 mod reconcile;
 mod record;
@@ -56,6 +58,10 @@ pub(crate) use memory::Memory;
 pub(crate) use postgres::Postgres;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresSettings, PostgresSettingsError};
+#[cfg(all(test, feature = "postgres", feature = "s3"))]
+pub(crate) use postgres_and_s3::DatabaseAndBucket;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+pub(crate) use postgres_and_s3::PostgresAndS3;
 pub(crate) use read_only::{StoredLog, StoredParts};
 #[cfg(test)]
 pub(crate) use record::{BLOCK, Chain, Kind, Record};

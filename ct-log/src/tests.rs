@@ -11,6 +11,8 @@ mod index;
 mod lifecycle;
 mod mirror;
 mod model;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod postgres_and_s3;
 mod proof;
 mod record;
 mod recovery;

@@ -80,6 +80,8 @@ pub enum Storage {
         directory: PathBuf,
         /// Which database.
         database: Database,
+        /// Where in which bucket its whole files are, if not in the database.
+        files: Option<S3Settings>,
     },
 }
 
@@ -209,13 +211,25 @@ impl Storage {
         std::iter::once(self.directory()).chain(mirror)
     }
 
+    /// The bucket with its files, if there is one.
+    pub(crate) fn bucket(&self) -> Option<&S3Settings> {
+        match self {
+            Self::Directory(_) | Self::Mirrored { .. } => None,
+            Self::S3 { place, .. } => Some(place),
+            Self::Postgres { files, .. } => files.as_ref(),
+        }
+    }
+
     fn settings(&self, origin: Origin) -> Result<LogSettings, DatabaseError> {
         let settings = LogSettings::new(self.directory(), origin);
         Ok(match self {
             Self::Directory(_) => settings,
             Self::Mirrored { mirror, .. } => settings.mirror(mirror),
             Self::S3 { place, .. } => settings.in_s3(place.clone()),
-            Self::Postgres { database, .. } => settings.in_postgres(database.settings()?),
+            Self::Postgres { database, files, .. } => match files {
+                None => settings.in_postgres(database.settings()?),
+                Some(files) => settings.in_postgres_and_s3(database.settings()?, files.clone()),
+            },
         })
     }
 

@@ -282,7 +282,12 @@ fn a_database_is_read_and_never_with_a_password() {
     let log = |postgres: &str| with(&format!("{WHOLE}  postgres: {postgres}\n"));
     let installation = log("{url: \"postgresql://mayfly@localhost/mayfly\"}");
     let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
-    let Storage::Postgres { directory, database } = &settings.log().unwrap().shards[0].storage else {
+    let Storage::Postgres {
+        directory,
+        database,
+        files: None,
+    } = &settings.log().unwrap().shards[0].storage
+    else {
         panic!("not in a database")
     };
     assert_eq!(*directory, installation.path("log"));
@@ -315,8 +320,8 @@ fn a_database_is_read_and_never_with_a_password() {
             "stands beside `postgres`",
         ),
         (
-            "{url: \"postgresql://mayfly@localhost/mayfly\"}\n  s3: {bucket: a-bucket}",
-            "stands beside `s3`",
+            "{url: \"postgresql://mayfly@localhost/mayfly\"}\n  high-water: mark",
+            "stands beside `postgres`",
         ),
     ] {
         let problems = log(postgres).problems();
@@ -325,6 +330,47 @@ fn a_database_is_read_and_never_with_a_password() {
             "{postgres}: {problems:?}"
         );
         assert!(!problems.iter().any(|found| found.contains("not-to-be-seen")));
+    }
+}
+
+const DATABASE: &str = "  postgres: {url: \"postgresql://mayfly@localhost/mayfly\"}\n";
+
+#[test]
+fn a_database_and_a_bucket_are_one_log() {
+    let log = |s3: &str| with(&format!("{WHOLE}{DATABASE}  s3: {s3}\n"));
+    let installation = log("{bucket: a-bucket, prefix: ct/2027, static-partials: true}");
+    let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
+    let Storage::Postgres {
+        directory,
+        database,
+        files: Some(files),
+    } = &settings.log().unwrap().shards[0].storage
+    else {
+        panic!("not in a database with its files in a bucket")
+    };
+    assert_eq!(*directory, installation.path("log"));
+    assert_eq!(database.url, "postgresql://mayfly@localhost/mayfly");
+    assert_eq!(files.location(), "s3://a-bucket/ct/2027");
+
+    for (s3, problem) in [
+        ("{prefix: a}", "`bucket` is missing"),
+        ("{bucket: a-bucket}\n  mirror: other", "stands beside `s3`"),
+        ("{bucket: a-bucket}\n  high-water: mark", "stands beside `s3`"),
+        (
+            "{bucket: a-bucket}\n  sct-after: replicated",
+            "is `replicated`, but ca.example.com/log has no mirror",
+        ),
+    ] {
+        let problems = log(s3).problems();
+        assert!(
+            problems.iter().any(|found| found.contains(problem)),
+            "{s3}: {problems:?}"
+        );
+    }
+    // Both are read, so both are reported at once.
+    let both = with(&format!("{WHOLE}  postgres: {{url: no}}\n  s3: {{bucket: No}}\n")).problems();
+    for problem in ["not a PostgreSQL address", "a bucket's name has"] {
+        assert!(both.iter().any(|found| found.contains(problem)), "{both:?}");
     }
 }
 
@@ -349,13 +395,15 @@ fn shards_in_one_place_of_a_bucket_are_reported() {
     let s3 = "      s3: {bucket: a-bucket, prefix: ct}\n";
     let first = shard("a", "2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z");
     let second = shard("b", "2028-01-01T00:00:00Z", "2029-01-01T00:00:00Z");
-    let problems = with(&format!("  shards:\n{first}{s3}{second}{s3}")).problems();
-    assert!(
-        problems
-            .iter()
-            .any(|problem| problem.contains("has the same bucket and prefix as ca.example.com/a")),
-        "{problems:?}"
-    );
+    let database = format!("    {DATABASE}");
+    for beside in ["", &database] {
+        let problems = with(&format!("  shards:\n{first}{s3}{beside}{second}{s3}{beside}")).problems();
+        let expected = "has the same bucket and prefix as ca.example.com/a";
+        assert!(
+            problems.iter().any(|problem| problem.contains(expected)),
+            "{beside}: {problems:?}"
+        );
+    }
 }
 
 /// The example of C2SP signed-note.

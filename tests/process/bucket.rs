@@ -22,7 +22,7 @@ use crate::{
 const ENOUGH: usize = 40;
 const CONNECTIONS: usize = 8;
 
-fn with_credentials() -> Command {
+pub(crate) fn with_credentials() -> Command {
     let mut command = mayfly();
     command.env("AWS_ACCESS_KEY_ID", "test");
     command.env("AWS_SECRET_ACCESS_KEY", "not-to-be-seen");
@@ -31,16 +31,21 @@ fn with_credentials() -> Command {
 
 async fn in_bucket(moto: &Moto) -> Installation {
     let installation = Installation::new().await;
+    keep_in(&installation, moto);
+    installation
+}
+
+/// Adds the bucket to its log.
+pub(crate) fn keep_in(installation: &Installation, moto: &Moto) {
     let s3 = format!(
         "  s3: {{bucket: {BUCKET}, prefix: ct/2027, region: us-east-1, endpoint: \"http://{}\", allow-http: true}}\n",
         moto.address
     );
     installation.configure("  key: log-key.pem\n", &format!("  key: log-key.pem\n{s3}"));
-    installation
 }
 
 /// The folder with the log's identity, which in a bucket is an object.
-fn identity(moto: &Moto, folder: &Path) -> PathBuf {
+pub(crate) fn identity(moto: &Moto, folder: &Path) -> PathBuf {
     let mut connection = TcpStream::connect(moto.address).unwrap();
     // Moto believes everybody who claims to have signed.
     let signed = "Authorization: AWS4-HMAC-SHA256 Credential=test/20270101/us-east-1/s3/aws4_request, \

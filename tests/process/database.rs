@@ -9,8 +9,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
 
 use crate::{
-    bucket::{assert_holds, burst},
+    bucket::{self, assert_holds, burst, keep_in, with_credentials},
     installation::Installation,
+    moto::Moto,
     postgres_server::Server,
 };
 
@@ -59,6 +60,33 @@ async fn servers_with_one_database_share_one_log() {
     left.push(second.request().await.issued());
     let identity = identity(&server, &installation.path("identity")).await;
     assert_holds(&second, &identity, &left).await;
+}
+
+/// The same with the log's files in a bucket, which is nothing without the database.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL and moto"]
+async fn servers_with_one_database_and_one_bucket_share_one_log() {
+    let (server, moto) = (Server::start().await, Moto::start());
+    let installation = in_database(&server).await;
+    keep_in(&installation, &moto);
+    let mut first = installation.serve_as(&mut with_credentials());
+    installation.configure("directory: log", "directory: elsewhere");
+    installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
+    let mut second = installation.serve_as(&mut with_credentials());
+    let mut left = Vec::new();
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(first.request(), second.request());
+        left.extend([one.issued(), other.issued()]);
+    }
+    left.extend(burst(&installation, &mut first).await);
+    left.push(second.request().await.issued());
+    let identity = bucket::identity(&moto, &installation.path("identity"));
+    assert_holds(&second, &identity, &left).await;
+    second.program.stop();
+    installation.configure("  postgres:", "  # postgres:");
+    let (code, said) = installation.refusal_as(&mut with_credentials());
+    assert_ne!(code, Some(0));
+    assert!(said.contains("whose entries are in a database"), "{said}");
 }
 
 /// The birth rule: a key without its database, and a database without its key, are refused, and no key is made in vain.

@@ -29,6 +29,17 @@ pub(crate) struct Identity {
     origin: String,
     /// Milliseconds since 1970.
     created: u64,
+    /// Where the entries are, if they are not beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entries: Option<EntriesIn>,
+}
+
+/// A place of entries that has no room for files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EntriesIn {
+    /// A database.
+    PostgreSql,
 }
 
 impl Identity {
@@ -41,7 +52,21 @@ impl Identity {
             public_key: STANDARD.encode(key.spki_der()),
             origin: origin.to_string(),
             created: created.get(),
+            entries: None,
         }
+    }
+
+    /// The same of a log whose files alone are here.
+    #[cfg(all(feature = "postgres", feature = "s3"))]
+    pub(crate) fn with_entries_in(self, place: EntriesIn) -> Identity {
+        let entries = Some(place);
+        Identity { entries, ..self }
+    }
+
+    /// Where the entries are, if they are not beside it.
+    #[cfg_attr(not(feature = "s3"), expect(dead_code, reason = "for logs in buckets"))]
+    pub(crate) fn entries_in(&self) -> Option<EntriesIn> {
+        self.entries
     }
 
     pub(crate) fn to_json(&self) -> io::Result<Vec<u8>> {

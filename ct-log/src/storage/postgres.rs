@@ -3,7 +3,7 @@
 //! ```text
 //! ct_head         the durable tree, one row for each log; whoever appends holds its lock
 //! ct_batch        the entries, one row for each batch: the commit point of every entry
-//! ct_object       full tiles and issuers, by path
+//! ct_object       full tiles and issuers, by path; if they are in a bucket, `bucket`: which one that was at the birth
 //! ct_checkpoint   the last published signed note
 //! ct_schema       the version of these tables
 //! ```
@@ -23,4 +23,6 @@ mod settings;
 
 pub use settings::{PostgresSettings, PostgresSettingsError};
 
+#[cfg(feature = "s3")]
+pub(crate) use opening::Found;
 pub(crate) use opening::Postgres;

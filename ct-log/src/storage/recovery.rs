@@ -88,6 +88,25 @@ pub enum OpenError {
         /// Entries that were published.
         seen: u64,
     },
+    /// A database lost what the bucket beside it shows.
+    #[error(
+        "the checkpoint in {place} is of {published} entries that the database does not hold: the database is older than what was \
+         published, or has another tree. Restore its newest state; if there is none, retire the log"
+    )]
+    BehindBucket {
+        /// The bucket.
+        place: String,
+        /// Size of the tree that it shows.
+        published: u64,
+    },
+    /// The entries of a log and its files are not where the settings say.
+    #[error("{place} {what}")]
+    OtherPlaces {
+        /// The place that was asked.
+        place: String,
+        /// What it holds, and what to do.
+        what: String,
+    },
     /// The clock is behind the log's last timestamp.
     #[error("the clock is {behind_ms} ms behind the log's last timestamp; set the clock, then start again")]
     ClockBehind {

@@ -5,16 +5,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ct_log::tree::{Frontier, sha256};
-use ct_log::{Entry, PostgresSettings};
+use ct_log::tree::sha256;
+use ct_log::{Entry, Log, PostgresSettings, SequencedEntry};
 
 use super::replica::{Site, entries, open_in, submit, submit_for, until, verify};
 use super::server::Server;
 
 const ROUNDS: u64 = 6;
 
-/// Set for a process that is to be killed: where the key lies, the replica's name, the database's socket.
+/// Set for a process that is to be killed: what it needs to open the log, joined by `|`.
 const CHILD: &str = "CT_LOG_POSTGRES_CHILD";
+
+/// What replicas that were killed had acknowledged: by index, the time and a hash of the entry.
+pub(crate) type Promised = BTreeMap<u64, (u64, String)>;
 
 fn digest(entry: &Entry) -> String {
     let Entry::Precertificate { tbs, .. } = entry else {
@@ -23,19 +26,17 @@ fn digest(entry: &Entry) -> String {
     sha256(tbs).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn spawn(site: &Site, name: &str, server: &Server) -> Child {
-    let socket = server.socket();
-    let place = [
-        site.directory.path().to_str().unwrap(),
-        name,
-        socket.parent().unwrap().to_str().unwrap(),
-    ];
+/// What this process is to open and submit to, if it is to be killed.
+pub(crate) fn child<const PARTS: usize>() -> Option<[String; PARTS]> {
+    let place = std::env::var(CHILD).ok()?;
+    let parts: Vec<_> = place.split('|').map(str::to_owned).collect();
+    Some(parts.try_into().unwrap())
+}
+
+/// Runs that test again in a process that is to be killed.
+pub(crate) fn spawn(test: &str, place: &[&str]) -> Child {
     Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "killed::c2_c16_replicas_that_are_killed_lose_nothing_acknowledged",
-        ])
-        .args(["--ignored", "--nocapture"])
+        .args(["--exact", test, "--ignored", "--nocapture"])
         .env(CHILD, place.join("|"))
         .stdout(Stdio::piped())
         .spawn()
@@ -43,10 +44,7 @@ fn spawn(site: &Site, name: &str, server: &Server) -> Child {
 }
 
 /// Prints `entry <index> <time> <digest>` after each acknowledgement, without end.
-async fn submit_without_end(place: &str) {
-    let [site, name, host] = place.split('|').collect::<Vec<_>>().try_into().unwrap();
-    let database = PostgresSettings::new(&format!("host={host} user=postgres dbname=postgres")).unwrap();
-    let log = open_in(site.as_ref(), name, database).unwrap();
+pub(crate) async fn submit_without_end(log: &Log) {
     println!("\nopen");
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -68,16 +66,21 @@ async fn submit_without_end(place: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn c2_c16_replicas_that_are_killed_lose_nothing_acknowledged() {
-    if let Ok(place) = std::env::var(CHILD) {
-        return submit_without_end(&place).await;
+    if let Some([site, name, host]) = child() {
+        let database = PostgresSettings::new(&format!("host={host} user=postgres dbname=postgres"));
+        let log = open_in(site.as_ref(), &name, database.unwrap()).unwrap();
+        return submit_without_end(&log).await;
     }
     let server = Server::start().await;
     let site = Site::born(&server).await;
     let survivor = site.open("survivor", server.settings());
     let mut acks = Vec::new();
-    let mut promised = BTreeMap::new();
+    let mut promised = Promised::new();
+    let test = "killed::c2_c16_replicas_that_are_killed_lose_nothing_acknowledged";
+    let (socket, directory) = (server.socket(), site.directory.path().to_str().unwrap());
+    let host = socket.parent().unwrap().to_str().unwrap();
     for round in 0..ROUNDS {
-        let mut children = ["one", "two"].map(|name| spawn(&site, name, &server));
+        let mut children = ["one", "two"].map(|name| spawn(test, &[directory, name, host]));
         let outputs = children.each_mut().map(|child| child.stdout.take().unwrap());
         let readers = outputs.map(|output| std::thread::spawn(move || read(BufReader::new(output))));
         let load = submit_for(&survivor, 4, Duration::from_millis(1500 + 137 * round));
@@ -104,18 +107,7 @@ async fn c2_c16_replicas_that_are_killed_lose_nothing_acknowledged() {
     })
     .await;
     verify(&survivor, &acks).await;
-    let held = entries(&survivor).await;
-    let mut frontier = Frontier::new();
-    for entry in &held {
-        frontier.push(entry.leaf_hash().unwrap());
-    }
-    for (index, (time, digest_said)) in &promised {
-        let entry = &held[*index as usize];
-        assert_eq!(
-            (entry.timestamp().get(), digest(entry.entry())),
-            (*time, digest_said.clone())
-        );
-    }
+    assert_kept(&promised, &entries(&survivor).await);
     for (_, sct) in &acks {
         assert!(!promised.contains_key(&sct.leaf_index().get()), "C16");
     }
@@ -124,8 +116,19 @@ async fn c2_c16_replicas_that_are_killed_lose_nothing_acknowledged() {
     verify(&again, &acks).await;
 }
 
-fn read(output: impl BufRead) -> BTreeMap<u64, (u64, String)> {
-    let mut said = BTreeMap::new();
+/// C2, C5: every entry that was acknowledged is there, at its place and with its time.
+pub(crate) fn assert_kept(promised: &Promised, held: &[SequencedEntry]) {
+    for (index, (time, digest_said)) in promised {
+        let entry = &held[*index as usize];
+        assert_eq!(
+            (entry.timestamp().get(), digest(entry.entry())),
+            (*time, digest_said.clone())
+        );
+    }
+}
+
+pub(crate) fn read(output: impl BufRead) -> Promised {
+    let mut said = Promised::new();
     // The last line may be torn.
     for line in output.lines().map_while(Result::ok) {
         let words: Vec<_> = line.split(' ').collect();

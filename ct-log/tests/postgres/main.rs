@@ -9,9 +9,16 @@
     reason = "tests"
 )]
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod faults;
+#[cfg(feature = "s3")]
+mod files_in_bucket;
 mod killed;
 mod measure;
+#[cfg(feature = "s3")]
+#[path = "../../src/tests/s3/moto.rs"]
+mod moto;
 mod proxy;
 mod refusals;
 mod replica;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ct_log::check::{self, Depth};
+use ct_log::check::{self, Depth, Source};
 use ct_log::{
     Checkpoint, Entry, Log, LogKey, LogSettings, OpenError, Origin, PendingEntry, PostgresSettings, Sct,
     SequencedEntry, SubmitError, Submitter, Tile, TileKind,
@@ -142,12 +142,16 @@ pub(crate) async fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 /// Every published entry.
 pub(crate) async fn entries(log: &Log) -> Vec<SequencedEntry> {
-    let size = checkpoint(log).size();
+    entries_of(log, checkpoint(log).size()).await
+}
+
+/// The first `size` entries, wherever they are read from.
+pub(crate) async fn entries_of(source: &impl Source, size: u64) -> Vec<SequencedEntry> {
     let mut entries = Vec::new();
     for first in (0..size).step_by(256) {
         let width = u16::try_from((size - first).min(256)).unwrap();
         let tile = Tile::new(TileKind::Entries, first / 256, width).unwrap();
-        let bytes = log.read_tile(tile).await.unwrap().expect("a published tile");
+        let bytes = source.tile(tile).await.expect("a published tile");
         entries.extend(SequencedEntry::decode_all(&bytes).unwrap());
     }
     entries

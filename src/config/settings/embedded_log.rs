@@ -73,7 +73,7 @@ const SHARD: Keys = &[
     "not-after",
     "retired",
 ];
-/// Places that several servers may share.
+/// Places that several servers may share; both together are a log in a database with its files in a bucket.
 const SHARED: [&str; 2] = ["s3", "postgres"];
 const NOT_AFTER: Keys = &["from", "until"];
 
@@ -232,7 +232,7 @@ fn report_same(earlier: &Placed, later: &Placed, problems: &mut Problems) {
             "One server serves them all: give each a path of its own",
         );
     }
-    if let (Storage::S3 { place: one, .. }, Storage::S3 { place: other, .. }) = (&one.storage, &other.storage)
+    if let (Some(one), Some(other)) = (one.storage.bucket(), other.storage.bucket())
         && one.location() == other.location()
     {
         report("bucket and prefix", "Each shard is a log with a place of its own");
@@ -354,27 +354,34 @@ fn certificates(text: &Text<'_>, folder: &Folder, problems: &mut Problems) -> Op
     None
 }
 
-/// A directory, beside a bucket or a database or alone.
+/// A directory, beside a bucket or a database or both, or alone.
 fn storage(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Storage> {
     let directory = directory(fields, folder, problems);
     report_beside_shared(fields, problems);
-    if let Some((place, node)) = fields.get("s3") {
-        let place = bucket::place(place, node, problems);
-        return Some(Storage::S3 {
-            directory: directory?,
-            place: place?,
-        });
-    }
-    if let Some((place, node)) = fields.get("postgres") {
-        let database = database::read(place, node, folder, problems);
-        return Some(Storage::Postgres {
-            directory: directory?,
+    let bucket = fields
+        .get("s3")
+        .map(|(place, node)| bucket::place(place, node, problems));
+    let database = fields
+        .get("postgres")
+        .map(|(place, node)| database::read(place, node, folder, problems));
+    let directory = directory?;
+    match (database, bucket) {
+        (Some(database), files) => Some(Storage::Postgres {
+            directory,
             database: database?,
-        });
-    }
-    match fields.text("mirror", problems) {
-        None => directory.map(Storage::Directory),
-        Some(text) => mirrored(directory?, &text, folder, problems),
+            files: match files {
+                Some(files) => Some(files?),
+                None => None,
+            },
+        }),
+        (None, Some(place)) => Some(Storage::S3 {
+            directory,
+            place: place?,
+        }),
+        (None, None) => match fields.text("mirror", problems) {
+            None => Some(Storage::Directory(directory)),
+            Some(text) => mirrored(directory, &text, folder, problems),
+        },
     }
 }
 
@@ -389,9 +396,8 @@ fn report_beside_shared(fields: &Fields<'_>, problems: &mut Problems) {
             "Leave it out: replicate the bucket or the database itself",
         ),
         ("high-water", "Leave it out: `directory` holds this server's mark"),
-        ("postgres", "Choose one of the two"),
     ] {
-        if let Some((place, _)) = fields.get(key).filter(|_| key != *shared) {
+        if let Some((place, _)) = fields.get(key) {
             problems.report(&place, format!("stands beside `{shared}`"), suggestion);
         }
     }

@@ -12,6 +12,7 @@ use crate::tree::empty_root;
 
 use super::fault::fault;
 use super::head::{Parameter, bigint};
+use super::objects::BUCKET;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -27,6 +28,8 @@ const HEAD: &str = "INSERT INTO ct_head (log_id, origin, public_key, created, si
 const CHECKPOINT: &str =
     "INSERT INTO ct_checkpoint (log_id, size, root, ts, note) VALUES ($1, 0, $2, $3, $4)";
 
+const PLACE_OF_FILES: &str = "INSERT INTO ct_object (log_id, path, bytes) VALUES ($1, $2, $3)";
+
 /// What a new log begins with.
 pub(super) struct Birth {
     log_id: [u8; 32],
@@ -34,6 +37,8 @@ pub(super) struct Birth {
     public_key: Vec<u8>,
     now: i64,
     note: String,
+    /// Where the log's files are, if not in the tables.
+    bucket: Option<String>,
 }
 
 /// Whether a log was born.
@@ -53,7 +58,15 @@ impl Birth {
             public_key: key.public().spki_der().to_vec(),
             now: bigint(now.get())?,
             note: first.sign(origin, key).map_err(io::Error::other)?,
+            bucket: None,
         })
+    }
+
+    /// The birth of a log whose files are in that bucket.
+    #[cfg(feature = "s3")]
+    pub(super) fn beside(self, bucket: &str) -> Birth {
+        let bucket = Some(bucket.to_owned());
+        Birth { bucket, ..self }
     }
 
     /// Run again after a failure, it does the same again, or finds that it was done.
@@ -97,6 +110,13 @@ impl Birth {
         ];
         let inserted = client.execute_typed(CHECKPOINT, &parameters).await;
         inserted.map_err(fault)?;
+        if let Some(bucket) = &self.bucket {
+            let bytes = bucket.as_bytes();
+            let parameters: [Parameter<'_>; 3] =
+                [(&id, Type::BYTEA), (&BUCKET, Type::TEXT), (&bytes, Type::BYTEA)];
+            let inserted = client.execute_typed(PLACE_OF_FILES, &parameters).await;
+            inserted.map_err(fault)?;
+        }
         Ok(Born::Yes)
     }
 }

@@ -24,10 +24,13 @@ const READ: &str = "SELECT bytes FROM ct_object WHERE log_id = $1 AND path = $2"
 const PUBLISH: &str = "UPDATE ct_checkpoint SET size = $2, root = $3, ts = $4, note = $5 \
     WHERE log_id = $1 AND size <= $2 AND ts < $4";
 
+/// Not a file, but where the files are, if not in the table.
+pub(super) const BUCKET: &str = "bucket";
+
 const NOTE: &str = "SELECT note FROM ct_checkpoint WHERE log_id = $1";
 
 /// Reading and writing have a connection each: readers do not hold up the log.
-pub(super) struct PostgresObjects {
+pub(crate) struct PostgresObjects {
     pub(super) log_id: LogId,
     pub(super) reads: Arc<Session>,
     pub(super) writes: Arc<Session>,

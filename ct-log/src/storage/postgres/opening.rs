@@ -16,14 +16,14 @@ use crate::storage::high_water::HighWater;
 use crate::storage::record::Batch;
 use crate::storage::recovery::{OpenError, corrupt, io_error};
 use crate::storage::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
-use crate::storage::{Head, LockFile, Opened, Opening, Storage};
+use crate::storage::{Head, LockFile, Objects, Opened, Opening, Storage};
 use crate::tree::{Hash, empty_root};
 
 use super::birth::{Birth, Born, check_version, has_tables};
 use super::fault::fault;
 use super::head::{HeadRow, bigint, number, read_batches, read_head};
 use super::journal::PostgresJournal;
-use super::objects::{PostgresObjects, read_note};
+use super::objects::{BUCKET, PostgresObjects, read_note};
 use super::session::{Session, Worker};
 use super::settings::PostgresSettings;
 
@@ -42,6 +42,13 @@ pub(crate) struct Postgres {
     session: Arc<Session>,
     lock: Option<LockFile>,
     directory: std::path::PathBuf,
+}
+
+/// What the tables say of a log before its batches are read.
+pub(crate) struct Found {
+    pub(crate) objects: PostgresObjects,
+    pub(crate) published: Published,
+    pub(crate) born: UnixMillis,
 }
 
 /// Who a row of `ct_head` says the log is.
@@ -80,8 +87,23 @@ impl Postgres {
 
     /// Birth: in the same action that made the key.
     pub(crate) fn create(&self, origin: &Origin, key: &LogKey, now: UnixMillis) -> Result<(), OpenError> {
+        let birth = Birth::new(origin, key, now).map_err(io_error("create the log in the database"))?;
+        self.bear(birth, origin)
+    }
+
+    /// The same of a log whose files are in a bucket, which has them already.
+    #[cfg(feature = "s3")]
+    pub(crate) fn create_beside(
+        &self,
+        bucket: &str,
+        (origin, key, now): (&Origin, &LogKey, UnixMillis),
+    ) -> Result<(), OpenError> {
+        let birth = Birth::new(origin, key, now).map_err(io_error("create the log in the database"))?;
+        self.bear(birth.beside(bucket), origin)
+    }
+
+    fn bear(&self, birth: Birth, origin: &Origin) -> Result<(), OpenError> {
         let failed = || io_error("create the log in the database");
-        let birth = Birth::new(origin, key, now).map_err(failed())?;
         let born = self
             .session
             .ask(async move |connected| birth.run(&connected.client).await);
@@ -90,17 +112,85 @@ impl Postgres {
         }
         match born.map_err(failed())? {
             Born::Yes => Ok(()),
-            Born::Exists => Err(OpenError::Taken {
-                place: self.settings.place(),
-                origin: origin.clone(),
-            }),
+            Born::Exists => Err(self.taken(origin)),
         }
     }
 
-    /// Whether the database has a log of that name, whatever its key.
-    pub(crate) fn holds(&self, origin: &Origin) -> Result<bool, OpenError> {
-        let found = self.identity(LogId::new([0; 32]), origin)?;
-        Ok(found.is_some())
+    /// Refuses a database that has a log of that name, whatever its key.
+    pub(crate) fn check_vacant(&self, origin: &Origin) -> Result<(), OpenError> {
+        match self.identity(LogId::new([0; 32]), origin)? {
+            Some(_) => Err(self.taken(origin)),
+            None => Ok(()),
+        }
+    }
+
+    fn taken(&self, origin: &Origin) -> OpenError {
+        OpenError::Taken {
+            place: self.settings.place(),
+            origin: origin.clone(),
+        }
+    }
+
+    /// Refuses another log, and a database that lost what this replica saw published.
+    pub(crate) fn find(&self, opening: &Opening<'_>) -> Result<Found, OpenError> {
+        let log_id = opening.key.log_id();
+        let born = self.check_identity(opening.origin, opening.key)?;
+        let high_water = HighWater::new(&self.directory, log_id);
+        self.check_high_water(&high_water, log_id)?;
+        let session = || Session::new(Arc::clone(&self.worker), self.settings.clone());
+        Ok(Found {
+            objects: PostgresObjects {
+                log_id,
+                reads: session(),
+                writes: session(),
+                high_water,
+            },
+            published: self.read_checkpoint(opening)?,
+            born,
+        })
+    }
+
+    /// Replays the batches over full tiles, wherever those are.
+    pub(crate) fn start(
+        self,
+        (published, born): (Published, UnixMillis),
+        objects: Arc<dyn Objects>,
+        opening: &Opening<'_>,
+    ) -> Result<Opened, OpenError> {
+        let log_id = opening.key.log_id();
+        let shared = SharedOpening {
+            objects: &*objects,
+            published: published.checkpoint,
+            log_id,
+            born,
+            now: opening.now,
+        };
+        let mut batches = DatabaseBatches {
+            session: &self.session,
+            log_id,
+        };
+        let tree = shared.run(&mut batches)?;
+        self.check_head(&tree)?;
+        let mut incarnation = [0; 16];
+        rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
+        let known = HeadRow::of(&tree);
+        let journal = PostgresJournal::new(self.session, known, incarnation);
+        Ok(Opened {
+            head: tree.head,
+            frontier: tree.tail.frontier(),
+            tail: tree.tail,
+            published,
+            objects,
+            journal: Box::new(journal),
+            upkeep: Box::new(NoUpkeep),
+            locks: self.lock.into_iter().collect(),
+        })
+    }
+
+    /// Whether the batches lead to the tree of that checkpoint.
+    #[cfg(feature = "s3")]
+    pub(crate) fn holds(&self, checkpoint: &Checkpoint, log_id: LogId) -> Result<bool, OpenError> {
+        Ok(self.root_at(checkpoint.size(), log_id)? == Some(checkpoint.root()))
     }
 
     fn identity(&self, log_id: LogId, origin: &Origin) -> Result<Option<Identity>, OpenError> {
@@ -121,6 +211,21 @@ impl Postgres {
             Ok(found.into_iter().next())
         });
         asked.map_err(io_error("read which log the database holds"))
+    }
+
+    /// Refuses a log whose files are in a bucket: beside them the database's own would never be complete.
+    fn refuse_files_elsewhere(&self, objects: &PostgresObjects) -> Result<(), OpenError> {
+        let bucket = objects
+            .read(BUCKET)
+            .map_err(io_error("read which log the database holds"))?;
+        let Some(bucket) = bucket else { return Ok(()) };
+        let bucket = String::from_utf8_lossy(&bucket);
+        Err(OpenError::OtherPlaces {
+            place: self.settings.place(),
+            what: format!(
+                "holds the entries of a log whose files are in a bucket, {bucket} when it was born: name that as well"
+            ),
+        })
     }
 
     /// When the log was born.
@@ -209,45 +314,9 @@ impl Postgres {
 
 impl Storage for Postgres {
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
-        let log_id = opening.key.log_id();
-        let born = self.check_identity(opening.origin, opening.key)?;
-        let high_water = HighWater::new(&self.directory, log_id);
-        self.check_high_water(&high_water, log_id)?;
-        let published = self.read_checkpoint(&opening)?;
-        let session = || Session::new(Arc::clone(&self.worker), self.settings.clone());
-        let objects = Arc::new(PostgresObjects {
-            log_id,
-            reads: session(),
-            writes: session(),
-            high_water,
-        });
-        let shared = SharedOpening {
-            objects: &*objects,
-            published: published.checkpoint,
-            log_id,
-            born,
-            now: opening.now,
-        };
-        let mut batches = DatabaseBatches {
-            session: &self.session,
-            log_id,
-        };
-        let tree = shared.run(&mut batches)?;
-        self.check_head(&tree)?;
-        let mut incarnation = [0; 16];
-        rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
-        let known = HeadRow::of(&tree);
-        let journal = PostgresJournal::new(Arc::clone(&self.session), known, incarnation);
-        Ok(Opened {
-            head: tree.head,
-            frontier: tree.tail.frontier(),
-            tail: tree.tail,
-            published,
-            objects,
-            journal: Box::new(journal),
-            upkeep: Box::new(NoUpkeep),
-            locks: self.lock.into_iter().collect(),
-        })
+        let found = self.find(&opening)?;
+        self.refuse_files_elsewhere(&found.objects)?;
+        self.start((found.published, found.born), Arc::new(found.objects), &opening)
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogPublicKey;
+use crate::publish::Published;
 use crate::reach::Away;
 use crate::storage::high_water::HighWater;
-use crate::storage::{CHECKPOINT, Head, Objects, Replaced};
+use crate::storage::{CHECKPOINT, Head, Objects, OpenError, Replaced};
 use crate::tile::Tile;
 
 use super::bucket::{Bucket, Put};
+use super::opening::damage;
 use super::settings::Partials;
 
 /// Requests of readers at once; more wait.
@@ -20,14 +22,15 @@ const MAX_REQUESTS: usize = 32;
 const MAX_PARTIALS: usize = 256;
 
 /// The objects of one log.
-pub(super) struct BucketObjects {
+pub(crate) struct BucketObjects {
     bucket: Bucket,
     origin: Origin,
     key: LogPublicKey,
     partials: Partials,
     /// The checkpoint in the bucket, as it was seen last.
     current: Mutex<Option<Current>>,
-    high_water: HighWater,
+    /// Nothing if it is remembered elsewhere what was published.
+    high_water: Option<HighWater>,
 }
 
 #[derive(Debug, Clone)]
@@ -41,7 +44,7 @@ struct Current {
 pub(super) struct Whose<'a> {
     pub(super) origin: &'a Origin,
     pub(super) key: &'a LogPublicKey,
-    pub(super) high_water: HighWater,
+    pub(super) high_water: Option<HighWater>,
 }
 
 impl BucketObjects {
@@ -56,10 +59,13 @@ impl BucketObjects {
         }
     }
 
-    /// The published note, and what it says.
-    pub(super) fn checkpoint(&self) -> io::Result<(String, Checkpoint)> {
-        let current = self.read_current()?;
-        Ok((current.note, current.checkpoint))
+    /// What the bucket shows.
+    pub(crate) fn published(&self) -> Result<Published, OpenError> {
+        let current = self.read_current().map_err(damage("read the checkpoint"))?;
+        Ok(Published {
+            checkpoint: current.checkpoint,
+            note: current.note.into(),
+        })
     }
 
     fn read_current(&self) -> io::Result<Current> {
@@ -132,8 +138,8 @@ impl Objects for BucketObjects {
     /// Also remembered on this machine: a bucket that comes back with less is noticed.
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         let replaced = self.replace(checkpoint, note)?;
-        if replaced == Replaced::Yes {
-            self.high_water.write(&Head {
+        if let (Replaced::Yes, Some(high_water)) = (&replaced, &self.high_water) {
+            high_water.write(&Head {
                 size: checkpoint.size(),
                 root: checkpoint.root(),
                 timestamp: checkpoint.timestamp(),

@@ -12,9 +12,8 @@ use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::{KeyError, LogKey};
 use crate::leaf::UnixMillis;
-use crate::publish::Published;
 use crate::storage::high_water::HighWater;
-use crate::storage::identity::Identity;
+use crate::storage::identity::{EntriesIn, Identity};
 use crate::storage::record::Batch;
 use crate::storage::recovery::{OpenError, corrupt, io_error};
 use crate::storage::replay::root_of;
@@ -97,11 +96,31 @@ impl S3 {
         })
     }
 
-    /// Birth: in the same action that made the key. The identity comes last: without it there is no log.
+    /// Birth: in the same action that made the key.
     pub(crate) fn create(&self, origin: &Origin, key: &LogKey, now: UnixMillis) -> Result<(), OpenError> {
+        self.write_birth(&Identity::new(key.public(), origin, now), (origin, key, now))
+    }
+
+    /// The same of a log whose entries are in a database, where its birth is completed.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn create_files(
+        &self,
+        origin: &Origin,
+        key: &LogKey,
+        now: UnixMillis,
+    ) -> Result<(), OpenError> {
+        let identity = Identity::new(key.public(), origin, now).with_entries_in(EntriesIn::PostgreSql);
+        self.write_birth(&identity, (origin, key, now))
+    }
+
+    /// The identity comes last: without it there is no log.
+    fn write_birth(
+        &self,
+        identity: &Identity,
+        (origin, key, now): (&Origin, &LogKey, UnixMillis),
+    ) -> Result<(), OpenError> {
         self.check_vacant(origin)?;
         let checkpoint = Checkpoint::new(0, empty_root(), now).sign(origin, key)?;
-        let identity = Identity::new(key.public(), origin, now);
         let identity = identity.to_json().map_err(io_error("create the log"))?;
         for (key, bytes) in [(CHECKPOINT, checkpoint.as_bytes()), (Identity::PATH, &identity)] {
             match self.bucket.create(key, bytes) {
@@ -133,6 +152,48 @@ impl S3 {
         }
     }
 
+    /// The files of a log whose entries are in a database.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn files(&self, opening: &Opening<'_>) -> Result<BucketObjects, OpenError> {
+        let what = "holds a log with its entries, not only its files: leave the database out";
+        self.identify(opening, Some(EntriesIn::PostgreSql), what)?;
+        Ok(self.objects(opening, None))
+    }
+
+    fn objects(&self, opening: &Opening<'_>, high_water: Option<HighWater>) -> BucketObjects {
+        let whose = Whose {
+            origin: opening.origin,
+            key: opening.key,
+            high_water,
+        };
+        BucketObjects::new(&self.bucket, whose, self.settings.partials)
+    }
+
+    /// Whose the bucket is. Refused with `otherwise` if the entries are elsewhere than it says.
+    fn identify(
+        &self,
+        opening: &Opening<'_>,
+        entries_in: Option<EntriesIn>,
+        otherwise: &str,
+    ) -> Result<Identity, OpenError> {
+        let identity = self.identity()?;
+        identity.check(opening.key.log_id(), opening.origin)?;
+        identity.claimed()?;
+        if identity.entries_in() == entries_in {
+            return Ok(identity);
+        }
+        Err(OpenError::OtherPlaces {
+            place: self.settings.location(),
+            what: otherwise.to_owned(),
+        })
+    }
+
+    /// For messages.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn location(&self) -> String {
+        self.settings.location()
+    }
+
     fn identity(&self) -> Result<Identity, OpenError> {
         let json = self
             .bucket
@@ -148,18 +209,12 @@ impl S3 {
 impl Storage for S3 {
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
         let log_id = opening.key.log_id();
-        let identity = self.identity()?;
-        identity.check(log_id, opening.origin)?;
-        identity.claimed()?;
+        let elsewhere = "holds the files of a log whose entries are in a database: name that as well";
+        let identity = self.identify(&opening, None, elsewhere)?;
         let high_water = HighWater::new(&self.directory, log_id);
         let mark = high_water.read()?;
-        let whose = Whose {
-            origin: opening.origin,
-            key: opening.key,
-            high_water,
-        };
-        let objects = Arc::new(BucketObjects::new(&self.bucket, whose, self.settings.partials));
-        let (note, published) = objects.checkpoint().map_err(damage("read the checkpoint"))?;
+        let objects = Arc::new(self.objects(&opening, Some(high_water)));
+        let published = objects.published()?;
         let mut batches = StoredBatches {
             bucket: &self.bucket,
             mark,
@@ -167,7 +222,7 @@ impl Storage for S3 {
         };
         let shared = SharedOpening {
             objects: &*objects,
-            published,
+            published: published.checkpoint,
             log_id,
             born: identity.created(),
             now: opening.now,
@@ -182,10 +237,7 @@ impl Storage for S3 {
             head,
             frontier: tail.frontier(),
             tail,
-            published: Published {
-                checkpoint: published,
-                note: note.into(),
-            },
+            published,
             objects,
             journal: Box::new(CommitObjects::new(self.bucket.clone(), link, incarnation)),
             upkeep: Box::new(NoUpkeep),
@@ -276,7 +328,7 @@ impl Batches for StoredBatches<'_> {
 }
 
 /// Bytes that are not the log's are damage; everything else is an error of the store.
-fn damage(doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
+pub(super) fn damage(doing: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |error| match error.kind() {
         io::ErrorKind::InvalidData => corrupt(error.to_string()),
         _ => io_error(doing)(error),
