@@ -14,6 +14,7 @@
 
 mod algorithm;
 pub mod file;
+pub mod memory;
 mod opening;
 pub mod passphrase;
 mod reference;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use mayfly::key::memory;
 
 use super::{deployment, failure::Failure};
 
@@ -22,5 +23,9 @@ pub(crate) struct ServeArguments {
 }
 
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    memory::refuse_dumps()?;
+    if let Err(error) = memory::lock() {
+        tracing::warn!("{error}");
+    }
     tokio::runtime::Runtime::new()?.block_on(deployment::serve_configured(&arguments.config))
 }

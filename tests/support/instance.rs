@@ -29,7 +29,7 @@ use mayfly::{
         CertificateChain, IssuedCertificate,
         ceremony::{self, AuthorityNames, KeyKind},
     },
-    key::SoftwareKey,
+    key::{SigningKey as CaKey, SoftwareKey},
     log::ExternalLogs,
     proof::KeyProof,
     token::{FetchPolicy, LoopbackHttp, RawToken},
@@ -84,6 +84,8 @@ pub struct Wishes {
     pub embedded: bool,
     /// The logs elsewhere.
     pub external: Option<ExternalLogs>,
+    /// What is between the CA and its key.
+    pub key: fn(Arc<dyn CaKey>) -> Arc<dyn CaKey>,
 }
 
 impl Wishes {
@@ -97,6 +99,7 @@ impl Wishes {
             others: Vec::new(),
             embedded: true,
             external: None,
+            key: |key| key,
         }
     }
 }
@@ -225,7 +228,7 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
     let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
         also_trusted: Vec::new(),
-        key: Arc::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap()),
+        key: (wishes.key)(Arc::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap())),
         log: wishes.embedded.then(|| log.clone().into()),
         external_logs: wishes.external,
         audit: AuditLog::open(&wishes.audit).unwrap(),
