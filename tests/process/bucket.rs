@@ -6,21 +6,20 @@ use std::{
     net::TcpStream,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
-use tokio::task::JoinSet;
+use tokio::time;
 
 use crate::{
-    certificate::Issued,
-    client::Client,
-    installation::{EMAIL, Installation, Serving},
+    installation::Installation,
+    load::{ENOUGH, Load, assert_holds, burst},
     moto::{BUCKET, Moto},
     program::mayfly,
 };
 
-/// Certificates before a server is killed.
-const ENOUGH: usize = 40;
-const CONNECTIONS: usize = 8;
+/// How long a writer is stopped: for a moment, and longer than it waits for the answer to a write.
+const PAUSES: [Duration; 3] = [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(22)];
 
 pub(crate) fn with_credentials() -> Command {
     let mut command = mayfly();
@@ -61,42 +60,6 @@ pub(crate) fn identity(moto: &Moto, folder: &Path) -> PathBuf {
     folder.to_owned()
 }
 
-/// Requests on all connections; the server is killed when enough certificates have arrived.
-pub(crate) async fn burst(installation: &Installation, serving: &mut Serving<'_>) -> Vec<Issued> {
-    let (arrived, mut arriving) = tokio::sync::mpsc::unbounded_channel();
-    let mut connections = JoinSet::new();
-    for _ in 0..CONNECTIONS {
-        let client = Client::new(&format!("http://{}", serving.address));
-        let (token, arrived) = (installation.token(), arrived.clone());
-        connections.spawn(async move {
-            while let Ok(answer) = client.request(&token, EMAIL).await {
-                arrived.send(answer.issued()).unwrap();
-            }
-        });
-    }
-    drop(arrived);
-    let mut left = Vec::new();
-    while left.len() < ENOUGH {
-        left.push(arriving.recv().await.unwrap());
-    }
-    serving.program.kill();
-    while let Some(issued) = arriving.recv().await {
-        left.push(issued);
-    }
-    connections.join_all().await;
-    left
-}
-
-pub(crate) async fn assert_holds(serving: &Serving<'_>, identity: &Path, left: &[Issued]) {
-    let last = left.iter().map(|issued| issued.sct.leaf_index().get()).max();
-    let published = serving.published(identity);
-    let entries = published.audited_entries_of(last.unwrap() + 1).await;
-    for issued in left {
-        let index = usize::try_from(issued.sct.leaf_index().get()).unwrap();
-        issued.assert_is_logged_as(&entries[index], &published.key);
-    }
-}
-
 /// C2, C16: a server is killed, another one goes on with nothing but the key and the bucket, and then both write.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs moto"]
@@ -127,6 +90,35 @@ async fn what_left_before_a_kill_is_in_the_bucket() {
     left.extend(burst(&installation, &mut second).await);
     assert_holds(&first, &identity, &left).await;
     first.program.stop();
+}
+
+/// C2, C16: a writer stops in the middle of its writes, the other one goes on, and then the first wakes and does not know that
+/// its place is taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs moto"]
+async fn a_writer_that_slept_takes_nobodys_place() {
+    let moto = Moto::start();
+    let installation = in_bucket(&moto).await;
+    let first = installation.serve_as(&mut with_credentials());
+    let identity = identity(&moto, &installation.path("identity"));
+    installation.configure("directory: log", "directory: elsewhere");
+    installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
+    let second = installation.serve_as(&mut with_credentials());
+    let mut left = Vec::new();
+    for pause in PAUSES {
+        let (mut on_first, mut on_second) =
+            (Load::on(&installation, &first), Load::on(&installation, &second));
+        on_first.issues(ENOUGH).await;
+        first.program.pause();
+        on_second.issues(ENOUGH).await;
+        left.extend(on_second.end().await.0);
+        time::sleep(pause).await;
+        first.program.resume();
+        on_first.issues(ENOUGH).await;
+        left.extend(on_first.end().await.0);
+    }
+    assert_holds(&first, &identity, &left).await;
+    assert_holds(&second, &identity, &left).await;
 }
 
 /// The birth rule: a key without a bucket and a bucket without a key are refused, and no key is made in vain.

@@ -3,17 +3,25 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::json;
+use tokio::time;
+use tokio_postgres::Client;
 
 use crate::{
-    bucket::{self, assert_holds, burst, keep_in, with_credentials},
+    bucket::{self, keep_in, with_credentials},
     installation::Installation,
+    load::{ENOUGH, Load, assert_holds, burst},
     moto::Moto,
     postgres_server::Server,
+    program::HANG,
 };
+
+/// Between two looks at the database.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// The folder with the log's identity, which in a database is a row.
 async fn identity(server: &Server, folder: &Path) -> PathBuf {
@@ -87,6 +95,53 @@ async fn servers_with_one_database_and_one_bucket_share_one_log() {
     let (code, said) = installation.refusal_as(&mut with_credentials());
     assert_ne!(code, Some(0));
     assert!(said.contains("whose entries are in a database"), "{said}");
+}
+
+/// Waits for as many sessions of logs as that, in this state.
+async fn sessions(client: &Client, count: i64, state: &str) {
+    let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ct-log' AND {state}");
+    let reached = async {
+        while client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) != count {
+            time::sleep(PAUSE).await;
+        }
+    };
+    time::timeout(HANG, reached).await.unwrap();
+}
+
+/// C2, C16: a server stops with the log's lock in its hand. The other one goes on when the database has ended the turn, and the
+/// first finds on waking that its batch came to nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs PostgreSQL"]
+async fn a_server_that_sleeps_through_its_turn_takes_nobodys_place() {
+    let server = Server::start().await;
+    let installation = in_database(&server).await;
+    let first = installation.serve();
+    let identity = identity(&server, &installation.path("identity")).await;
+    installation.configure("directory: log", "directory: elsewhere");
+    installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
+    let second = installation.serve();
+    let (mut on_first, mut on_second) = (Load::on(&installation, &first), Load::on(&installation, &second));
+    let (lock, watch) = (server.client().await, server.client().await);
+    for _ in 0..2 {
+        on_first.issues(ENOUGH).await;
+        // Both stand in the queue for the lock when the first is stopped, so it gets the lock, and never hears of it.
+        let take = "BEGIN; SELECT * FROM ct_head FOR UPDATE";
+        lock.batch_execute(take).await.unwrap();
+        let waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
+        sessions(&watch, 2, waiting).await;
+        first.program.pause();
+        lock.batch_execute("ROLLBACK").await.unwrap();
+        let asleep = "state = 'idle in transaction' AND state_change < now() - interval '1 s'";
+        sessions(&watch, 1, asleep).await;
+        on_second.issues(ENOUGH).await;
+        first.program.resume();
+        on_first.issues(ENOUGH).await;
+        on_second.issues(1).await;
+    }
+    let (mut left, _) = on_first.end().await;
+    left.extend(on_second.end().await.0);
+    assert_holds(&first, &identity, &left).await;
+    assert_holds(&second, &identity, &left).await;
 }
 
 /// The birth rule: a key without its database, and a database without its key, are refused, and no key is made in vain.

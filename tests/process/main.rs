@@ -21,6 +21,7 @@ mod installation;
 #[path = "../support/instance.rs"]
 mod instance;
 mod issuer_down;
+mod load;
 mod memory;
 #[path = "../../ct-log/src/tests/s3/moto.rs"]
 mod moto;

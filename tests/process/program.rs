@@ -124,6 +124,16 @@ impl Program {
         kill_process(self.pid(), Signal::TERM).unwrap();
     }
 
+    /// SIGSTOP: it does nothing any more until [`Program::resume`], and does not know that time went by.
+    pub(crate) fn pause(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// SIGCONT.
+    pub(crate) fn resume(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+
     /// SIGTERM, and an orderly end.
     pub(crate) fn stop(&mut self) {
         self.terminate();
