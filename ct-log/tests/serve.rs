@@ -1,118 +1,20 @@
 //! The command `ct-log serve`: birth, service, reload, stop.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+#[path = "support/serving.rs"]
+mod serving;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
-use serde_json::{Value, json};
-use support::{Pki, precertificate_params};
-use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
-
-struct Scene {
-    folder: TempDir,
-    pki: Pki,
-}
-
-struct Server {
-    child: Child,
-    lines: tokio::io::Lines<BufReader<tokio::process::ChildStderr>>,
-    url: String,
-}
-
-fn pem(der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let lines: Vec<_> = base64
-        .as_bytes()
-        .chunks(64)
-        .map(|line| str::from_utf8(line).unwrap())
-        .collect();
-    format!(
-        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-        lines.join("\n")
-    )
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let scene = Scene {
-            folder: tempfile::tempdir().unwrap(),
-            pki: Pki::new(),
-        };
-        fs::write(scene.path("roots.pem"), pem(&scene.pki.root.der())).unwrap();
-        scene
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ct-log"));
-        command.args([
-            "serve",
-            "--origin",
-            "log.example/2027",
-            "--listen",
-            "127.0.0.1:0",
-            "--min-free",
-            "1",
-        ]);
-        for (option, name) in [
-            ("--directory", "log"),
-            ("--key", "key.pem"),
-            ("--accept", "roots.pem"),
-        ] {
-            command.arg(option).arg(self.path(name));
-        }
-        command.kill_on_drop(true).stderr(Stdio::piped());
-        command
-    }
-
-    async fn start(&self) -> Server {
-        let mut child = self.command().spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line = lines.next_line().await.unwrap().unwrap();
-        let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();
-        let url = format!("http://{address}");
-        Server { child, lines, url }
-    }
-
-    async fn refused(&self) -> String {
-        let output = self.command().output().await.unwrap();
-        assert_eq!(output.status.code(), Some(1));
-        String::from_utf8(output.stderr).unwrap()
-    }
-}
-
-impl Server {
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().unwrap().to_string();
-        let sent = std::process::Command::new("kill").args([name, &pid]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    async fn stop(mut self) -> Option<i32> {
-        self.signal("-TERM");
-        self.child.wait().await.unwrap().code()
-    }
-
-    async fn add(&self, pki: &Pki, serial: u64) -> reqwest::Response {
-        let chain = pki.chain(&precertificate_params(serial));
-        let chain: Vec<_> = chain.iter().map(|der| STANDARD.encode(der)).collect();
-        let url = format!("{}/2027/ct/v1/add-pre-chain", self.url);
-        let body = json!({ "chain": chain }).to_string();
-        reqwest::Client::new().post(url).body(body).send().await.unwrap()
-    }
-}
+use serde_json::Value;
+use serving::{Scene, pem};
+use support::Pki;
 
 fn size_of(directory: &Path) -> String {
     fs::read_to_string(directory.join("checkpoint"))

@@ -12,6 +12,9 @@ mod certificate;
 mod client;
 mod crash;
 mod database;
+#[cfg(target_os = "linux")]
+#[path = "../../ct-log/tests/support/disk.rs"]
+mod disk;
 mod drain;
 mod ephemeral;
 #[path = "../support/fake_issuer.rs"]

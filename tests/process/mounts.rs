@@ -3,55 +3,21 @@
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
-    process::Command,
     time::Duration,
 };
 
 use tokio::time;
 
-use crate::{audit::AuditRecord, installation::Installation, program::HANG};
-
-const MIB: usize = 1024 * 1024;
+use crate::{
+    audit::AuditRecord,
+    disk::{Disk, MIB},
+    installation::Installation,
+    load::assert_holds,
+    program::HANG,
+};
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// A file system in memory; it goes with the value.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn at(place: PathBuf, options: &str) -> Self {
-        fs::create_dir_all(&place).unwrap();
-        run(Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "tmpfs"])
-            .arg(&place));
-        Self(place)
-    }
-
-    fn remount(&self, options: &str) {
-        run(Command::new("mount")
-            .args(["-o", &format!("remount,{options}")])
-            .arg(&self.0));
-    }
-
-    /// Takes space, to the last byte if need be.
-    fn fill(&self, bytes: usize) -> PathBuf {
-        let filler = self.0.join("filler");
-        // The disk may be full before.
-        let _ = fs::write(&filler, vec![1; bytes]);
-        filler
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        run(Command::new("umount").arg("-l").arg(&self.0));
-    }
-}
-
-fn run(command: &mut Command) {
-    assert!(command.status().unwrap().success(), "{command:?}");
-}
 
 fn put_log_into(installation: &Installation, place: &Path) {
     installation.configure("directory: log", &format!("directory: {}", place.display()));
@@ -59,22 +25,47 @@ fn put_log_into(installation: &Installation, place: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root and mount"]
-async fn a_log_short_of_space_waits_for_it() {
-    let installation = Installation::new().await;
-    let mount = Mount::at(installation.path("disk"), "size=300m");
-    put_log_into(&installation, &mount.0.join("log"));
-    let mut serving = installation.serve();
-    serving.request().await.issued();
+async fn a_log_short_of_space_on_tmpfs_waits_for_it() {
+    a_log_short_of_space_waits_for_it(Disk::tmpfs).await;
+}
 
-    let filler = mount.fill(64 * MIB);
-    let refused = until(async || serving.request().await, |answer| answer.status != 200).await;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root and mount"]
+async fn a_log_short_of_space_on_ext4_waits_for_it() {
+    a_log_short_of_space_waits_for_it(Disk::ext4).await;
+}
+
+/// C2, C10: also for what was issued just before there was no space, and just before a kill.
+async fn a_log_short_of_space_waits_for_it(disk: impl Fn(PathBuf, u64) -> Disk) {
+    let installation = Installation::new().await;
+    let disk = disk(installation.path("disk"), 340 * MIB);
+    put_log_into(&installation, &disk.path("log"));
+    let mut serving = installation.serve();
+    let mut left = vec![serving.request().await.issued()];
+
+    let filler = disk.fill(340 * MIB);
+    let refused = loop {
+        let answer = serving.request().await;
+        if answer.status != 200 {
+            break answer;
+        }
+        left.push(answer.issued());
+    };
     assert_eq!(refused.reason(), (503, "log_unavailable"));
     let ready = serving.client.get("/readyz").await;
     assert_eq!((ready.status, &ready.body["log"]["usable"]), (503, &false.into()));
-    assert_eq!(serving.client.get("/log/checkpoint").await.status, 200);
+    for path in ["checkpoint", "ct/v1/get-sth", "ct/v1/get-entries?start=0&end=0"] {
+        let read = serving.client.get(&format!("/log/{path}")).await;
+        assert_eq!(read.status, 200, "{path}");
+    }
 
     fs::remove_file(filler).unwrap();
-    until(async || serving.request().await, |answer| answer.status == 200).await;
+    let answer = until(async || serving.request().await, |answer| answer.status == 200).await;
+    left.push(answer.issued());
+    serving.program.kill();
+    let mut serving = installation.serve();
+    left.push(serving.request().await.issued());
+    assert_holds(&serving, &disk.path("log"), &left).await;
     serving.program.stop();
 }
 
@@ -82,13 +73,13 @@ async fn a_log_short_of_space_waits_for_it() {
 #[ignore = "needs root and mount"]
 async fn an_audit_record_on_a_full_disk_stops_issuing_until_the_restart() {
     let installation = Installation::new().await;
-    let mount = Mount::at(installation.path("disk"), "size=64k");
-    let audit = mount.0.join("audit.jsonl");
+    let disk = Disk::tmpfs(installation.path("disk"), MIB / 16);
+    let audit = disk.path("audit.jsonl");
     installation.configure("audit: audit.jsonl", &format!("audit: {}", audit.display()));
     let mut serving = installation.serve();
     let before = serving.request().await.issued();
 
-    let filler = mount.fill(MIB);
+    let filler = disk.fill(MIB);
     let refused = until(async || serving.request().await, |answer| answer.status != 200).await;
     assert_eq!(refused.reason(), (503, "audit_unavailable"));
     fs::remove_file(filler).unwrap();
@@ -106,18 +97,18 @@ async fn an_audit_record_on_a_full_disk_stops_issuing_until_the_restart() {
 #[ignore = "needs root and mount"]
 async fn a_log_on_a_read_only_disk_does_not_start() {
     let installation = Installation::new().await;
-    let mount = Mount::at(installation.path("disk"), "size=300m");
-    put_log_into(&installation, &mount.0.join("log"));
+    let disk = Disk::tmpfs(installation.path("disk"), 300 * MIB);
+    put_log_into(&installation, &disk.path("log"));
     installation.serve().program.stop();
-    mount.remount("ro");
+    disk.remount("ro");
     let (code, stderr) = installation.refusal();
     assert_eq!(code, Some(1));
     assert!(stderr.contains("Read-only file system"), "{stderr}");
     assert!(
-        File::create(mount.0.join("file")).is_err(),
+        File::create(disk.path("file")).is_err(),
         "the disk is not read-only"
     );
-    mount.remount("rw");
+    disk.remount("rw");
     installation.serve();
 }
 
