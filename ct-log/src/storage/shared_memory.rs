@@ -13,10 +13,9 @@ use crate::publish::Published;
 use crate::reach::Away;
 
 use super::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
-use super::shared::{Batches, SharedOpening, SharedTree};
+use super::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
 use super::{
     CommitError, Committed, Head, Journal, Objects, OpenError, Opened, Opening, Replaced, Storage, Turn,
-    Upkeep,
 };
 
 const LOG_ID: LogId = LogId::new([7; 32]);
@@ -70,7 +69,7 @@ impl Storage for SharedMemory {
             },
             objects: Arc::new((*self).clone()),
             journal: Box::new((*self).clone()),
-            upkeep: self,
+            upkeep: Box::new(NoUpkeep),
             locks: Vec::new(),
         })
     }
@@ -168,14 +167,4 @@ impl Journal for SharedMemory {
     }
 
     fn pass(&mut self) {}
-}
-
-impl Upkeep for SharedMemory {
-    fn prepare(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn tidy(&mut self, _kept: u64) -> io::Result<()> {
-        Ok(())
-    }
 }
