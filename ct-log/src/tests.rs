@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod clock;
+mod directory;
 mod encodings;
 mod faults;
 mod full_log;
@@ -14,6 +15,7 @@ mod model;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 mod postgres_and_s3;
 mod proof;
+mod queue;
 mod record;
 mod recovery;
 mod rfc6962;

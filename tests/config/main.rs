@@ -6,6 +6,7 @@ mod external_logs;
 mod issuers;
 mod log;
 mod settings;
+mod shards;
 
 use std::path::Path;
 

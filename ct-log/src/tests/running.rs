@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
-use crate::key::LogKey;
 use crate::leaf::{MAX_ENTRY_BYTES, PendingEntry};
-use crate::log::Log;
-use crate::settings::LogSettings;
-use crate::storage::OpenError;
 use crate::submission::{SubmitError, Submitter, Unavailable};
-use crate::tests::support::{Harness, ISSUER, checkpoint, entry, in_memory, origin, submit};
+use crate::tests::support::{Harness, ISSUER, checkpoint, entry, in_memory, submit};
 use crate::tile::{Tile, TileKind};
 
 const ENTRIES: TileKind = TileKind::Entries;
@@ -169,56 +165,6 @@ async fn too_large_an_entry_is_refused_and_the_next_is_not() {
     log.submit(fits, Submitter::Internal).await.unwrap();
 }
 
-/// C17: the queue is not worked off here, because the disk has no segment left for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn external_submitters_have_a_quarter_of_the_queue() {
-    let pool = crate::pool::Pool::new(8);
-    let push = |from| {
-        let (answer, _) = tokio::sync::oneshot::channel();
-        let log = in_memory();
-        pool.push(crate::pool::Waiting {
-            entry: entry(&log, 1).into(),
-            from,
-            answer,
-        })
-    };
-    push(Submitter::External).unwrap();
-    push(Submitter::External).unwrap();
-    assert!(matches!(push(Submitter::External), Err(SubmitError::Busy { .. })));
-    for _ in 0..6 {
-        push(Submitter::Internal).unwrap();
-    }
-    assert!(matches!(push(Submitter::Internal), Err(SubmitError::Busy { .. })));
-    assert_eq!(pool.take_batch(None).unwrap().len(), 8);
-    push(Submitter::External).unwrap();
-    pool.close();
-    assert!(matches!(push(Submitter::Internal), Err(SubmitError::Unavailable)));
-    assert_eq!(
-        pool.take_batch(None).unwrap().len(),
-        1,
-        "what was queued is still worked off"
-    );
-    assert!(pool.take_batch(None).is_none());
-}
-
-#[tokio::test]
-async fn a_batch_is_bounded_in_bytes() {
-    let pool = crate::pool::Pool::new(200);
-    let issuers = in_memory().store_issuers(&[]).unwrap();
-    for _ in 0..100 {
-        let entry = PendingEntry::certificate(vec![1; 100_000], issuers.clone()).into();
-        let (answer, _) = tokio::sync::oneshot::channel();
-        pool.push(crate::pool::Waiting {
-            entry,
-            from: Submitter::Internal,
-            answer,
-        })
-        .unwrap();
-    }
-    let batch = pool.take_batch(None).unwrap().len();
-    assert!((40..42).contains(&batch), "{batch}");
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_low_disk_refuses_entries_and_serves_readers() {
     let harness = Harness::new();
@@ -350,69 +296,4 @@ async fn issuers_are_served_by_their_hash() {
     assert_eq!(read.unwrap(), b"root");
     let unknown = crate::leaf::Fingerprint::new([0; 32]);
     assert_eq!(log.read_issuer(unknown).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn one_directory_one_log() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("log");
-    let settings = || LogSettings::new(&path, origin()).min_free_bytes(0);
-    let pkcs8 = LogKey::generate().unwrap().to_pkcs8_der().unwrap();
-    let key = || LogKey::from_pkcs8_der(&pkcs8).unwrap();
-    assert!(matches!(
-        Log::open(settings(), key()),
-        Err(OpenError::Missing { .. })
-    ));
-    let log = Log::create(settings(), key()).unwrap();
-    let sct = submit(&log, 1).await;
-    assert!(matches!(
-        Log::open(settings(), key()),
-        Err(OpenError::Locked { .. })
-    ));
-    assert!(matches!(
-        Log::create(settings(), key()),
-        Err(OpenError::Locked { .. })
-    ));
-    log.shutdown().await;
-    assert!(matches!(
-        Log::create(settings(), key()),
-        Err(OpenError::Exists { .. })
-    ));
-    let log = Log::open(settings(), key()).unwrap();
-    assert_eq!(log.size(), 1);
-    assert!(submit(&log, 2).await.timestamp() >= sct.timestamp());
-    drop(log);
-    Log::open(settings(), key()).unwrap();
-}
-
-/// Copies often lack empty directories.
-#[tokio::test]
-async fn empty_directories_need_not_be_restored() {
-    let directory = tempfile::tempdir().unwrap();
-    let settings = || LogSettings::new(directory.path(), origin()).min_free_bytes(0);
-    let pkcs8 = LogKey::generate().unwrap().to_pkcs8_der().unwrap();
-    let key = || LogKey::from_pkcs8_der(&pkcs8).unwrap();
-    Log::create(settings(), key()).unwrap().shutdown().await;
-    for empty in ["tmp", "tile", "issuer"] {
-        std::fs::remove_dir(directory.path().join(empty)).unwrap();
-    }
-    let log = Log::open(settings(), key()).unwrap();
-    for number in 0..256 {
-        submit(&log, number).await;
-    }
-    log.shutdown().await;
-    assert!(directory.path().join("tile/data/000").exists());
-}
-
-#[tokio::test]
-async fn an_empty_or_impossible_directory_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let open = |path| Log::open(LogSettings::new(path, origin()), LogKey::generate().unwrap());
-    let error = open(directory.path().to_owned()).unwrap_err();
-    assert!(matches!(&error, OpenError::Missing { directory: named } if named == directory.path()));
-    let file = directory.path().join("file");
-    std::fs::write(&file, "").unwrap();
-    assert!(matches!(open(file.clone()), Err(OpenError::Io { .. })));
-    let create = Log::create(LogSettings::new(file, origin()), LogKey::generate().unwrap());
-    assert!(matches!(create, Err(OpenError::Io { .. })));
 }
