@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# cosign, unmodified: sign a file with a token, verify it within the certificate's ten minutes. There is
+# C20: cosign, unmodified: sign a file with a token, verify it within the certificate's ten minutes. There is
 # no timestamp authority and no Rekor: --insecure-ignore-tlog, and cosign takes the current time.
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home" # nothing of the user's sigstore set-up, and no public instance

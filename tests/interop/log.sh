@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The log, audited by code that shares nothing with it: check_log.py over HTTP (tree, checkpoint, every entry,
+# C19, C2: the log, audited by code that shares nothing with it: check_log.py over HTTP (tree, checkpoint, every entry,
 # every signature), and TesseraCT's fsck; then every certificate we were handed is in it, at its index.
 source "$(dirname "$0")/lib.sh"
 PYTHON="$CACHE/venv/bin/python"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# OpenSSL, as a stack that shares no code with ours: chain, profile, and the SCT as it
+# C20: OpenSSL, as a stack that shares no code with ours: chain, profile, and the SCT as it
 # prints them. (The SCT's signature is checked by the sigstore clients and by the log's own test.)
 source "$(dirname "$0")/lib.sh"
 start_dev

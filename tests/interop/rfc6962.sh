@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The client of certificate-transparency-go, which knows RFC 6962 and nothing of tiles: tree head, roots, submission,
+# C12: the client of certificate-transparency-go, which knows RFC 6962 and nothing of tiles: tree head, roots, submission,
 # entries, proof by hash, consistency. It verifies every signature and proof itself.
 source "$(dirname "$0")/lib.sh"
 start_dev

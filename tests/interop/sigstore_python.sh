@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sigstore-python: its signer up to the certificate, its SCT check, its verifier's path checks; then its own
+# C20: sigstore-python, its signer up to the certificate, its SCT check, its verifier's path checks; then its own
 # browser login at the development provider (it takes the access token, and sends an empty client secret).
 source "$(dirname "$0")/lib.sh"
 start_dev --ca-key p256
