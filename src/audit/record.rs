@@ -67,6 +67,8 @@ pub(super) enum Record<'a> {
         external: Vec<ExternalSctRecord<'a>>,
         /// SHA-256 of the DER certificate, hexadecimal.
         sha256: String,
+        /// SHA-256 of the DER SubjectPublicKeyInfo of the CA that signed, hexadecimal; as in the log's entry.
+        issuer_key_hash: String,
     },
     /// What a log promised that is told of certificates and whose SCTs they do not carry.
     InformationalSct {
@@ -170,6 +172,7 @@ impl<'a> Record<'a> {
             embedded: embedded.first().copied().map(SctRecord::from),
             external: external.into_iter().map(ExternalSctRecord::from).collect(),
             sha256: hex::encode(digest(&SHA256, issued.der())),
+            issuer_key_hash: hex::encode(logged.precertificate().issuer_key_hash()),
         })
     }
 

@@ -3,9 +3,9 @@
 use std::error::Error;
 
 use const_oid::db::rfc6962::CT_PRECERT_SCTS;
-use ct_log::{Entry, Sct};
+use ct_log::{Entry, LogPublicKey, Sct};
 use der::{Any, AnyRef, Decode, Encode, Tagged, referenced::OwnedToRef};
-use mayfly::{issuer::ceremony::KeyKind, key::SignatureAlgorithm};
+use mayfly::{issuer::CertificateChain, key::SignatureAlgorithm};
 use serde_json::Value;
 use tls_codec::SerializeBytes;
 use x509_cert::{
@@ -28,14 +28,15 @@ type Wrong = Box<dyn Error + Send + Sync>;
 
 /// Checks each sample.
 pub(super) fn all(target: &Target, applicants: &[Applicant], samples: &[Sample]) -> Result<Checked, Failure> {
-    let authority = Authority::new(target)?;
+    let of = |chain| Authority::new(chain, target.logs());
+    let authorities = target.chains().iter().map(of).collect::<Result<Vec<_>, _>>()?;
     let mut checked = Checked {
         right: 0,
         wrong: Vec::new(),
     };
     for sample in samples {
         let applicant = applicants.get(sample.applicant).ok_or("no such applicant")?;
-        match authority.check(applicant, &sample.body) {
+        match check(&authorities, applicant, &sample.body) {
             Ok(()) => checked.right += 1,
             Err(error) => checked.wrong.push(error.to_string()),
         }
@@ -43,39 +44,28 @@ pub(super) fn all(target: &Target, applicants: &[Applicant], samples: &[Sample])
     Ok(checked)
 }
 
-/// Who should have answered.
+/// One of the CAs that should have answered.
 struct Authority<'a> {
-    target: &'a Target,
-    key: KeyKind,
+    chain: &'a CertificateChain,
+    logs: &'a [LogPublicKey],
     issuer_key_hash: [u8; 32],
 }
 
 impl<'a> Authority<'a> {
-    fn new(target: &'a Target) -> Result<Self, Failure> {
-        let issuing = target.chain().issuing().tbs_certificate();
+    fn new(chain: &'a CertificateChain, logs: &'a [LogPublicKey]) -> Result<Self, Failure> {
+        let issuing = chain.issuing().tbs_certificate();
         let spki = issuing.subject_public_key_info().to_der()?;
         let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &spki);
         Ok(Self {
-            target,
-            key: target.ca_key()?,
+            chain,
+            logs,
             issuer_key_hash: hash.as_ref().try_into()?,
         })
     }
 
-    /// The trusted chain, the applicant's key, the CA's signature, and the log's over what was logged.
-    fn check(&self, applicant: &Applicant, answer: &[u8]) -> Result<(), Wrong> {
-        let answer: Value = serde_json::from_slice(answer)?;
-        let chain = answer
-            .pointer("/signedCertificateEmbeddedSct/chain/certificates")
-            .and_then(Value::as_array)
-            .ok_or("the answer has no chain")?;
-        let (leaf, issuers) = chain.split_first().ok_or("the chain is empty")?;
-        let trusted = self.target.chain().pem().iter().map(String::as_str);
-        ensure(
-            issuers.iter().filter_map(Value::as_str).eq(trusted),
-            "the chain is not the trusted one",
-        )?;
-        let leaf = pem::parse(leaf.as_str().unwrap_or_default())?;
+    /// The applicant's key, the CA's signature, and the log's over what was logged.
+    fn check(&self, applicant: &Applicant, leaf: &str) -> Result<(), Wrong> {
+        let leaf = pem::parse(leaf)?;
         let leaf = Certificate::from_der(leaf.contents())?;
         let key = leaf.tbs_certificate().subject_public_key_info().to_der()?;
         ensure(key == applicant.public_key, "the certificate is for another key")?;
@@ -84,12 +74,9 @@ impl<'a> Authority<'a> {
     }
 
     fn check_signature(&self, leaf: &Certificate) -> Result<(), Wrong> {
-        let algorithm = match self.key {
-            KeyKind::EcdsaP256 => SignatureAlgorithm::EcdsaP256Sha256,
-            KeyKind::EcdsaP384 => SignatureAlgorithm::EcdsaP384Sha384,
-        };
-        let issuing = self.target.chain().issuing().tbs_certificate();
+        let issuing = self.chain.issuing().tbs_certificate();
         let key = issuing.subject_public_key_info().owned_to_ref();
+        let algorithm = SignatureAlgorithm::of(&key).ok_or("the CA's key is of another kind")?;
         let tbs = leaf.tbs_certificate().to_der()?;
         let signature = leaf.signature().as_bytes().unwrap_or_default();
         ensure(
@@ -105,9 +92,28 @@ impl<'a> Authority<'a> {
             // The SCT does not cover it, and clients never see it.
             precertificate: Vec::new(),
         };
-        embedded_timestamp(leaf)?.verify(&logged, self.target.log())?;
+        let sct = embedded_timestamp(leaf)?;
+        let log = self.logs.iter().find(|log| log.log_id() == sct.log_id());
+        sct.verify(&logged, log.ok_or("the SCT is of a log that is not trusted")?)?;
         Ok(())
     }
+}
+
+/// The answer of whichever trusted CA gave it.
+fn check(authorities: &[Authority<'_>], applicant: &Applicant, answer: &[u8]) -> Result<(), Wrong> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    let chain = answer
+        .pointer("/signedCertificateEmbeddedSct/chain/certificates")
+        .and_then(Value::as_array)
+        .ok_or("the answer has no chain")?;
+    let (leaf, issuers) = chain.split_first().ok_or("the chain is empty")?;
+    let is_of = |authority: &&Authority<'_>| {
+        let trusted = authority.chain.pem().iter().map(String::as_str);
+        issuers.iter().filter_map(Value::as_str).eq(trusted)
+    };
+    let authority = authorities.iter().find(is_of);
+    let authority = authority.ok_or("the chain is not a trusted one")?;
+    authority.check(applicant, leaf.as_str().unwrap_or_default())
 }
 
 fn ensure(holds: bool, otherwise: &'static str) -> Result<(), Wrong> {

@@ -28,8 +28,9 @@ pub(super) struct Target {
     metrics: String,
     data_dir: DataDir,
     process: Option<i32>,
-    chain: CertificateChain,
-    log: LogPublicKey,
+    /// The one that signs now first.
+    chains: Vec<CertificateChain>,
+    logs: Vec<LogPublicKey>,
     description: String,
 }
 
@@ -48,22 +49,15 @@ impl Target {
     ) -> Result<Self, Failure> {
         let data_dir = DataDir::at(data_dir);
         let root: Value = serde_json::from_slice(&fs::read(data_dir.trusted_root())?)?;
-        let certificates = root
-            .pointer("/certificateAuthorities/0/certChain/certificates")
-            .and_then(Value::as_array)
-            .ok_or(BadTrustedRoot)?;
-        let chain = certificates
-            .iter()
-            .map(raw_bytes)
-            .collect::<Result<Vec<_>, _>>()?;
-        let log = root.pointer("/ctlogs/0/publicKey").ok_or(BadTrustedRoot)?;
+        let authorities = list(&root, "/certificateAuthorities")?;
+        let logs = list(&root, "/ctlogs")?;
         Ok(Self {
             api: url.trim_end_matches('/').to_owned(),
             metrics: Ready::read(&data_dir)?.metrics,
             data_dir,
             process,
-            chain: CertificateChain::from_der(chain, SystemClock.now())?,
-            log: LogPublicKey::from_spki_der(&raw_bytes(log)?)?,
+            chains: authorities.iter().map(chain).collect::<Result<_, _>>()?,
+            logs: logs.iter().map(log_key).collect::<Result<_, _>>()?,
             description,
         })
     }
@@ -88,14 +82,14 @@ impl Target {
         self.process
     }
 
-    /// The CA's certificates, from the trusted root.
-    pub(super) fn chain(&self) -> &CertificateChain {
-        &self.chain
+    /// The CA's chains, from the trusted root.
+    pub(super) fn chains(&self) -> &[CertificateChain] {
+        &self.chains
     }
 
-    /// The log's key, from the trusted root.
-    pub(super) fn log(&self) -> &LogPublicKey {
-        &self.log
+    /// The keys of its logs, from the trusted root.
+    pub(super) fn logs(&self) -> &[LogPublicKey] {
+        &self.logs
     }
 
     /// Which server this is, in words.
@@ -113,7 +107,8 @@ impl Target {
 
     /// The kind of key that signs leaves.
     pub(super) fn ca_key(&self) -> Result<KeyKind, Failure> {
-        let key = self.chain.issuing().tbs_certificate().subject_public_key_info();
+        let chain = self.chains.first().ok_or(BadTrustedRoot)?;
+        let key = chain.issuing().tbs_certificate().subject_public_key_info();
         let curve = key.algorithm.parameters.as_ref().map(der::Any::decode_as);
         match curve {
             Some(Ok(const_oid::db::rfc5912::SECP_256_R_1)) => Ok(KeyKind::EcdsaP256),
@@ -121,6 +116,25 @@ impl Target {
             _ => Err("only CAs with a key on P-256 or P-384 can be measured".into()),
         }
     }
+}
+
+/// Of at least one.
+fn list<'a>(root: &'a Value, pointer: &str) -> Result<&'a [Value], Failure> {
+    match root.pointer(pointer).and_then(Value::as_array) {
+        Some(list) if !list.is_empty() => Ok(list),
+        _ => Err(BadTrustedRoot.into()),
+    }
+}
+
+fn chain(authority: &Value) -> Result<CertificateChain, Failure> {
+    let certificates = list(authority, "/certChain/certificates")?;
+    let der = certificates.iter().map(raw_bytes).collect::<Result<_, _>>()?;
+    Ok(CertificateChain::from_der(der, SystemClock.now())?)
+}
+
+fn log_key(log: &Value) -> Result<LogPublicKey, Failure> {
+    let key = log.pointer("/publicKey").ok_or(BadTrustedRoot)?;
+    Ok(LogPublicKey::from_spki_der(&raw_bytes(key)?)?)
 }
 
 fn raw_bytes(value: &Value) -> Result<Vec<u8>, Failure> {
@@ -132,7 +146,7 @@ fn raw_bytes(value: &Value) -> Result<Vec<u8>, Failure> {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("trusted_root.json does not name one CA and one log: is this the data directory of `mayfly dev`?")]
+#[error("trusted_root.json does not name a CA and a log: is this the data directory of `mayfly dev`?")]
 struct BadTrustedRoot;
 
 /// A `mayfly dev` of our own, in a temporary directory; it stops when this is dropped.
