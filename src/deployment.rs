@@ -154,6 +154,27 @@ impl Files {
     }
 }
 
+/// What is wrong with the files of the CA's chains, as far as that shows without its key.
+#[must_use]
+pub fn check_chains(settings: &Settings) -> Vec<DeploymentError> {
+    let ca = settings.ca();
+    let own = load_chain(ca.chain()).err();
+    own.into_iter()
+        .chain(load_also_trusted(ca.also_trusted()).err())
+        .collect()
+}
+
+/// Unlocks the CA's key, wherever it is, and has it sign: whether it is the key of the chain, and `mayfly serve` could use it.
+///
+/// # Errors
+/// What stands in the way.
+pub async fn check_key(settings: &Settings, metrics: &KeyMetrics) -> Result<(), DeploymentError> {
+    let ca = settings.ca();
+    let chain = load_chain(ca.chain())?;
+    Issuer::new(ca.key().open("ca", metrics).await?, chain).await?;
+    Ok(())
+}
+
 /// A CA's chain, checked as of now.
 fn load_chain(path: &Path) -> Result<CertificateChain, DeploymentError> {
     let pem = read(path)?;

@@ -501,17 +501,25 @@ fn config_check_warns_and_denies_warnings_on_request() {
 
 #[test]
 fn config_check_asks_the_issuers_online() {
-    let mut dev = Dev::start(&["--ephemeral", "--json"]);
-    let ready = dev.ready();
     let directory = TempDir::new().unwrap();
+    let data = path(&directory, "data");
+    let mut dev = Dev::start(&["--json", "--data-dir", &data]);
+    let ready = dev.ready();
     let (up, down) = (ready["issuer"].as_str().unwrap(), "http://127.0.0.1:1");
     let text = format!(
         "oidc-issuers:\n  {up}: {{client-id: a, type: email}}\n  {down}: {{client-id: a, type: email}}\n"
     );
     fs::write(directory.path().join("issuers.yaml"), text).unwrap();
-    for (name, text) in [("ca.pem", ""), ("ca-key.pem", ""), ("log-key.pem", "")] {
-        fs::write(directory.path().join(name), text).unwrap();
-        fs::set_permissions(directory.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    for (name, from) in [
+        ("ca.pem", "ca/chain.pem"),
+        ("ca-key.pem", "ca/key.pem"),
+        ("log-key.pem", "log-key.pem"),
+    ] {
+        fs::copy(
+            directory.path().join("data").join(from),
+            directory.path().join(name),
+        )
+        .unwrap();
     }
     let configuration = path(&directory, "mayfly.yaml");
     let settings = "issuers: issuers.yaml\naudit: audit.jsonl\nca: {chain: ca.pem, key: ca-key.pem}\n\
@@ -529,12 +537,35 @@ fn config_check_asks_the_issuers_online() {
     let output = run(&["config", "check", "--config", &configuration, "--online"]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
+    assert!(
+        said.contains(&format!(
+            "signs: {}: the key of the chain",
+            path(&directory, "ca-key.pem")
+        )),
+        "{said}"
+    );
     assert!(said.contains(&format!("answers: {up}: 1 key")), "{said}");
     assert!(said.contains(&format!("unreachable: {down}: ")), "{said}");
     assert!(
         stderr(&output).contains("1 issuer did not answer"),
         "{}",
         stderr(&output)
+    );
+    fs::copy(path(&directory, "log-key.pem"), path(&directory, "ca-key.pem")).unwrap();
+    let output = run(&["config", "check", "--config", &configuration, "--online"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stdout(&output).contains("the CA key does not belong to the first certificate"),
+        "{}",
+        stdout(&output)
+    );
+    fs::write(path(&directory, "ca.pem"), "").unwrap();
+    let output = run(&["config", "check", "--config", &configuration]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stdout(&output).contains("must hold PEM certificates"),
+        "{}",
+        stdout(&output)
     );
     dev.stop();
 }

@@ -2,12 +2,16 @@
 
 use std::{
     collections::BTreeSet,
+    error::Error,
     io::{self, Write},
+    iter,
 };
 
 use clap::Args;
 use mayfly::{
     config::{Problem, Settings, issuers},
+    deployment,
+    telemetry::KeyMetrics,
     token::TokenVerifier,
     trusted_issuer::TrustedIssuers,
 };
@@ -24,20 +28,20 @@ Examples:
 Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about
 what works and may not be meant, such as an issuer that vouches for the whole world.
 
-Exit codes: 0 no errors; 1 an issuer did not answer as it should (--online); 2 errors, or warnings
-that are denied.";
+Exit codes: 0 no errors; 1 the CA's key did not sign, or an issuer did not answer as it should
+(--online); 2 errors, or warnings that are denied.";
 
 /// Say all that is wrong with a configuration
 ///
-/// Reads mayfly.yaml and the issuer file that it names, or an issuer file alone. Starts nothing, and
-/// writes nothing.
+/// Reads mayfly.yaml, the issuer file that it names and the CA's certificates, or an issuer file
+/// alone. Starts nothing, and writes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP, verbatim_doc_comment)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
     files: FileArguments,
 
-    /// Also fetch each issuer's discovery document and keys, as the server would
+    /// Also have the CA's key sign, and fetch each issuer's keys, as the server would
     #[arg(long)]
     online: bool,
 
@@ -53,6 +57,11 @@ struct Faulty {
     errors: usize,
     warnings: usize,
 }
+
+/// The CA cannot sign.
+#[derive(Debug, thiserror::Error)]
+#[error("the CA's key cannot be used")]
+struct NoKey;
 
 /// Some issuers do not answer.
 #[derive(Debug, thiserror::Error)]
@@ -92,15 +101,46 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if let Some(trusted) = &trusted {
         writeln!(out, "{}", summary(trusted))?;
     }
-    let (errors, warnings) = (errors.len(), warnings.len());
+    let chains = settings
+        .as_ref()
+        .map(deployment::check_chains)
+        .unwrap_or_default();
+    for error in &chains {
+        writeln!(out, "error: {}", with_causes(error))?;
+    }
+    let (errors, warnings) = (errors.len() + chains.len(), warnings.len());
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
     writeln!(out, "no errors, {}", counted(warnings, "warning"))?;
-    match trusted {
-        Some(trusted) if arguments.online => online(trusted, settings.as_ref(), &mut out),
-        _ => Ok(()),
+    if !arguments.online {
+        return Ok(());
     }
+    let runtime = tokio::runtime::Runtime::new()?;
+    if let Some(settings) = &settings {
+        runtime.block_on(key(settings, &mut out))?;
+    }
+    match trusted {
+        Some(trusted) => runtime.block_on(online(trusted, settings.as_ref(), &mut out)),
+        None => Ok(()),
+    }
+}
+
+async fn key(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
+    let name = settings.ca().key();
+    match deployment::check_key(settings, &KeyMetrics::new()?).await {
+        Ok(()) => Ok(writeln!(out, "signs: {name}: the key of the chain")?),
+        Err(error) => {
+            writeln!(out, "unusable: {name}: {}", with_causes(&error))?;
+            Err(NoKey.into())
+        }
+    }
+}
+
+/// In one line.
+fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let all = iter::successors(Some(error), |&cause| cause.source());
+    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -122,11 +162,14 @@ fn summary(trusted: &TrustedIssuers) -> String {
     format!("issuers: {issuers}, patterns: {patterns}; {conditional} of {entries} audiences with conditions")
 }
 
-fn online(trusted: TrustedIssuers, settings: Option<&Settings>, out: &mut impl Write) -> Result<(), Failure> {
-    let fetched = tokio::runtime::Runtime::new()?.block_on(async {
-        let verifier = TokenVerifier::new(trusted, fetch_policy(settings))?;
-        Ok::<_, Failure>(verifier.fetch_all().await)
-    })?;
+async fn online(
+    trusted: TrustedIssuers,
+    settings: Option<&Settings>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    let fetched = TokenVerifier::new(trusted, fetch_policy(settings))?
+        .fetch_all()
+        .await;
     let mut unreachable = 0;
     for (issuer, answer) in fetched {
         match answer {
@@ -140,15 +183,7 @@ fn online(trusted: TrustedIssuers, settings: Option<&Settings>, out: &mut impl W
             Ok(keys) => writeln!(out, "answers: {issuer}: {}", counted(keys, "key"))?,
             Err(error) => {
                 unreachable += 1;
-                let causes =
-                    std::iter::successors(std::error::Error::source(&*error), |&cause| cause.source());
-                let causes: Vec<_> = causes.map(ToString::to_string).collect();
-                writeln!(
-                    out,
-                    "unreachable: {issuer}: {error}{}{}",
-                    if causes.is_empty() { "" } else { ": " },
-                    causes.join(": ")
-                )?;
+                writeln!(out, "unreachable: {issuer}: {}", with_causes(&*error))?;
             }
         }
     }
