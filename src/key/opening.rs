@@ -81,15 +81,15 @@ impl KeySettings {
 }
 
 async fn find(reference: &KeyReference) -> Result<FoundKey, OpenKeyError> {
-    let (scheme, feature) = match reference {
-        KeyReference::File(_) => ("file", "default"),
-        KeyReference::Pkcs11(_) => ("pkcs11", "pkcs11"),
-        KeyReference::AwsKms(_) => ("awskms", "aws-kms"),
-        KeyReference::GcpKms(_) => ("gcpkms", "gcp-kms"),
-        KeyReference::AzureKms(_) => ("azurekms", "azure-kms"),
-        KeyReference::HashiVault(_) => ("hashivault", "hashivault"),
+    let scheme = match reference {
+        KeyReference::File(_) => "file",
+        KeyReference::Pkcs11(_) => "pkcs11",
+        KeyReference::AwsKms(_) => "awskms",
+        KeyReference::GcpKms(_) => "gcpkms",
+        KeyReference::AzureKms(_) => "azurekms",
+        KeyReference::HashiVault(_) => "hashivault",
     };
-    Err(OpenKeyError::NotBuilt { scheme, feature })
+    Err(OpenKeyError::Backend { scheme })
 }
 
 /// The place of the key, without what unlocks it.
@@ -111,12 +111,10 @@ pub enum OpenKeyError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// This binary was built without the backend.
-    #[error("this mayfly was built without {scheme}: keys; build it with --features {feature}")]
-    NotBuilt {
+    /// There is no backend for it in this program.
+    #[error("{scheme}: keys are not supported yet: name a PKCS#8 file, which may be encrypted")]
+    Backend {
         /// The scheme of the key's URI.
         scheme: &'static str,
-        /// The cargo feature that has it.
-        feature: &'static str,
     },
 }

@@ -316,8 +316,8 @@ pub enum EmbeddedLogError {
     Passphrase(#[from] PassphraseError),
     /// The key is not in a file, and there is no log.
     #[error(
-        "its directory is empty, and its key is not in a file, so nobody can tell whether it ever signed for a log: if it never \
-         did, make the log with `mayfly log create --config`; otherwise restore the directory"
+        "its directory is empty, and its key is not in a file, so nobody can tell whether it ever signed for a log: restore \
+         the directory"
     )]
     NotMade,
     /// The process is ending.
