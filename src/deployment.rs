@@ -11,6 +11,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use ct_log::Log;
@@ -18,7 +19,7 @@ use ct_log::Log;
 use crate::{
     audit::{AuditError, AuditLog},
     clock::{Clock, SystemClock},
-    config::Settings,
+    config::{CaFiles, Settings},
     issue::{Authority, Signing, SuccessionError},
     issuer::{CertificateChain, ChainError, Issuer, IssuerError},
     key::{KeySettings, OpenKeyError, SigningKey},
@@ -39,6 +40,13 @@ pub use self::{
     self_audits::SelfAudits,
     shard_reminder::remind_of_shards,
 };
+
+/// How often files that may change while the server runs are looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// For how long changed files must stay the same before they are read: editors write in several steps, and files that belong
+/// together are replaced one after the other.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// What an authority is made of, loaded and each by itself in order.
 pub struct Parts {
@@ -169,10 +177,14 @@ pub fn check_chains(settings: &Settings) -> Vec<DeploymentError> {
 /// # Errors
 /// What stands in the way.
 pub async fn check_key(settings: &Settings, metrics: &KeyMetrics) -> Result<(), DeploymentError> {
-    let ca = settings.ca();
-    let chain = load_chain(ca.chain())?;
-    Issuer::new(ca.key().open("ca", metrics).await?, chain).await?;
+    load_issuer(settings.ca(), metrics).await?;
     Ok(())
+}
+
+/// The CA as it is configured. Its key has signed.
+async fn load_issuer(ca: &CaFiles, metrics: &KeyMetrics) -> Result<Issuer, DeploymentError> {
+    let chain = load_chain(ca.chain())?;
+    Ok(Issuer::new(ca.key().open("ca", metrics).await?, chain).await?)
 }
 
 /// A CA's chain, checked as of now.

@@ -33,6 +33,7 @@
 pub mod admission;
 pub mod audit;
 mod breaker;
+pub mod causes;
 pub mod clock;
 pub mod config;
 pub mod deployment;

@@ -4,6 +4,7 @@ mod external_logs;
 mod issuers;
 mod keys;
 mod logs;
+mod reloads;
 mod witnesses;
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +17,10 @@ use prometheus::{
 };
 use tonic::Code;
 
-pub use self::{external_logs::ExternalLogMetrics, issuers::IssuerStatuses, keys::KeyMetrics};
+use self::reloads::ReloadMetrics;
+pub use self::{
+    external_logs::ExternalLogMetrics, issuers::IssuerStatuses, keys::KeyMetrics, reloads::Reload,
+};
 pub(crate) use self::{
     external_logs::{Attempted, ExternalLogSeries},
     keys::{KeySeries, Signed},
@@ -39,10 +43,8 @@ pub struct Metrics {
     connections_refused: IntCounter,
     panics: IntCounter,
     issuers: Option<IssuerMetrics>,
-    reloads: IntCounterVec,
-    reload_refused: IntGauge,
-    configuration_reloads: IntCounterVec,
-    configuration_refused: IntGauge,
+    issuer_file: ReloadMetrics,
+    configuration: ReloadMetrics,
     self_audit_found: IntCounterVec,
     self_audit_alarms: IntCounterVec,
     self_audit_failing: IntGaugeVec,
@@ -64,24 +66,6 @@ pub struct Sources {
 
 /// The logs that this process writes now.
 pub type Logs = Arc<dyn Fn() -> Vec<Log> + Send + Sync>;
-
-/// How a reading of a file ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reload {
-    /// It is in force.
-    Applied,
-    /// It has mistakes, and the one before is in force.
-    Refused,
-}
-
-impl Reload {
-    fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
-        }
-    }
-}
 
 /// One gRPC call that was answered.
 #[derive(Clone, Copy, Debug)]
@@ -157,23 +141,27 @@ impl Metrics {
                 .issuers
                 .map(|read| IssuerMetrics::new(&make, read))
                 .transpose()?,
-            reloads: make.counters(
-                "mayfly_issuer_file_reloads_total",
-                "Readings of a changed issuer file",
-                &["outcome"],
+            issuer_file: ReloadMetrics::new(
+                &make,
+                (
+                    "mayfly_issuer_file_reloads_total",
+                    "Readings of a changed issuer file",
+                ),
+                (
+                    "mayfly_issuer_file_refused",
+                    "1 while the issuer file on the disk has mistakes and an older one is in force",
+                ),
             )?,
-            reload_refused: make.gauge(
-                "mayfly_issuer_file_refused",
-                "1 while the issuer file on the disk has mistakes and an older one is in force",
-            )?,
-            configuration_reloads: make.counters(
-                "mayfly_configuration_reloads_total",
-                "Readings of mayfly.yaml and the files of the CA while serving",
-                &["outcome"],
-            )?,
-            configuration_refused: make.gauge(
-                "mayfly_configuration_refused",
-                "1 if mayfly.yaml or a file of the CA cannot be used as it is now, and what was in force before stays",
+            configuration: ReloadMetrics::new(
+                &make,
+                (
+                    "mayfly_configuration_reloads_total",
+                    "Readings of mayfly.yaml and the files of the CA while serving",
+                ),
+                (
+                    "mayfly_configuration_refused",
+                    "1 if mayfly.yaml or a file of the CA cannot be used as it is now, and what was in force before stays",
+                ),
             )?,
             self_audit_found: make.counters(
                 "mayfly_log_self_audit_found_total",
@@ -226,16 +214,12 @@ impl Metrics {
 
     /// The issuer file was read again.
     pub fn reloaded(&self, outcome: Reload) {
-        self.reloads.with_label_values(&[outcome.label()]).inc();
-        self.reload_refused.set((outcome == Reload::Refused).into());
+        self.issuer_file.ended(outcome);
     }
 
     /// `mayfly.yaml` or a file of the CA was read again.
     pub fn configuration_reloaded(&self, outcome: Reload) {
-        let label = [outcome.label()];
-        self.configuration_reloads.with_label_values(&label).inc();
-        self.configuration_refused
-            .set((outcome == Reload::Refused).into());
+        self.configuration.ended(outcome);
     }
 
     /// What SCTs were given out for was looked up in the public log of that origin, with so many alarms.

@@ -91,27 +91,30 @@ pub(crate) fn open(settings: &LogSettings) -> Result<Box<dyn Storage>, OpenError
         }
         #[cfg(feature = "postgres")]
         Backend::Postgres(postgres) => {
-            // A replica on a new machine begins with nothing to remember.
-            make_directory(&settings.directory)?;
-            let (_, lock) = lock_directory(&settings.directory)?;
+            let lock = lock_memory(settings)?;
             let postgres = Postgres::connect(postgres.clone(), &settings.directory, Some(lock))?;
             Ok(Box::new(postgres))
         }
         #[cfg(feature = "s3")]
         Backend::S3(s3) => {
-            // A writer on a new machine begins with nothing to remember.
-            make_directory(&settings.directory)?;
-            let (_, lock) = lock_directory(&settings.directory)?;
+            let lock = lock_memory(settings)?;
             let s3 = S3::connect(s3.clone(), &settings.directory, Some(lock))?;
             Ok(Box::new(s3))
         }
         #[cfg(all(feature = "postgres", feature = "s3"))]
         Backend::PostgresAndS3(postgres, s3) => {
-            make_directory(&settings.directory)?;
-            let (_, lock) = lock_directory(&settings.directory)?;
+            let lock = lock_memory(settings)?;
             Ok(Box::new(postgres_and_s3((postgres, s3), settings, Some(lock))?))
         }
     }
+}
+
+/// The directory of a writer of a shared place: one on a new machine begins with nothing to remember.
+#[cfg(any(feature = "postgres", feature = "s3"))]
+fn lock_memory(settings: &LogSettings) -> Result<LockFile, OpenError> {
+    make_directory(&settings.directory)?;
+    let (_, lock) = lock_directory(&settings.directory)?;
+    Ok(lock)
 }
 
 #[cfg(all(feature = "postgres", feature = "s3"))]

@@ -5,9 +5,11 @@ mod database;
 mod embedded_log;
 mod external_logs;
 mod key;
+mod log_place;
 mod promise;
 mod read;
 mod self_audit;
+mod shards;
 
 use std::{
     net::SocketAddr,

@@ -9,7 +9,6 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{
@@ -18,21 +17,15 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::{DeploymentError, load_also_trusted, load_chain, open_shard};
+use super::{DeploymentError, LOOK_EVERY, SETTLED_AFTER, load_also_trusted, load_issuer, open_shard};
 use crate::{
+    causes,
     config::{ConfigErrors, Settings},
     issue::Authority,
-    issuer::Issuer,
-    key::{KeyReference, passphrase::PassphraseSource},
+    key::passphrase::PassphraseSource,
     log::Shards,
     telemetry::{KeyMetrics, Metrics, Reload},
 };
-
-/// How often the files are looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// For how long changed files must stay the same before they are read: they are replaced one after the other.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// Follows one `mayfly.yaml`.
 pub struct ConfigurationFollower {
@@ -124,10 +117,7 @@ impl ConfigurationFollower {
         self.files = files(&self.path, &settings);
         self.seen = stamps(&self.files);
         let ca = settings.ca();
-        let chain = load_chain(ca.chain())?;
-        let key = ca.key().open("ca", &self.keys).await;
-        let issuer = Issuer::new(key.map_err(DeploymentError::from)?, chain).await;
-        let issuer = Arc::new(issuer.map_err(DeploymentError::from)?);
+        let issuer = Arc::new(load_issuer(ca, &self.keys).await?);
         let also_trusted = load_also_trusted(ca.also_trusted())?;
         let shards = self.shards(&settings).await?;
         let present = self.authority.signing();
@@ -169,9 +159,7 @@ impl Refusal {
         match self {
             Self::Configuration(errors) => errors.problems().iter().map(ToString::to_string).collect(),
             Self::Deployment(error) => {
-                let first: &dyn std::error::Error = error;
-                let causes = std::iter::successors(Some(first), |cause| cause.source());
-                vec![causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")]
+                vec![causes::in_one_line(error)]
             }
         }
     }
@@ -191,17 +179,13 @@ impl From<DeploymentError> for Refusal {
 
 fn files(path: &Path, settings: &Settings) -> Vec<PathBuf> {
     let ca = settings.ca();
-    let key = match &ca.key().reference {
-        KeyReference::File(path) => Some(path),
-        _ => None,
-    };
     let passphrase = match &ca.key().passphrase {
         Some(PassphraseSource::File(path)) => Some(path),
         _ => None,
     };
     std::iter::once(path)
         .chain([ca.chain()])
-        .chain(key.map(PathBuf::as_path))
+        .chain(ca.key().reference.as_file())
         .chain(passphrase.map(PathBuf::as_path))
         .chain(ca.also_trusted().iter().map(PathBuf::as_path))
         .map(Path::to_owned)

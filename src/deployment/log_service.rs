@@ -1,6 +1,6 @@
 //! Serves the embedded log's shards, and keeps what they accept in step with the CA's chains and with a file.
 
-use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, io, path::PathBuf, sync::Arc};
 
 use axum::Router;
 use ct_log::{
@@ -13,6 +13,7 @@ use tokio::{
 };
 use x509_cert::{Certificate, der::Encode};
 
+use super::LOOK_EVERY;
 use crate::{
     issue::Authority,
     log::{
@@ -22,9 +23,6 @@ use crate::{
     },
     server::ExtraRoutes,
 };
-
-/// How often the file of accepted roots is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The shards of the embedded log as others reach them. They take submissions from this CA's hierarchies, and from what else
 /// the settings accept. There are none without such a log.

@@ -3,25 +3,20 @@
 //! The file's content is what is compared, so that links, renames and the way in which Kubernetes replaces files all
 //! look alike. A file that cannot be used is refused whole, and what was in force stays.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::watch,
     time::{self, MissedTickBehavior},
 };
 
+use super::{LOOK_EVERY, SETTLED_AFTER};
 use crate::{
     config::{ConfigErrors, issuers},
     issue::Authority,
     telemetry::{Metrics, Reload},
     trusted_issuer::Changes,
 };
-
-/// How often the file is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
-
-/// For how long a changed file must stay the same before it is read: editors write in several steps.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// Follows one issuer file.
 pub struct IssuerFileFollower {

@@ -14,7 +14,7 @@ use tokio_postgres::Client;
 use crate::{
     bucket::{self, keep_in, with_credentials},
     installation::Installation,
-    load::{ENOUGH, Load, assert_holds, burst},
+    load::{ENOUGH, Load, assert_holds, one_of_two_is_killed},
     moto::Moto,
     postgres_server::Server,
     program::HANG,
@@ -59,13 +59,7 @@ async fn servers_with_one_database_share_one_log() {
     installation.configure("directory: log", "directory: elsewhere");
     installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
     let second = installation.serve();
-    let mut left = Vec::new();
-    for _ in 0..10 {
-        let (one, other) = tokio::join!(first.request(), second.request());
-        left.extend([one.issued(), other.issued()]);
-    }
-    left.extend(burst(&installation, &mut first).await);
-    left.push(second.request().await.issued());
+    let left = one_of_two_is_killed(&installation, &mut first, &second).await;
     let identity = identity(&server, &installation.path("identity")).await;
     assert_holds(&second, &identity, &left).await;
 }
@@ -81,13 +75,7 @@ async fn servers_with_one_database_and_one_bucket_share_one_log() {
     installation.configure("directory: log", "directory: elsewhere");
     installation.configure("audit.jsonl", "audit-elsewhere.jsonl");
     let mut second = installation.serve_as(&mut with_credentials());
-    let mut left = Vec::new();
-    for _ in 0..10 {
-        let (one, other) = tokio::join!(first.request(), second.request());
-        left.extend([one.issued(), other.issued()]);
-    }
-    left.extend(burst(&installation, &mut first).await);
-    left.push(second.request().await.issued());
+    let left = one_of_two_is_killed(&installation, &mut first, &second).await;
     let identity = bucket::identity(&moto, &installation.path("identity"));
     assert_holds(&second, &identity, &left).await;
     second.program.stop();

@@ -35,7 +35,8 @@ const REFUSALS: [(u16, &str); 3] = [
 /// On one server.
 pub(crate) struct Load {
     arriving: UnboundedReceiver<Answer>,
-    connections: JoinSet<()>,
+    /// Each with what ended it early: the server is gone.
+    connections: JoinSet<Result<(), reqwest::Error>>,
     ending: Arc<AtomicBool>,
     left: Vec<Issued>,
     refusals: usize,
@@ -50,10 +51,11 @@ impl Load {
             let client = Client::new(&format!("http://{}", serving.address));
             let (token, arrived, ending) = (installation.token(), arrived.clone(), Arc::clone(&ending));
             connections.spawn(async move {
-                while !ending.load(Ordering::Relaxed)
-                    && let Ok(answer) = client.request(&token, EMAIL).await
-                    && arrived.send(answer).is_ok()
-                {}
+                while !ending.load(Ordering::Relaxed) {
+                    // Nobody takes what arrives after the end of a test that failed.
+                    let _ = arrived.send(client.request(&token, EMAIL).await?);
+                }
+                Ok(())
             });
         }
         Self {
@@ -82,13 +84,25 @@ impl Load {
     }
 
     /// All certificates that arrived, and how many requests were refused instead.
-    pub(crate) async fn end(mut self) -> (Vec<Issued>, usize) {
+    pub(crate) async fn end(self) -> (Vec<Issued>, usize) {
+        let (left, refusals, _) = self.ended().await;
+        (left, refusals)
+    }
+
+    /// The same of a server that had no excuse: it was there all the time, and refused nothing.
+    pub(crate) async fn end_unrefused(self) -> Vec<Issued> {
+        let (left, refusals, connections) = self.ended().await;
+        connections.into_iter().for_each(Result::unwrap);
+        assert_eq!(refusals, 0);
+        left
+    }
+
+    async fn ended(mut self) -> (Vec<Issued>, usize, Vec<Result<(), reqwest::Error>>) {
         self.ending.store(true, Ordering::Relaxed);
         while let Some(answer) = self.arriving.recv().await {
             self.take(&answer);
         }
-        self.connections.join_all().await;
-        (self.left, self.refusals)
+        (self.left, self.refusals, self.connections.join_all().await)
     }
 
     fn take(&mut self, answer: &Answer) {
@@ -125,4 +139,20 @@ pub(crate) async fn assert_holds(serving: &Serving<'_>, identity: &Path, left: &
         let index = usize::try_from(issued.sct.leaf_index().get()).unwrap();
         issued.assert_is_logged_as(&entries[index], &published.key);
     }
+}
+
+/// Two servers issue at the same time, the first is killed while it issues more, and the second goes on.
+pub(crate) async fn one_of_two_is_killed(
+    installation: &Installation,
+    first: &mut Serving<'_>,
+    second: &Serving<'_>,
+) -> Vec<Issued> {
+    let mut left = Vec::new();
+    for _ in 0..10 {
+        let (one, other) = tokio::join!(first.request(), second.request());
+        left.extend([one.issued(), other.issued()]);
+    }
+    left.extend(burst(installation, first).await);
+    left.push(second.request().await.issued());
+    left
 }

@@ -4,10 +4,6 @@
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, SystemTime},
 };
 
@@ -18,14 +14,13 @@ use mayfly::{
 };
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
-use tokio::task::JoinHandle;
 use x509_cert::Certificate;
 use zeroize::Zeroizing;
 
 use crate::{
     certificate::Issued,
-    client::Client,
-    installation::{EMAIL, Installation, Serving},
+    installation::{Installation, Serving},
+    load::Load,
 };
 
 const IN_FORCE: &str = "the CA and the shards of the log are in force";
@@ -63,43 +58,6 @@ impl Serving<'_> {
             .map(first)
             .collect()
     }
-
-    /// Clients that ask one certificate after the other.
-    fn load(&self, tokens: impl Fn() -> String + Clone + Send + 'static) -> Load {
-        let stopped = Arc::new(AtomicBool::new(false));
-        let ask = |client: Client, stopped: Arc<AtomicBool>| {
-            let tokens = tokens.clone();
-            tokio::spawn(async move {
-                let mut issued = Vec::new();
-                while !stopped.load(Ordering::Relaxed) {
-                    issued.push(client.request(&tokens(), EMAIL).await.unwrap().issued());
-                }
-                issued
-            })
-        };
-        let clients = (0..4).map(|_| ask(self.client.clone(), Arc::clone(&stopped)));
-        Load {
-            clients: clients.collect(),
-            stopped,
-        }
-    }
-}
-
-struct Load {
-    clients: Vec<JoinHandle<Vec<Issued>>>,
-    stopped: Arc<AtomicBool>,
-}
-
-impl Load {
-    /// What was issued; that includes that no request failed.
-    async fn end(self) -> Vec<Issued> {
-        self.stopped.store(true, Ordering::Relaxed);
-        let mut issued = Vec::new();
-        for client in self.clients {
-            issued.extend(client.await.unwrap());
-        }
-        issued
-    }
 }
 
 /// Whether this CA signed it.
@@ -121,8 +79,7 @@ async fn another_ca_is_announced_takes_over_and_the_old_one_is_retired() {
     let mut serving = installation.serve();
     let metrics = serving.program.serving_metrics();
     let before = serving.bundle().await;
-    let token = installation.token();
-    let load = serving.load(move || token.clone());
+    let load = Load::on(&installation, &serving);
 
     // Announced.
     installation.configure(
@@ -151,7 +108,7 @@ async fn another_ca_is_announced_takes_over_and_the_old_one_is_retired() {
     serving.reconfigure(IN_FORCE).await;
     assert_eq!(serving.bundle().await, [announced[1].clone()]);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let issued = load.end().await;
+    let issued = load.end_unrefused().await;
 
     let by = |ca: &Certificate| issued.iter().filter(|issued| is_by(issued, ca)).count();
     let (old, new) = (by(&announced[0]), by(&announced[1]));
@@ -184,8 +141,7 @@ async fn files_that_do_not_fit_are_refused_until_they_do() {
         .await;
     let mut serving = installation.serve();
     let old = serving.bundle().await;
-    let token = installation.token();
-    let load = serving.load(move || token.clone());
+    let load = Load::on(&installation, &serving);
 
     let key = fs::read_to_string(installation.path("next-key.pem")).unwrap();
     let half = key.split_at(key.len() / 2).0;
@@ -224,7 +180,7 @@ async fn files_that_do_not_fit_are_refused_until_they_do() {
     let new = serving.bundle().await;
     assert_ne!(new, old);
     assert!(is_by(&serving.request().await.issued(), &new[0]));
-    let issued = load.end().await;
+    let issued = load.end_unrefused().await;
     assert!(
         issued
             .iter()
@@ -261,8 +217,7 @@ async fn the_next_shard_is_announced_without_a_restart_and_takes_over_by_the_clo
     let simple = "log:\n  directory: log\n  origin: ca.example.com/log\n  key: log-key.pem\n";
     installation.configure(simple, &first);
     let mut serving = installation.serve();
-    let token = installation.token();
-    let load = serving.load(move || token.clone());
+    let load = Load::on(&installation, &serving);
     assert_eq!(serving.client.get("/two/checkpoint").await.status, 404);
 
     installation.configure(&first, &format!("{first}{second}"));
@@ -283,7 +238,7 @@ async fn the_next_shard_is_announced_without_a_restart_and_takes_over_by_the_clo
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     tokio::time::sleep(Duration::from_millis(500)).await;
-    issued.extend(load.end().await);
+    issued.extend(load.end_unrefused().await);
     let one = serving.published(&installation.path("one"));
     let mut counts = [0; 2];
     for (shard, count) in [&one, &two].into_iter().zip(&mut counts) {

@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    error::Error,
     io::{self, Write},
-    iter,
 };
 
 use clap::Args;
 use mayfly::{
+    causes,
     config::{Problem, Settings, issuers},
     deployment,
     telemetry::KeyMetrics,
@@ -106,7 +105,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
         .map(deployment::check_chains)
         .unwrap_or_default();
     for error in &chains {
-        writeln!(out, "error: {}", with_causes(error))?;
+        writeln!(out, "error: {}", causes::in_one_line(error))?;
     }
     let (errors, warnings) = (errors.len() + chains.len(), warnings.len());
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
@@ -131,16 +130,10 @@ async fn key(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
     match deployment::check_key(settings, &KeyMetrics::new()?).await {
         Ok(()) => Ok(writeln!(out, "signs: {name}: the key of the chain")?),
         Err(error) => {
-            writeln!(out, "unusable: {name}: {}", with_causes(&error))?;
+            writeln!(out, "unusable: {name}: {}", causes::in_one_line(&error))?;
             Err(NoKey.into())
         }
     }
-}
-
-/// In one line.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let all = iter::successors(Some(error), |&cause| cause.source());
-    all.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn counted(number: usize, what: &str) -> String {
@@ -183,7 +176,7 @@ async fn online(
             Ok(keys) => writeln!(out, "answers: {issuer}: {}", counted(keys, "key"))?,
             Err(error) => {
                 unreachable += 1;
-                writeln!(out, "unreachable: {issuer}: {}", with_causes(&*error))?;
+                writeln!(out, "unreachable: {issuer}: {}", causes::in_one_line(&*error))?;
             }
         }
     }

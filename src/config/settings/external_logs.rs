@@ -11,7 +11,7 @@ use ct_log::{ExternalLogKey, LogSpec};
 use url::{Host, Url};
 use x509_cert::Certificate;
 
-use super::embedded_log::instant;
+use super::shards::instant;
 use crate::{
     config::{
         fields::{Fields, Keys, Text},
