@@ -6,11 +6,13 @@ mod deployment;
 mod dev;
 mod failure;
 mod guide;
+mod init;
 mod log;
 mod logging;
 mod place;
 mod serve;
 mod signal;
+mod terminal;
 mod token;
 
 use std::process::ExitCode;
@@ -23,6 +25,7 @@ const AFTER_HELP: &str = "\
 Examples:
   mayfly dev                                         everything on this machine, to try it out
   mayfly dev token --email you@example.com           a token, without a browser
+  mayfly init acme-ca                                a CA of your own: keys, log, configuration
   mayfly config check --config mayfly.yaml           what is wrong with it, all at once
   mayfly serve --config mayfly.yaml                  in earnest
   mayfly log verify --key log.pem https://ca.example.com/log
@@ -65,6 +68,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Dev(dev::DevArguments),
+    Init(Box<init::InitArguments>),
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
     Log(log::LogArguments),
@@ -77,9 +81,10 @@ pub(crate) fn main() -> ExitCode {
     logging::start(arguments.log_format);
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
+        Command::Init(arguments) => init::run(*arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(arguments),
-        Command::Log(arguments) => return ct_log::tool::run(arguments.command),
+        Command::Log(arguments) => return log::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

@@ -16,7 +16,7 @@
 //! | every signature on record | [`audit`] |
 //!
 //! Round it: [`config`] (files to checked settings), [`deployment`] (settings to an authority), [`key`] (where private keys are),
-//! [`clock`], [`telemetry`], [`explain`] (what a token would get), [`trust`] (the files that clients need), [`dev`] (the development identity
+//! [`clock`], [`telemetry`], [`staging`] (folders that appear whole), [`explain`] (what a token would get), [`trust`] (the files that clients need), [`dev`] (the development identity
 //! provider).
 //!
 //! # Threat model in ten lines
@@ -49,6 +49,7 @@ pub mod log;
 pub mod profile;
 pub mod proof;
 pub mod server;
+pub mod staging;
 pub mod telemetry;
 pub mod token;
 pub mod trust;

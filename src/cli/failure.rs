@@ -26,6 +26,14 @@ impl Failure {
         }
     }
 
+    /// The same error, as one of the command line: exit code 2.
+    pub(crate) fn at_command_line(self) -> Self {
+        Self {
+            exit: Exit::Configuration,
+            ..self
+        }
+    }
+
     /// The certificate log failed while serving: exit code 3.
     pub(crate) fn log(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {

@@ -98,7 +98,7 @@ impl fmt::Display for Guide<'_> {
     }
 }
 
-fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     shell_word(&path.to_string_lossy()).into_owned()
 }
 

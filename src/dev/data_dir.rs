@@ -5,18 +5,16 @@
 //! so a directory that lacks a part was damaged later, and nothing guesses how to mend it.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, Permissions},
     io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
-
-use crate::durability::sync_folder_of;
+use crate::staging::{SECRET_FOLDER, StagedFolder};
 
 /// Permissions of the directory: keys are in it, and audit records that name everybody who signed.
-pub const DIRECTORY_MODE: u32 = 0o700;
+pub const DIRECTORY_MODE: u32 = SECRET_FOLDER;
 
 /// What a deployment cannot be started without, relative to the directory.
 const MADE_ONCE: &[&str] = &[
@@ -161,34 +159,21 @@ impl DataDir {
     /// # Errors
     /// [`DataDirError::Io`].
     pub fn stage(&self) -> Result<Staged, DataDirError> {
-        let parent = self.parent();
-        fs::create_dir_all(parent).map_err(io_error(parent))?;
-        let directory = tempfile::Builder::new()
-            .prefix(".mayfly-dev-")
-            .permissions(Permissions::from_mode(DIRECTORY_MODE))
-            .tempdir_in(parent)
-            .map_err(io_error(parent))?;
-        let staged = DataDir::at(directory.path());
-        fs::create_dir(staged.ca()).map_err(io_error(parent))?;
+        let folder = StagedFolder::beside(&self.0, ".mayfly-dev-").map_err(io_error(&self.0))?;
+        let staged = DataDir::at(folder.path());
+        fs::create_dir(staged.ca()).map_err(io_error(&self.0))?;
         Ok(Staged {
-            directory,
+            folder,
             staged,
             place: self.clone(),
         })
-    }
-
-    fn parent(&self) -> &Path {
-        match self.0.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        }
     }
 }
 
 /// A data directory in the making; dropped, it is gone.
 #[derive(Debug)]
 pub struct Staged {
-    directory: TempDir,
+    folder: StagedFolder,
     staged: DataDir,
     place: DataDir,
 }
@@ -207,18 +192,7 @@ impl Staged {
     /// by somebody else in the meantime.
     pub fn publish(self) -> Result<(), DataDirError> {
         self.staged.inspect()?;
-        for part in [self.staged.ca_root(), self.staged.ca_chain()] {
-            File::open(&part)
-                .and_then(|file| file.sync_all())
-                .map_err(io_error(&part))?;
-        }
-        for part in [self.staged.ca_key(), self.staged.log_key()] {
-            sync_folder_of(&part).map_err(io_error(&part))?;
-        }
-        fs::rename(self.staged.path(), self.place.path()).map_err(io_error(self.place.path()))?;
-        // Its old name is gone, so there is nothing left to remove.
-        let _ = self.directory.keep();
-        sync_folder_of(self.place.path()).map_err(io_error(self.place.path()))
+        self.folder.publish().map_err(io_error(self.place.path()))
     }
 }
 

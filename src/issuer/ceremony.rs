@@ -1,20 +1,26 @@
 //! Makes a CA: a root that signs one intermediate, and the intermediate that signs leaves
 //! (Fulcio's certificate specification).
 
+mod names;
+
 use std::time::Duration;
 
 use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der},
     rand::SystemRandom,
+    rsa,
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair},
 };
 use const_oid::db::rfc5280::ID_KP_CODE_SIGNING;
 use der::Decode;
 use x509_cert::{
+    builder::Builder,
     ext::{
         Extension,
         pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages},
     },
     name::Name,
+    request::RequestBuilder,
     spki::SubjectPublicKeyInfoOwned,
     time::Validity,
 };
@@ -23,12 +29,12 @@ use zeroize::Zeroizing;
 use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
     clock::Timestamp,
-    key::{KeyError, SigningKey, SoftwareKey, file::KeyFileError},
+    key::{KeyError, SignatureAlgorithm, SigningKey, SoftwareKey, file::KeyFileError},
     profile::{self, Critical, ProfileError, extension, random_serial, subject_key_identifier},
 };
 
 /// As Fulcio's specification recommends for root and intermediate: ten years.
-const LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+pub const LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// The kind of key that root and intermediate have; both the same, as Fulcio's specification wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +43,8 @@ pub enum KeyKind {
     EcdsaP384,
     /// NIST P-256: several times faster to sign and to verify with.
     EcdsaP256,
+    /// RSA of 4096 bits: for those whose rules ask for RSA. Slow to make and to sign with.
+    Rsa4096,
 }
 
 /// The names of a new CA's two certificates; common name and organisation each.
@@ -48,6 +56,25 @@ pub struct AuthorityNames {
     pub intermediate: Name,
 }
 
+/// How long a new CA's certificates are valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// The root's.
+    pub root: Duration,
+    /// The intermediate's; it ends with the root at the latest.
+    pub intermediate: Duration,
+}
+
+impl Default for Lifetimes {
+    /// [`LIFETIME`] each.
+    fn default() -> Self {
+        Self {
+            root: LIFETIME,
+            intermediate: LIFETIME,
+        }
+    }
+}
+
 /// A new CA. The root's key was used once and is gone.
 pub struct NewAuthority {
     /// DER, intermediate first, root last.
@@ -56,7 +83,7 @@ pub struct NewAuthority {
     pub key: Zeroizing<Vec<u8>>,
 }
 
-/// Makes root and intermediate, valid for ten years from `now`.
+/// Makes root and intermediate with new keys, valid for ten years from `now`.
 ///
 /// # Errors
 /// If no key can be made, or a certificate cannot be encoded.
@@ -65,49 +92,77 @@ pub async fn generate(
     kind: KeyKind,
     now: Timestamp,
 ) -> Result<NewAuthority, CeremonyError> {
-    let from = Duration::from_secs(now.unix_seconds());
-    let validity = Validity::new(
-        profile::time(from)?,
-        profile::time(from.saturating_add(LIFETIME))?,
-    );
-    let root = Party::new(names.root, kind)?;
-    let intermediate = Party::new(names.intermediate, kind)?;
-    let root_certificate = root
-        .certify(root.contents(&root, validity, root_extensions(&root)?)?)
-        .await?;
-    let extensions = intermediate_extensions(&intermediate, &root)?;
-    let certificate = root
-        .certify(intermediate.contents(&root, validity, extensions)?)
-        .await?;
-    Ok(NewAuthority {
-        chain: vec![certificate, root_certificate],
-        key: intermediate.pkcs8,
-    })
+    let root = SoftwareKey::from_pkcs8_der(&generate_key(kind)?)?;
+    let key = generate_key(kind)?;
+    let intermediate = SoftwareKey::from_pkcs8_der(&key)?;
+    let chain = certify(names, (&root, &intermediate), Lifetimes::default(), now).await?;
+    Ok(NewAuthority { chain, key })
 }
 
-struct Party {
+/// Makes the certificates of a root and an intermediate whose keys are there already, in that order, valid from `now`. DER,
+/// the intermediate first.
+///
+/// # Errors
+/// If the keys are not of one scheme, the root's does not sign, or a certificate cannot be encoded.
+pub async fn certify(
+    names: AuthorityNames,
+    (root_key, intermediate_key): (&dyn SigningKey, &dyn SigningKey),
+    lifetimes: Lifetimes,
+    now: Timestamp,
+) -> Result<Vec<Vec<u8>>, CeremonyError> {
+    let root = Party::new(names.root, root_key)?;
+    let intermediate = Party::new(names.intermediate, intermediate_key)?;
+    if is_rsa(&root) != is_rsa(&intermediate) {
+        return Err(CeremonyError::Schemes);
+    }
+    let validity = |lifetime| -> Result<_, CeremonyError> {
+        let from = Duration::from_secs(now.unix_seconds());
+        let until = profile::time(from.saturating_add(lifetime))?;
+        Ok(Validity::new(profile::time(from)?, until))
+    };
+    let root_validity = validity(lifetimes.root)?;
+    let root_certificate = root
+        .sign(root.contents(&root, root_validity, root_extensions(&root)?)?)
+        .await?;
+    let validity = validity(lifetimes.intermediate.min(lifetimes.root))?;
+    let extensions = intermediate_extensions(&intermediate, &root)?;
+    let certificate = root
+        .sign(intermediate.contents(&root, validity, extensions)?)
+        .await?;
+    Ok(vec![certificate, root_certificate])
+}
+
+/// The request (PKCS#10, RFC 2986; DER) for an intermediate's certificate by a root elsewhere. It asks for the extensions that the
+/// certificate must have.
+///
+/// # Errors
+/// If the key does not sign, or the request cannot be encoded.
+pub async fn request(name: Name, key: &dyn SigningKey) -> Result<Vec<u8>, CeremonyError> {
+    let public = PublicHalf::of(key)?;
+    let mut request = RequestBuilder::new(name)?;
+    for extension in intermediate_purpose()? {
+        request.add_extension(extension)?;
+    }
+    let info = request.finalize(&public)?;
+    let signature = key.sign(&info).await?;
+    Ok(tbs::assemble(&info, key.algorithm(), &signature)?)
+}
+
+struct Party<'a> {
     name: Name,
-    pkcs8: Zeroizing<Vec<u8>>,
-    key: SoftwareKey,
+    key: &'a dyn SigningKey,
     spki: SubjectPublicKeyInfoOwned,
 }
 
-impl Party {
-    fn new(name: Name, kind: KeyKind) -> Result<Self, CeremonyError> {
-        let pkcs8 = generate_key(kind)?;
-        let key = SoftwareKey::from_pkcs8_der(&pkcs8)?;
+impl<'a> Party<'a> {
+    fn new(name: Name, key: &'a dyn SigningKey) -> Result<Self, CeremonyError> {
         let spki = SubjectPublicKeyInfoOwned::from_der(key.spki_der())?;
-        Ok(Self {
-            name,
-            pkcs8,
-            key,
-            spki,
-        })
+        Ok(Self { name, key, spki })
     }
 
     fn contents(
         &self,
-        issuer: &Party,
+        issuer: &Party<'_>,
         validity: Validity,
         extensions: Vec<Extension>,
     ) -> Result<Contents, CeremonyError> {
@@ -124,62 +179,79 @@ impl Party {
         })
     }
 
-    async fn certify(&self, contents: Contents) -> Result<Vec<u8>, CeremonyError> {
-        let tbs = tbs::encode(contents, &PublicHalf::of(&self.key)?)?;
+    async fn sign(&self, contents: Contents) -> Result<Vec<u8>, CeremonyError> {
+        let tbs = tbs::encode(contents, &PublicHalf::of(self.key)?)?;
         let signature = self.key.sign(&tbs).await?;
         Ok(tbs::assemble(&tbs, self.key.algorithm(), &signature)?)
     }
 }
 
-fn root_extensions(root: &Party) -> Result<Vec<Extension>, CeremonyError> {
+fn is_rsa(party: &Party<'_>) -> bool {
+    party.key.algorithm() == SignatureAlgorithm::RsaPkcs1Sha256
+}
+
+fn root_extensions(root: &Party<'_>) -> Result<Vec<Extension>, CeremonyError> {
     Ok(vec![
         extension(&authority_usage(), Critical::Yes)?,
-        extension(
-            &BasicConstraints {
-                ca: true,
-                path_len_constraint: None,
-            },
-            Critical::Yes,
-        )?,
+        extension(&authority(None), Critical::Yes)?,
         extension(&subject_key_identifier(&root.spki)?, Critical::No)?,
     ])
 }
 
-fn intermediate_extensions(intermediate: &Party, root: &Party) -> Result<Vec<Extension>, CeremonyError> {
-    let root_key = subject_key_identifier(&root.spki)?.0;
+fn intermediate_extensions(
+    intermediate: &Party<'_>,
+    root: &Party<'_>,
+) -> Result<Vec<Extension>, CeremonyError> {
+    let root_key = AuthorityKeyIdentifier {
+        key_identifier: Some(subject_key_identifier(&root.spki)?.0),
+        ..Default::default()
+    };
+    let mut extensions = intermediate_purpose()?;
+    extensions.extend([
+        extension(&subject_key_identifier(&intermediate.spki)?, Critical::No)?,
+        extension(&root_key, Critical::No)?,
+    ]);
+    Ok(extensions)
+}
+
+/// What an intermediate may do, whoever signs it.
+fn intermediate_purpose() -> Result<Vec<Extension>, CeremonyError> {
     Ok(vec![
         extension(&authority_usage(), Critical::Yes)?,
         extension(&ExtendedKeyUsage(vec![ID_KP_CODE_SIGNING]), Critical::No)?,
-        extension(
-            &BasicConstraints {
-                ca: true,
-                path_len_constraint: Some(0),
-            },
-            Critical::Yes,
-        )?,
-        extension(&subject_key_identifier(&intermediate.spki)?, Critical::No)?,
-        extension(
-            &AuthorityKeyIdentifier {
-                key_identifier: Some(root_key),
-                ..Default::default()
-            },
-            Critical::No,
-        )?,
+        extension(&authority(Some(0)), Critical::Yes)?,
     ])
+}
+
+fn authority(path_len_constraint: Option<u8>) -> BasicConstraints {
+    BasicConstraints {
+        ca: true,
+        path_len_constraint,
+    }
 }
 
 fn authority_usage() -> KeyUsage {
     KeyUsage(KeyUsages::KeyCertSign | KeyUsages::CRLSign)
 }
 
-/// A new private key: unencrypted PKCS#8 DER, wiped on drop.
-fn generate_key(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
+/// A new private key: unencrypted PKCS#8 DER, wiped on drop. One for RSA takes seconds.
+///
+/// # Errors
+/// [`CeremonyError::NoKey`].
+pub fn generate_key(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
     let algorithm = match kind {
         KeyKind::EcdsaP384 => &ECDSA_P384_SHA384_ASN1_SIGNING,
         KeyKind::EcdsaP256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
+        KeyKind::Rsa4096 => return generate_rsa_key(),
     };
     let pkcs8 =
         EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new()).map_err(|_| CeremonyError::NoKey)?;
+    Ok(Zeroizing::new(pkcs8.as_ref().to_vec()))
+}
+
+fn generate_rsa_key() -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
+    let key = rsa::KeyPair::generate(rsa::KeySize::Rsa4096).map_err(|_| CeremonyError::NoKey)?;
+    let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| CeremonyError::NoKey)?;
     Ok(Zeroizing::new(pkcs8.as_ref().to_vec()))
 }
 
@@ -187,9 +259,20 @@ fn generate_key(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CeremonyError {
+    /// A name that cannot stand in a certificate.
+    #[error(
+        "{0:?} cannot stand in a certificate: common name and organisation have 1 to 64 characters, no control characters, and \
+         no spaces at their ends (\" root\" or \" intermediate\" is appended to the common name)"
+    )]
+    Name(String),
     /// No key could be made.
     #[error("no private key could be made")]
     NoKey,
+    /// ECDSA and RSA in one chain.
+    #[error(
+        "the keys of root and intermediate must be of one scheme, ECDSA or RSA, as Fulcio's certificate specification wants"
+    )]
+    Schemes,
     /// The key that was made cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),
@@ -206,3 +289,6 @@ pub enum CeremonyError {
     #[error("a certificate could not be encoded")]
     Encoding(#[from] der::Error),
 }
+
+#[cfg(test)]
+mod tests;

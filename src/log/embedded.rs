@@ -22,7 +22,7 @@ use crate::{
     key::{
         KeyReference, KeySettings, OpenKeyError,
         file::{self as key_file, KeyFileError},
-        passphrase::{PassphraseError, PassphraseSource},
+        passphrase::{Passphrase, PassphraseError, PassphraseSource},
     },
     telemetry::KeyMetrics,
 };
@@ -145,15 +145,9 @@ impl ShardSettings {
         promise: &PromiseSettings,
         metrics: &KeyMetrics,
     ) -> Result<Log, EmbeddedLogError> {
-        let key = match &self.key {
-            ShardKey::Signing(key) => Some(key),
-            ShardKey::Retired => None,
-        };
-        let remote = match key {
-            Some(key) if key.reference.as_file().is_none() => {
-                Some(key::open(key, &self.origin, metrics).await?)
-            }
-            _ => None,
+        let remote = match self.key_elsewhere() {
+            Some(key) => Some(key::open(key, &self.origin, metrics).await?),
+            None => None,
         };
         let (shard, promise) = (self.clone(), promise.clone());
         // Recovery reads, a database or a bucket is waited for, and a key's passphrase takes its time.
@@ -162,20 +156,97 @@ impl ShardSettings {
             .map_err(|_| EmbeddedLogError::Interrupted)?
     }
 
-    fn open_with(&self, promise: &PromiseSettings, remote: Option<LogKey>) -> Result<Log, EmbeddedLogError> {
+    /// Makes a shard whose key is not in a file, in an empty place. Whoever calls this says that the key never signed for a log:
+    /// nothing else can tell.
+    ///
+    /// # Errors
+    /// If the key is in a file, since then [`ShardSettings::open`] makes both; if there is something in its place; or if it
+    /// cannot be made.
+    pub async fn create(
+        &self,
+        promise: &PromiseSettings,
+        metrics: &KeyMetrics,
+    ) -> Result<Log, EmbeddedLogError> {
+        let key = self.key_elsewhere().ok_or(EmbeddedLogError::MadeByStart)?;
+        let key = key::open(key, &self.origin, metrics).await?;
+        let (shard, promise) = (self.clone(), promise.clone());
+        tokio::task::spawn_blocking(move || shard.create_with(&promise, key))
+            .await
+            .map_err(|_| EmbeddedLogError::Interrupted)?
+    }
+
+    /// Makes a shard and its key, which goes into the file that is named for it, encrypted if there is a passphrase.
+    ///
+    /// # Errors
+    /// If the key is not in a file, or either is there already or cannot be made.
+    pub fn create_with_new_key(
+        &self,
+        promise: &PromiseSettings,
+        passphrase: Option<Passphrase>,
+    ) -> Result<Log, EmbeddedLogError> {
+        let ShardKey::Signing(KeySettings {
+            reference: KeyReference::File(path),
+            ..
+        }) = &self.key
+        else {
+            return Err(EmbeddedLogError::NotMade);
+        };
+        let (origin, settings) = self.log_settings()?;
+        create(promise.apply(settings, &origin)?, path, || Ok(passphrase))
+    }
+
+    /// The key, if the shard has one that is not in a file.
+    #[must_use]
+    pub fn key_elsewhere(&self) -> Option<&KeySettings> {
+        match &self.key {
+            ShardKey::Signing(key) if key.reference.as_file().is_none() => Some(key),
+            ShardKey::Signing(_) | ShardKey::Retired => None,
+        }
+    }
+
+    /// Whether this server has the shard already: its directory is not empty.
+    ///
+    /// # Errors
+    /// If that cannot be looked at.
+    pub fn is_here(&self) -> Result<bool, EmbeddedLogError> {
+        let empty = is_empty(self.storage.directory()).map_err(EmbeddedLogError::Directory)?;
+        Ok(!empty)
+    }
+
+    fn create_with(&self, promise: &PromiseSettings, key: LogKey) -> Result<Log, EmbeddedLogError> {
+        let (origin, settings) = self.log_settings()?;
+        if self.phase() == Some(Phase::ReadOnly) {
+            return Err(EmbeddedLogError::Over);
+        }
+        let settings = promise.apply(settings, &origin)?;
+        Log::check_vacant(&settings)?;
+        Ok(Log::create(settings, key)?)
+    }
+
+    fn log_settings(&self) -> Result<(Origin, LogSettings), EmbeddedLogError> {
         let origin = Origin::new(&self.origin)?;
         let settings = self.storage.settings(origin.clone())?;
         let settings = self
             .high_water
             .iter()
             .fold(settings, LogSettings::high_water_mark);
-        let settings = self.window.into_iter().fold(settings, LogSettings::window);
+        Ok((
+            origin,
+            self.window.into_iter().fold(settings, LogSettings::window),
+        ))
+    }
+
+    fn phase(&self) -> Option<Phase> {
+        self.window.map(|window| window.phase(SystemTime::now()))
+    }
+
+    fn open_with(&self, promise: &PromiseSettings, remote: Option<LogKey>) -> Result<Log, EmbeddedLogError> {
+        let (origin, settings) = self.log_settings()?;
         match &self.key {
             ShardKey::Retired => Ok(Log::open_read_only(settings, None)?),
             ShardKey::Signing(key) => {
                 let may_exist = self.storage.may_exist(&key.reference)?;
-                let phase = self.window.map(|window| window.phase(SystemTime::now()));
-                if phase == Some(Phase::ReadOnly) && !may_exist {
+                if self.phase() == Some(Phase::ReadOnly) && !may_exist {
                     return Err(EmbeddedLogError::Over);
                 }
                 let settings = promise.apply(settings, &origin)?;
@@ -257,8 +328,18 @@ fn open_or_create(settings: LogSettings, path: &Path, key: &KeySettings) -> Resu
     if !is_empty(settings.directory()).map_err(EmbeddedLogError::Directory)? {
         return Err(EmbeddedLogError::KeyMissing(path.to_owned()));
     }
+    let passphrase = || key.passphrase.as_ref().map(PassphraseSource::read).transpose();
+    create(settings, path, passphrase)
+}
+
+/// Makes the log of `settings` and its key, which goes into a new file.
+fn create(
+    settings: LogSettings,
+    path: &Path,
+    passphrase: impl FnOnce() -> Result<Option<Passphrase>, PassphraseError>,
+) -> Result<Log, EmbeddedLogError> {
     Log::check_vacant(&settings)?;
-    let passphrase = key.passphrase.as_ref().map(PassphraseSource::read).transpose()?;
+    let passphrase = passphrase()?;
     let key = LogKey::generate()?;
     key_file::write_new(path, &key.to_pkcs8_der()?, passphrase.as_ref()).map_err(|source| {
         EmbeddedLogError::KeyFile {
@@ -317,9 +398,12 @@ pub enum EmbeddedLogError {
     /// The key is not in a file, and there is no log.
     #[error(
         "its directory is empty, and its key is not in a file, so nobody can tell whether it ever signed for a log: restore \
-         the directory"
+         the directory, or, if it never did, make the log once with mayfly log create"
     )]
     NotMade,
+    /// The key is in a file.
+    #[error("its key is in a file: the first start makes both")]
+    MadeByStart,
     /// The process is ending.
     #[error("opening it was interrupted")]
     Interrupted,
@@ -333,3 +417,6 @@ pub enum EmbeddedLogError {
     #[error(transparent)]
     Witnesses(#[from] ct_log::witness::WitnessesError),
 }
+
+#[cfg(test)]
+mod tests;

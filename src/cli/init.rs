@@ -1,0 +1,67 @@
+//! `mayfly init`: the key ceremony.
+
+mod arguments;
+mod configuration;
+mod folder;
+mod host;
+mod install;
+mod keys;
+mod make;
+mod plan;
+mod request;
+mod secret;
+mod summary;
+
+use std::io::{self, Write};
+
+use mayfly::key::memory;
+
+pub(crate) use arguments::InitArguments;
+use plan::Plan;
+use summary::Summary;
+
+use super::{failure::Failure, terminal::Terminal};
+
+pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
+    memory::refuse_dumps()?;
+    if let Err(error) = memory::lock() {
+        tracing::debug!("{error}");
+    }
+    let json = arguments.json;
+    let summary = match arguments.chain.take() {
+        Some(chain) => install::run(&chain, &arguments.directory)?,
+        None => make(&arguments)?,
+    };
+    let text = match json {
+        true => summary.to_json()?,
+        false => summary.to_string(),
+    };
+    Ok(io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Nobody pressed Ctrl-C to keep what was made so far: it is removed.
+#[derive(Debug, thiserror::Error)]
+#[error("interrupted: nothing was made")]
+struct Interrupted;
+
+fn make(arguments: &InitArguments) -> Result<Summary, Failure> {
+    folder::check_vacant(&arguments.directory)?;
+    let terminal = match arguments.yes {
+        true => None,
+        false => Terminal::find(),
+    };
+    let plan = Plan::new(arguments, terminal.as_ref())?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let made = runtime.block_on(async {
+        tokio::select! {
+            made = make::run(&plan) => made,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted?;
+                Err(Interrupted.into())
+            }
+        }
+    });
+    // A key may still be in the making.
+    runtime.shutdown_background();
+    made
+}

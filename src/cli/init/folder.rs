@@ -1,0 +1,120 @@
+//! What is where in the folder that is made.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use mayfly::staging::SECRET_FOLDER;
+
+use crate::cli::failure::Failure;
+
+/// For everybody's eyes; the folders above are not.
+const PUBLIC_FILE: u32 = 0o644;
+
+/// The names of everything in one folder; looks at nothing.
+#[derive(Clone, Debug)]
+pub(super) struct Layout(PathBuf);
+
+macro_rules! files {
+    ($($(#[$doc:meta])* $name:ident = $path:literal;)*) => {
+        impl Layout {
+            $($(#[$doc])* pub(super) fn $name(&self) -> PathBuf { self.0.join($path) })*
+        }
+    };
+}
+
+files! {
+    root = "root";
+    root_key = "root/root-key.pem";
+    root_certificate = "root/root.pem";
+    server = "server";
+    settings = "server/mayfly.yaml";
+    /// What becomes `settings` when the chain is there.
+    settings_without_chain = "server/mayfly.yaml.waiting-for-chain";
+    issuers = "server/issuers.yaml";
+    chain = "server/ca.pem";
+    ca_key = "server/ca-key.pem";
+    log = "server/log";
+    log_key = "server/log-key.pem";
+    log_public_key = "server/log.pem";
+    clients = "clients";
+    trusted_root = "clients/trusted_root.json";
+    signing_config = "clients/signing_config.json";
+    request = "request";
+    signing_request = "request/ca.csr.pem";
+    extensions = "request/ca-extensions.cnf";
+    instructions = "request/README.txt";
+}
+
+impl Layout {
+    pub(super) fn at(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// Something is there.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not empty: nothing is overwritten, so name a new folder", .0.display())]
+struct Taken(PathBuf);
+
+/// A file operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use {}", path.display())]
+pub(super) struct FileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
+    move |source| FileError {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Refuses a folder with anything in it, before anybody is asked anything.
+pub(super) fn check_vacant(folder: &Path) -> Result<(), Failure> {
+    match fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Taken(folder.to_owned()).into()),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error(folder)(error).into()),
+    }
+}
+
+/// A folder for its owner alone.
+pub(super) fn make(folder: &Path) -> Result<(), FileError> {
+    let mut builder = fs::DirBuilder::new();
+    builder
+        .mode(SECRET_FOLDER)
+        .create(folder)
+        .map_err(io_error(folder))
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    fs::read(path).map_err(io_error(path))
+}
+
+/// A new file without secrets, on the disk.
+pub(super) fn write_new(path: &Path, text: &str) -> Result<(), FileError> {
+    let write = || {
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(PUBLIC_FILE)
+            .open(path)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(io_error(path))
+}

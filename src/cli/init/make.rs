@@ -1,0 +1,136 @@
+//! The ceremony itself: everything is made beside its place, checked as `mayfly serve` would, then put there at once.
+
+use std::sync::Arc;
+
+use mayfly::{
+    clock::{Clock, SystemClock, Timestamp},
+    config::Settings,
+    issuer::{CertificateChain, Issuer, ceremony},
+    key::SigningKey,
+    log::embedded::{EmbeddedLogSettings, PromiseSettings, ShardKey, ShardSettings},
+    staging::StagedFolder,
+    telemetry::KeyMetrics,
+    trust::{CtLog, SigningConfig, TrustedRoot},
+};
+use tokio::task::spawn_blocking;
+
+use super::{
+    configuration,
+    folder::{self, Layout, io_error},
+    host::Host,
+    keys,
+    plan::{Plan, Root, ServerKey},
+    request,
+    summary::Summary,
+};
+use crate::cli::failure::Failure;
+
+pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
+    let place = Layout::at(&plan.directory);
+    plan.issuers
+        .check(&place.issuers())
+        .map_err(Failure::configuration)?;
+    let staged = StagedFolder::beside(place.path(), ".mayfly-init-").map_err(io_error(place.path()))?;
+    let layout = Layout::at(staged.path());
+    for made in [layout.server(), layout.clients()] {
+        folder::make(&made)?;
+    }
+    let ca_key = keys::intermediate(&plan.ca, plan.kind, layout.ca_key()).await?;
+    let chain = match &plan.root {
+        Some(root) => Some(certify(root, plan, ca_key, &layout).await?),
+        None => {
+            request::write(plan, ca_key.as_ref(), (&layout, &place)).await?;
+            None
+        }
+    };
+    write_configuration(plan, &layout)?;
+    // Last: from here on, a key that is not in a file has signed for a log.
+    let log_key = make_log(plan, &layout).await?;
+    write_signing_config(plan, &layout)?;
+    if let Some(chain) = &chain {
+        write_trusted_root(&plan.host, (chain, &log_key), &layout)?;
+    }
+    staged.publish().map_err(io_error(place.path()))?;
+    Summary::of_ceremony(plan, &place, (chain.as_ref(), &log_key))
+}
+
+/// Root and intermediate; the chain passes the checks of a start, with the intermediate's key.
+async fn certify(
+    root: &Root,
+    plan: &Plan,
+    ca_key: Arc<dyn SigningKey>,
+    layout: &Layout,
+) -> Result<CertificateChain, Failure> {
+    folder::make(&layout.root())?;
+    let root_key = keys::root(&root.key, plan.kind, layout.root_key()).await?;
+    let now = SystemClock.now();
+    let keys = (root_key.as_ref(), ca_key.as_ref());
+    let der = ceremony::certify(plan.names.clone(), keys, root.lifetimes, now).await?;
+    let chain = CertificateChain::from_der(der, now)?;
+    folder::write_new(&layout.chain(), &chain.pem().concat())?;
+    let root_pem = chain.pem().last().map_or("", String::as_str);
+    folder::write_new(&layout.root_certificate(), root_pem)?;
+    let pem = chain.pem().concat();
+    Issuer::new(ca_key, chain).await?;
+    Ok(CertificateChain::from_pem(pem.as_bytes(), now)?)
+}
+
+fn write_configuration(plan: &Plan, layout: &Layout) -> Result<(), Failure> {
+    folder::write_new(&layout.issuers(), &plan.issuers.file())?;
+    let text = configuration::settings(plan);
+    match &plan.root {
+        Some(_) => {
+            folder::write_new(&layout.settings(), &text)?;
+            Settings::load(&layout.settings())?;
+            Ok(())
+        }
+        None => Ok(folder::write_new(&layout.settings_without_chain(), &text)?),
+    }
+}
+
+/// Makes the log, with its key if that is to be made; the log's public key: DER SubjectPublicKeyInfo.
+async fn make_log(plan: &Plan, layout: &Layout) -> Result<Vec<u8>, Failure> {
+    let origin = plan.host.log_origin();
+    let settings = EmbeddedLogSettings::in_directory(layout.log(), origin, layout.log_key());
+    let promise = PromiseSettings::default();
+    let shard = settings.shards.into_iter().next().ok_or("a log has a shard")?;
+    let log = match &plan.log {
+        ServerKey::New(secret) => {
+            let passphrase = secret.as_ref().map(|secret| secret.passphrase.clone());
+            spawn_blocking(move || shard.create_with_new_key(&promise, passphrase)).await??
+        }
+        ServerKey::Existing(key) => {
+            let key = ShardKey::Signing(key.clone());
+            let shard = ShardSettings { key, ..shard };
+            shard.create(&promise, &KeyMetrics::new()?).await?
+        }
+    };
+    let public = log.public_key().spki_der().to_vec();
+    log.shutdown().await;
+    let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", public.as_slice())).replace('\r', "");
+    folder::write_new(&layout.log_public_key(), &pem)?;
+    Ok(public)
+}
+
+fn write_signing_config(plan: &Plan, layout: &Layout) -> Result<(), Failure> {
+    let url = plan.host.url();
+    let config = SigningConfig::new(&url, plan.issuers.url(), &plan.organization, SystemClock.now())?;
+    Ok(folder::write_new(&layout.signing_config(), &config.to_json())?)
+}
+
+/// What verifiers trust: this chain, and SCTs of this log.
+pub(super) fn write_trusted_root(
+    host: &Host,
+    (chain, log_key): (&CertificateChain, &[u8]),
+    layout: &Layout,
+) -> Result<(), Failure> {
+    let since = chain.issuing().tbs_certificate().validity().not_before;
+    let log = CtLog {
+        base_url: format!("{}/log", host.url()),
+        public_key: log_key,
+        start: Timestamp::from_unix(since.to_unix_duration()),
+        end: None,
+    };
+    let root = TrustedRoot::new(&host.url(), [chain.der()], &[log])?;
+    Ok(folder::write_new(&layout.trusted_root(), &root.to_json())?)
+}

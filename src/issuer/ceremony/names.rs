@@ -1,0 +1,73 @@
+//! The names of a CA's certificates.
+
+use const_oid::db::rfc4519;
+use der::{Any, asn1::ObjectIdentifier};
+use x509_cert::{
+    attr::AttributeTypeAndValue,
+    name::{Name, RdnSequence, RelativeDistinguishedName},
+};
+
+use super::{AuthorityNames, CeremonyError};
+
+/// Of common name and organisation, in characters (RFC 5280 appendix A.1, `ub-common-name`, `ub-organization-name`).
+const LONGEST: usize = 64;
+
+impl AuthorityNames {
+    /// For an organisation: `common_name` with "root" and "intermediate" after it.
+    ///
+    /// # Errors
+    /// [`CeremonyError::Name`] if a name is empty, too long for a certificate, or holds control characters.
+    pub fn of(organization: &str, common_name: &str) -> Result<Self, CeremonyError> {
+        let name = |role: &str| name(organization, &format!("{common_name} {role}"));
+        Ok(Self {
+            root: name("root")?,
+            intermediate: name("intermediate")?,
+        })
+    }
+}
+
+fn name(organization: &str, common_name: &str) -> Result<Name, CeremonyError> {
+    let mut names = RdnSequence::default();
+    for (oid, value) in [(rfc4519::O, organization), (rfc4519::CN, common_name)] {
+        names.push(RelativeDistinguishedName::try_from(vec![attribute(oid, value)?])?);
+    }
+    Ok(Name::hazmat_from_rdn_sequence(names))
+}
+
+fn attribute(oid: ObjectIdentifier, value: &str) -> Result<AttributeTypeAndValue, CeremonyError> {
+    let fits = (1..=LONGEST).contains(&value.chars().count());
+    if !fits || value.trim() != value || value.chars().any(char::is_control) {
+        return Err(CeremonyError::Name(value.to_owned()));
+    }
+    let value = Any::encode_from(&value.to_owned())?;
+    Ok(AttributeTypeAndValue { oid, value })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_an_organisation_is_called() {
+        for organization in ["Acme", "Smith, Sons + Co/Kg; \"A=B\"", "株式会社", "#1"] {
+            let names = AuthorityNames::of(organization, "Acme code signing").unwrap();
+            let read = names.root.organization().unwrap().unwrap();
+            assert_eq!(read.value(), organization);
+            let read = names.intermediate.common_name().unwrap().unwrap();
+            assert_eq!(read.value(), "Acme code signing intermediate");
+        }
+    }
+
+    #[test]
+    fn what_no_certificate_can_say() {
+        for organization in ["", " Acme", "a\nb", &"x".repeat(65)] {
+            assert!(matches!(
+                AuthorityNames::of(organization, "CA"),
+                Err(CeremonyError::Name(_))
+            ));
+        }
+        let longest = "x".repeat(LONGEST - " intermediate".len());
+        AuthorityNames::of("Acme", &longest).unwrap();
+        AuthorityNames::of("Acme", &format!("{longest}x")).unwrap_err();
+    }
+}
