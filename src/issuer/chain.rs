@@ -9,7 +9,10 @@ use x509_cert::{
     ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectKeyIdentifier},
 };
 
-use crate::{clock::Timestamp, key};
+use crate::{
+    clock::Timestamp,
+    key::{self, SignatureAlgorithm},
+};
 
 /// The CA's certificates from the one that signs leaves to the root.
 #[derive(Debug)]
@@ -173,8 +176,12 @@ fn check_path_length(certificate: &Certificate, at: usize) -> Result<(), ChainEr
     }
 }
 
-/// EKU chaining and `pathlen:0` of the certificate that signs leaves (Fulcio's certificate specification).
+/// Kind of key, EKU chaining and `pathlen:0` of the certificate that signs leaves (Fulcio's certificate specification).
 fn check_issuing(issuing: &Certificate) -> Result<(), ChainError> {
+    let key = issuing.tbs_certificate().subject_public_key_info();
+    if SignatureAlgorithm::of(&key.owned_to_ref()).is_none() {
+        return Err(ChainError::KeyKind);
+    }
     let usages = extension::<ExtendedKeyUsage>(issuing, 0)?;
     if usages.is_none_or(|ExtendedKeyUsage(usages)| usages != [ID_KP_CODE_SIGNING]) {
         return Err(ChainError::NotForCodeSigning);
@@ -294,6 +301,12 @@ pub enum ChainError {
         /// Its position.
         at: usize,
     },
+    /// The intermediate's key.
+    #[error(
+        "the intermediate's key must be ECDSA on P-256 or P-384, or RSA: sigstore-python, for one, rejects the SCTs of \
+         certificates that an Ed25519 CA signed"
+    )]
+    KeyKind,
     /// extKeyUsage of the intermediate.
     #[error(
         "the intermediate's extKeyUsage must be codeSigning and nothing else: clients check that usages chain"

@@ -142,6 +142,12 @@ pub enum KeyFileError {
          with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
     )]
     UnsupportedEncryption,
+    /// A key that clients would not accept.
+    #[error(
+        "the key is Ed25519, which cannot sign here: sigstore-python, for one, rejects the SCTs of certificates that an \
+         Ed25519 CA signed. Make one on P-384 or P-256, or RSA"
+    )]
+    Ed25519,
     /// Not a key that may be used here.
     #[error(
         "the key must be PKCS#8 and ECDSA P-256, ECDSA P-384 or RSA of 2048 to 8192 bits; \

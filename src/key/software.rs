@@ -11,6 +11,8 @@ use aws_lc_rs::{
         RSA_PKCS1_SHA256,
     },
 };
+use const_oid::db::rfc8410;
+use pkcs8::PrivateKeyInfoRef;
 
 use super::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey, file::KeyFileError};
 
@@ -30,7 +32,7 @@ impl SoftwareKey {
     /// From an unencrypted PKCS#8 DER document (RFC 5958): ECDSA P-256 or P-384, or RSA of 2048 to 8192 bits.
     ///
     /// # Errors
-    /// [`KeyFileError::Unsupported`] for anything else.
+    /// [`KeyFileError::Ed25519`] or [`KeyFileError::Unsupported`] for anything else.
     pub fn from_pkcs8_der(pkcs8: &[u8]) -> Result<Self, KeyFileError> {
         let (key, algorithm) =
             if let Ok(key) = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8) {
@@ -40,7 +42,7 @@ impl SoftwareKey {
             } else if let Ok(key) = RsaKeyPair::from_pkcs8(pkcs8) {
                 (KeyKind::Rsa(Box::new(key)), SignatureAlgorithm::RsaPkcs1Sha256)
             } else {
-                return Err(KeyFileError::Unsupported);
+                return Err(refusal(pkcs8));
             };
         let spki = match &key {
             KeyKind::Ecdsa(key) => AsDer::<PublicKeyX509Der>::as_der(key.public_key()),
@@ -66,6 +68,14 @@ impl SoftwareKey {
                 Ok(signature)
             }
         }
+    }
+}
+
+/// Why a key that is none of ours is not.
+fn refusal(pkcs8: &[u8]) -> KeyFileError {
+    match PrivateKeyInfoRef::try_from(pkcs8) {
+        Ok(key) if key.algorithm.oid == rfc8410::ID_ED_25519 => KeyFileError::Ed25519,
+        _ => KeyFileError::Unsupported,
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod bad_ca;
 mod bucket;
 mod certificate;
 mod client;
