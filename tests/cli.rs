@@ -107,6 +107,21 @@ fn help_teaches() {
         ),
         (&["serve", "--help"], &["--config", "SIGTERM", "SIGHUP"]),
         (
+            &["init", "--help"],
+            &[
+                "--host",
+                "--csr",
+                "--chain",
+                "--root-passphrase",
+                "offline",
+                "Exit codes:",
+            ],
+        ),
+        (
+            &["log", "create", "--help"],
+            &["--the-key-never-signed-for-a-log", "fork", "Exit codes:"],
+        ),
+        (
             &["config", "check", "--help"],
             &["--issuers", "--online", "--deny-warnings", "Exit codes:"],
         ),

@@ -192,3 +192,21 @@ certificates() { jq -er ".signedCertificateEmbeddedSct.chain.certificates | $2" 
 grpc_serving() {
   grep -qm1 '"SERVING"' < <(timeout 20 grpcurl "$@" grpc.health.v1.Health/Watch) || fail "gRPC health is never SERVING"
 }
+
+# findings NAME CERTIFICATE: lines "tool name finding".
+findings() {
+  openssl x509 -in "$2" -outform DER -out "$WORK/$1.der"
+  # Its exit code is the number of findings.
+  { "$CACHE/venv/bin/lint_pkix_cert" lint -f json -s NOTICE "$WORK/$1.der" || true; } |
+    jq -r --arg name "$1" '.results[].finding_descriptions[] | "pkilint \($name) \(.code)"'
+  zlint -format pem "$2" |
+    jq -r --arg name "$1" 'to_entries[] | select(.value.result | IN("info", "warn", "error", "fatal")) | "zlint \($name) \(.key)"'
+}
+
+# all_allowed FILE: every finding in it, one a line and sorted, is in lint_allowed.txt; that without its reasons is in WORK/allowed.
+all_allowed() {
+  local new
+  sed 's/ *#.*//; /^$/d' "$HERE/lint_allowed.txt" | sort -u >"$WORK/allowed"
+  new=$(comm -23 "$1" "$WORK/allowed")
+  [[ -z $new ]] || fail "not allowed: $new"
+}

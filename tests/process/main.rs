@@ -9,6 +9,7 @@
 mod audit;
 mod bad_ca;
 mod bucket;
+mod ceremony;
 mod certificate;
 mod client;
 mod crash;

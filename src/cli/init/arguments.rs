@@ -30,7 +30,7 @@ Exit codes: 0 made; 1 failed, and nothing was made; 2 the command line is wrong.
 ///
 /// Nothing is overwritten: the folder must be new or empty, and appears whole or not at all.
 #[derive(Args, Debug)]
-#[command(after_help = AFTER_HELP, verbatim_doc_comment)]
+#[command(after_help = AFTER_HELP, next_line_help = true, verbatim_doc_comment)]
 pub(crate) struct InitArguments {
     /// A new or empty folder
     #[arg(value_name = "DIRECTORY")]
@@ -114,7 +114,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "URL", conflicts_with = "github_organization")]
     pub(super) issuer: Option<String>,
 
-    /// The audience of tokens; cosign asks for `sigstore` unless told otherwise [default: the host]
+    /// The audience of tokens; cosign asks for `sigstore` by itself [default: the host]
     #[arg(long, value_name = "ID")]
     pub(super) client_id: Option<String>,
 

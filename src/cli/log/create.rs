@@ -20,10 +20,10 @@ Examples:
   mayfly log create --config mayfly.yaml
   mayfly log create --config mayfly.yaml --the-key-never-signed-for-a-log
 
-A log whose key is in a file is made with it by the first `mayfly serve`. One whose key is in an HSM,
-a key management service or a Vault is made by this command, once: nobody can tell a new key there
-from one whose log was lost, and a second log under one key is a fork, after which no client should
-believe the CA again. Shards that are there already are left as they are.
+A log whose key is in a file is made with it by the first `mayfly serve`. One whose key is in an
+HSM, a key management service or a Vault is made by this command, once: nobody can tell a new key
+there from one whose log was lost, and a second log under one key is a fork, after which no client
+should believe the CA again. Shards that are there already are left as they are.
 
 Exit codes: 0 all logs are there; 1 one could not be made; 2 the command line or the configuration
 is wrong.";
