@@ -39,7 +39,7 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
     Ok(io::stdout().write_all(text.as_bytes())?)
 }
 
-/// Nobody pressed Ctrl-C to keep what was made so far: it is removed.
+/// Ctrl-C: what was made so far is removed.
 #[derive(Debug, thiserror::Error)]
 #[error("interrupted: nothing was made")]
 struct Interrupted;

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use mayfly::key::passphrase::Passphrase;
 use zeroize::Zeroizing;
 
-/// Somebody is there to answer.
+/// Somebody is there to answer. Only who found a terminal can ask.
 pub(crate) struct Terminal(());
 
 impl Terminal {
@@ -14,7 +14,6 @@ impl Terminal {
         io::stdin().is_terminal().then_some(Self(()))
     }
 
-    #[expect(clippy::unused_self, reason = "only who found a terminal may talk to it")]
     pub(crate) fn say(&self, text: &str) -> io::Result<()> {
         writeln!(io::stderr(), "{text}")
     }
@@ -53,7 +52,6 @@ impl Terminal {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "only who found a terminal may talk to it")]
     fn line(&self, prompt: &str) -> io::Result<String> {
         let mut out = io::stderr();
         write!(out, "{prompt}")?;

@@ -103,7 +103,7 @@ pub async fn generate(
 /// the intermediate first.
 ///
 /// # Errors
-/// If the keys are not of one scheme, the root's does not sign, or a certificate cannot be encoded.
+/// If the keys are one, or not of one scheme, the root's does not sign, or a certificate cannot be encoded.
 pub async fn certify(
     names: AuthorityNames,
     (root_key, intermediate_key): (&dyn SigningKey, &dyn SigningKey),
@@ -112,6 +112,9 @@ pub async fn certify(
 ) -> Result<Vec<Vec<u8>>, CeremonyError> {
     let root = Party::new(names.root, root_key)?;
     let intermediate = Party::new(names.intermediate, intermediate_key)?;
+    if root_key.spki_der() == intermediate_key.spki_der() {
+        return Err(CeremonyError::OneKey);
+    }
     if is_rsa(&root) != is_rsa(&intermediate) {
         return Err(CeremonyError::Schemes);
     }
@@ -268,6 +271,9 @@ pub enum CeremonyError {
     /// No key could be made.
     #[error("no private key could be made")]
     NoKey,
+    /// The same key twice.
+    #[error("root and intermediate have the same key, so the server would hold the root's: name two keys")]
+    OneKey,
     /// ECDSA and RSA in one chain.
     #[error(
         "the keys of root and intermediate must be of one scheme, ECDSA or RSA, as Fulcio's certificate specification wants"

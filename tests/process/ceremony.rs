@@ -1,5 +1,6 @@
 //! `mayfly init`: what it makes starts and issues; what it refuses; what is left of it when it is interrupted.
 
+mod existing;
 mod request;
 mod terminal;
 

@@ -125,12 +125,18 @@ impl Places {
                 "--log-key names a file: a log's key in a file is made here, with its log; leave the option out",
             ));
         }
+        let ca_key = key("--ca-key-uri", arguments.ca_key_uri.as_deref())?;
+        if log_key.is_some() && log_key == ca_key {
+            return Err(Failure::configuration(
+                "--log-key and --ca-key-uri name the same key: CA and log need one each",
+            ));
+        }
         Ok(Self {
             root_passphrase: secret::source("--root-passphrase", arguments.root_passphrase.as_deref())?,
             ca_passphrase: secret::source("--ca-passphrase", arguments.ca_passphrase.as_deref())?,
             log_passphrase: secret::source("--log-passphrase", arguments.log_passphrase.as_deref())?,
             root_key: key("--root-key", arguments.root_key.as_deref())?,
-            ca_key: key("--ca-key-uri", arguments.ca_key_uri.as_deref())?,
+            ca_key,
             log_key,
         })
     }

@@ -82,7 +82,8 @@ async fn create(
         return Ok("is there already".to_owned());
     }
     if !arguments.the_key_never_signed_for_a_log {
-        confirm_new_key(&shard.origin, &key.to_string(), Terminal::find().as_ref())?;
+        confirm_new_key(&shard.origin, &key.to_string(), Terminal::find().as_ref())
+            .map_err(Failure::at_command_line)?;
     }
     let log = shard.create(promise, &KeyMetrics::new()?).await?;
     let id = log.public_key().log_id();

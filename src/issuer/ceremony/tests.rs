@@ -69,10 +69,12 @@ async fn the_intermediate_never_outlives_its_root() {
 }
 
 #[tokio::test]
-async fn ecdsa_and_rsa_do_not_mix() {
+async fn two_keys_of_one_scheme_are_needed() {
     let keys = (key(KeyKind::EcdsaP384), key(KeyKind::Rsa4096));
     let mixed = certify(names(), (&keys.0, &keys.1), Lifetimes::default(), NOW).await;
     assert!(matches!(mixed, Err(CeremonyError::Schemes)));
+    let once = certify(names(), (&keys.0, &keys.0), Lifetimes::default(), NOW).await;
+    assert!(matches!(once, Err(CeremonyError::OneKey)));
 }
 
 #[tokio::test]
