@@ -41,7 +41,7 @@ fn parsed(issued: &IssuedCertificate) -> Certificate {
 
 #[tokio::test]
 async fn a_token_and_a_proof_become_a_logged_certificate() {
-    for kind in [KeyKind::EcdsaP256, KeyKind::EcdsaP384] {
+    for kind in [KeyKind::EcdsaP256, KeyKind::EcdsaP384, KeyKind::Rsa4096] {
         let instance = Instance::start_with(|wishes| wishes.kind = kind).await;
         let issued = instance.issue().await.unwrap();
 
