@@ -13,6 +13,8 @@
 //! [`remote`], which trusts none of its answers.
 
 mod algorithm;
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
 pub mod file;
 pub mod memory;
 mod opening;

@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+#[cfg(feature = "aws-kms")]
+use super::aws_kms;
 use super::{
     KeyReference, SigningKey, SoftwareKey,
     file::{self, KeyFileError},
@@ -48,7 +50,7 @@ impl KeySettings {
                 let key = read.await.map_err(|error| self.unusable(error))??;
                 return Ok(Arc::new(key));
             }
-            reference => find(reference).await?,
+            _ => self.find().await?,
         };
         let series = metrics.of(purpose, found.signer.backend());
         let key = RemoteKey::new(found, Limits::default(), series).map_err(|error| self.unusable(error))?;
@@ -68,6 +70,24 @@ impl KeySettings {
         }
     }
 
+    /// Asks the backend, if it is in this build.
+    async fn find(&self) -> Result<FoundKey, OpenKeyError> {
+        let (scheme, feature) = match &self.reference {
+            KeyReference::File(_) => ("file", "default"),
+            KeyReference::Pkcs11(_) => ("pkcs11", "pkcs11"),
+            #[cfg(feature = "aws-kms")]
+            KeyReference::AwsKms(key) => {
+                return aws_kms::find(key).await.map_err(|error| self.unusable(error));
+            }
+            #[cfg(not(feature = "aws-kms"))]
+            KeyReference::AwsKms(_) => ("awskms", "aws-kms"),
+            KeyReference::GcpKms(_) => ("gcpkms", "gcp-kms"),
+            KeyReference::AzureKms(_) => ("azurekms", "azure-kms"),
+            KeyReference::HashiVault(_) => ("hashivault", "hashivault"),
+        };
+        Err(OpenKeyError::NotBuilt { scheme, feature })
+    }
+
     fn in_file(&self, source: KeyFileError) -> OpenKeyError {
         self.unusable(source)
     }
@@ -78,18 +98,6 @@ impl KeySettings {
             source: source.into(),
         }
     }
-}
-
-async fn find(reference: &KeyReference) -> Result<FoundKey, OpenKeyError> {
-    let scheme = match reference {
-        KeyReference::File(_) => "file",
-        KeyReference::Pkcs11(_) => "pkcs11",
-        KeyReference::AwsKms(_) => "awskms",
-        KeyReference::GcpKms(_) => "gcpkms",
-        KeyReference::AzureKms(_) => "azurekms",
-        KeyReference::HashiVault(_) => "hashivault",
-    };
-    Err(OpenKeyError::Backend { scheme })
 }
 
 /// The place of the key, without what unlocks it.
@@ -111,10 +119,12 @@ pub enum OpenKeyError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// There is no backend for it in this program.
-    #[error("{scheme}: keys are not supported yet: name a PKCS#8 file, which may be encrypted")]
-    Backend {
+    /// This binary was built without the backend.
+    #[error("this mayfly was built without {scheme}: keys; build it with --features {feature}")]
+    NotBuilt {
         /// The scheme of the key's URI.
         scheme: &'static str,
+        /// The cargo feature that has it.
+        feature: &'static str,
     },
 }

@@ -5,6 +5,7 @@
 //! answers with another key's signature, or a damaged one, has not signed.
 
 mod ecdsa;
+mod endpoint;
 
 use std::{error::Error, fmt, future::Future, iter, pin::Pin, time::Duration};
 
@@ -22,6 +23,7 @@ use crate::{
 };
 
 pub use ecdsa::{der_signature, spki_of_point};
+pub use endpoint::url_of;
 
 /// An answer under way.
 pub type RemoteFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, RemoteError>> + Send + 'a>>;

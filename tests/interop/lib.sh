@@ -120,6 +120,50 @@ YAML
   done
 }
 
+# ca_certificates PUBLIC_KEY: chain.pem, an intermediate certificate for that key by a new root.
+ca_certificates() {
+  printf '[req]\ndistinguished_name = dn\n[dn]\n' >req.cnf
+  openssl req -x509 -new -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 30 -subj '/O=interop/CN=root' \
+    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -keyout root.key -out root.pem 2>/dev/null
+  printf '%s\n' basicConstraints=critical,CA:TRUE,pathlen:0 keyUsage=critical,keyCertSign,cRLSign extendedKeyUsage=codeSigning \
+    subjectKeyIdentifier=hash authorityKeyIdentifier=keyid:always >intermediate.ext
+  openssl x509 -new -force_pubkey "$1" -subj '/O=interop/CN=intermediate' -CA root.pem -CAkey root.key -days 30 \
+    -extfile intermediate.ext -out intermediate.pem
+  cat intermediate.pem root.pem >chain.pem
+}
+
+# serve_with_ca_key KEY: `mayfly serve` with that key under chain.pem and a new log; the development server is its identity
+# provider. Writes trusted_root.json and signing_config.json, both by cosign.
+serve_with_ca_key() {
+  local port deadline
+  port=$(free_port)
+  printf 'oidc-issuers:\n  %s:\n    issuer-url: %s\n    client-id: sigstore\n    type: email\n' "$ISSUER" "$ISSUER" >issuers.yaml
+  cat >mayfly.yaml <<YAML
+listen: 127.0.0.1:$port
+metrics-listen: "off"
+ca: {chain: chain.pem, key: "$1"}
+log: {directory: log, origin: interop.example/log, key: log-key.pem}
+issuers: issuers.yaml
+private-identity-providers: [127.0.0.1]
+audit: audit.jsonl
+YAML
+  "$MAYFLY" config check --config mayfly.yaml
+  "$MAYFLY" serve --config mayfly.yaml >>serve.log 2>&1 &
+  MAYFLY_PID=$!
+  PIDS+=("$MAYFLY_PID")
+  API=http://127.0.0.1:$port
+  deadline=$((SECONDS + 60))
+  until curl -sS --fail -o ready.json "$API/readyz" 2>curl.log; do
+    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
+    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
+    sleep 0.2
+  done
+  openssl pkey -in log-key.pem -pubout -out log.pem
+  cosign trusted-root create --out trusted_root.json --fulcio "url=$API,certificate-chain=chain.pem" \
+    --ctfe "url=$API,public-key=log.pem,start-time=2026-01-01T00:00:00Z"
+  cosign signing-config create --out signing_config.json --fulcio "url=$API,api-version=1,start-time=2026-01-01T00:00:00Z,operator=test"
+}
+
 # A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
 start_tsa() {
   start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"

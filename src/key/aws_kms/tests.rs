@@ -1,0 +1,173 @@
+mod fake;
+mod local_kms;
+
+use std::{error::Error, iter};
+
+use aws_sdk_kms::config::Credentials;
+
+use super::*;
+use crate::{
+    key::{
+        SigningKey,
+        remote::{Limits, RemoteKey},
+    },
+    telemetry::KeyMetrics,
+};
+use fake::{Act, FakeKms, MESSAGE};
+
+const SECRET: &str = "not-to-be-seen";
+
+async fn config(address: impl ToString) -> (SdkConfig, String) {
+    let credentials = Credentials::new("test", SECRET, None, None, "test");
+    let config = aws_config::defaults(behavior())
+        .credentials_provider(credentials)
+        .region(Region::new("eu-west-2"));
+    (config.load().await, address.to_string())
+}
+
+async fn find_at(address: impl ToString, key_id: &str) -> Result<FoundKey, AwsKmsError> {
+    let (config, endpoint) = config(address).await;
+    let key = AwsKmsKey {
+        endpoint: Some(endpoint),
+        key_id: key_id.to_owned(),
+    };
+    find_by(&config, &key).await
+}
+
+fn under_discipline(found: FoundKey) -> RemoteKey {
+    let limits = Limits {
+        attempt: Duration::from_millis(500),
+        ..Limits::default()
+    };
+    let metrics = KeyMetrics::new().unwrap().of("ca", found.signer.backend());
+    RemoteKey::new(found, limits, metrics).unwrap()
+}
+
+/// With all causes.
+fn text_of(error: &(dyn Error + 'static)) -> String {
+    let causes: Vec<_> = iter::successors(Some(error), |&cause| cause.source())
+        .map(ToString::to_string)
+        .collect();
+    let text = causes.join(": ");
+    assert!(!text.contains(SECRET), "{text}");
+    text
+}
+
+async fn refusal_at(address: impl ToString, key_id: &str) -> String {
+    match find_at(address, key_id).await {
+        Ok(_) => panic!("{key_id} must not be found"),
+        Err(error) => text_of(&error),
+    }
+}
+
+#[tokio::test]
+async fn what_may_pass_is_asked_again_and_only_by_us() {
+    for act in [
+        Act::Refuse(400, "ThrottlingException", "Rate exceeded"),
+        Act::Refuse(500, "KMSInternalException", ""),
+        Act::Refuse(503, "DependencyTimeoutException", ""),
+        Act::Body(502, "<html>Bad Gateway</html>"),
+        Act::Body(200, "not JSON"),
+        Act::Body(200, "{}"),
+        Act::Hang,
+        Act::SignOther,
+        Act::Garble,
+    ] {
+        let service = FakeKms::start().await;
+        let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
+        service.then([act]);
+        key.sign(MESSAGE).await.unwrap();
+        assert_eq!(service.asked(), 2, "{act:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_and_not_repeated() {
+    let service = FakeKms::start().await;
+    let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
+    service.then([Act::Refuse(
+        400,
+        "DisabledException",
+        "arn:aws:kms:x:1:key/2 is disabled.",
+    )]);
+    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    assert!(
+        error.contains("refused to sign: DisabledException: arn:aws:kms:x:1:key/2 is disabled."),
+        "{error}"
+    );
+    assert_eq!(service.asked(), 1);
+}
+
+#[tokio::test]
+async fn nobody_at_the_endpoint_is_a_failure_that_may_pass() {
+    let service = FakeKms::start().await;
+    let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
+    let address = service.stop().await;
+    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    assert!(error.contains("the key's service failed: "), "{error}");
+    assert!(error.contains("onnect"), "{error}");
+    let error = refusal_at(address, "alias/ca").await;
+    assert!(
+        error.contains("public half: ") && error.contains("onnect"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn it_signs_with_the_key_that_an_alias_meant_at_the_start() {
+    let service = FakeKms::start().await;
+    let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
+    key.sign(MESSAGE).await.unwrap();
+    assert_eq!(service.asked_for(), ["alias/ca", fake::ARN]);
+}
+
+#[tokio::test]
+async fn a_start_survives_a_moment_of_throttling() {
+    let service = FakeKms::start().await;
+    service.then([Act::Refuse(400, "ThrottlingException", "Rate exceeded")]);
+    find_at(service.address, "alias/ca").await.unwrap();
+}
+
+#[tokio::test]
+async fn keys_of_other_kinds_are_refused_with_their_kind() {
+    let ed25519 = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+    for (answer, said) in [
+        (
+            format!(
+                r#"{{"KeyId":"k","KeySpec":"ECC_NIST_EDWARDS25519","KeyUsage":"SIGN_VERIFY","PublicKey":"{ed25519}",
+                "SigningAlgorithms":["ED25519_SHA_512"]}}"#
+            ),
+            "the key is ECC_NIST_EDWARDS25519: it must be ECC_NIST_P256",
+        ),
+        (
+            r#"{"KeyId":"k","KeySpec":"RSA_2048","KeyUsage":"ENCRYPT_DECRYPT","PublicKey":"AAAA"}"#
+                .to_owned(),
+            "the key's usage is ENCRYPT_DECRYPT: it must be SIGN_VERIFY",
+        ),
+        (
+            r#"{"KeyId":"k","KeySpec":"ML_DSA_65","KeyUsage":"SIGN_VERIFY","PublicKey":"AAAA"}"#.to_owned(),
+            "the key is ML_DSA_65",
+        ),
+        ("{}".to_owned(), "the key's usage is unknown"),
+    ] {
+        let service = FakeKms::start().await;
+        service.then([Act::Body(200, answer.leak())]);
+        let error = refusal_at(service.address, "alias/ca").await;
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_is_a_host() {
+    let error = refusal_at("user:password@host", "alias/ca").await;
+    assert!(error.contains("is not the host of an endpoint"), "{error}");
+}
+
+#[test]
+fn the_region_comes_out_of_an_arn() {
+    let arn = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
+    assert_eq!(region_of(arn), Some(Region::new("eu-central-1")));
+    for other in ["alias/ca", "1234abcd", "arn:aws:kms", "arn:aws:kms::1:key/2"] {
+        assert_eq!(region_of(other), None, "{other}");
+    }
+}

@@ -1,0 +1,57 @@
+//! Where a key's service is, if a URI names its host.
+
+use url::{Host, Url};
+
+/// The URL of `authority`, a host and perhaps a port: `https`, or `http` if it is this machine itself. Nothing for other text,
+/// such as one with a user or a path.
+#[must_use]
+pub fn url_of(authority: &str) -> Option<Url> {
+    let url = Url::parse(&format!("https://{authority}/")).ok()?;
+    let has_more = authority.contains(['/', '\\', '@', '?', '#']) || authority.trim() != authority;
+    if has_more || url.path() != "/" {
+        return None;
+    }
+    match is_loopback(&url.host()?) {
+        true => Url::parse(&format!("http://{authority}/")).ok(),
+        false => Some(url),
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machine_is_spoken_to_in_the_clear() {
+        for (authority, url) in [
+            ("kms.example.com", "https://kms.example.com/"),
+            ("kms.example.com:8443", "https://kms.example.com:8443/"),
+            ("127.0.0.1:5000", "http://127.0.0.1:5000/"),
+            ("localhost:443", "http://localhost:443/"),
+            ("[::1]:80", "http://[::1]/"),
+            ("localhost.example.com", "https://localhost.example.com/"),
+        ] {
+            assert_eq!(url_of(authority).map(String::from).as_deref(), Some(url));
+        }
+        for authority in [
+            "",
+            "user@host",
+            "host/path",
+            "host?query",
+            "host#",
+            "ho st",
+            " host",
+            "host:port",
+        ] {
+            assert_eq!(url_of(authority), None, "{authority}");
+        }
+    }
+}
