@@ -16,6 +16,8 @@ mod algorithm;
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 pub mod file;
+#[cfg(feature = "gcp-kms")]
+mod gcp_kms;
 pub mod memory;
 mod opening;
 pub mod passphrase;

@@ -18,8 +18,7 @@ use aws_sdk_kms::{
 use der::Decode;
 use spki::SubjectPublicKeyInfoRef;
 
-use self::error::AwsKmsError;
-use self::error::Failure;
+use self::error::{AwsKmsError, failure_of};
 use super::{
     SignatureAlgorithm,
     reference::AwsKmsKey,
@@ -70,7 +69,7 @@ async fn find_by(config: &SdkConfig, key: &AwsKmsKey) -> Result<FoundKey, AwsKms
         .timeout_config(timeouts(FIND));
     let request = client.get_public_key().key_id(&key.key_id);
     let found = request.customize().config_override(patient).send().await;
-    let found = found.map_err(|error| AwsKmsError::NoAnswer(Failure::of(&error)))?;
+    let found = found.map_err(|error| AwsKmsError::NoAnswer(failure_of(&error)))?;
     let algorithm = algorithm_of(&found)?;
     let (Some(arn), Some(spki)) = (found.key_id, found.public_key) else {
         return Err(AwsKmsError::Incomplete);
@@ -133,10 +132,7 @@ impl AwsKms {
             .message(Blob::new(digest))
             .message_type(MessageType::Digest)
             .signing_algorithm(self.algorithm.clone());
-        let answer = request.send().await.map_err(|error| {
-            let failure = Failure::of(&error);
-            RemoteError::new(failure.trouble(), failure)
-        })?;
+        let answer = request.send().await.map_err(|error| failure_of(&error))?;
         match answer.signature {
             Some(signature) => Ok(signature.into_inner()),
             None => Err(RemoteError::new(Trouble::Passing, AwsKmsError::Incomplete)),

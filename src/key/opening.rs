@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 #[cfg(feature = "aws-kms")]
 use super::aws_kms;
+#[cfg(feature = "gcp-kms")]
+use super::gcp_kms;
 use super::{
     KeyReference, SigningKey, SoftwareKey,
     file::{self, KeyFileError},
@@ -81,6 +83,11 @@ impl KeySettings {
             }
             #[cfg(not(feature = "aws-kms"))]
             KeyReference::AwsKms(_) => ("awskms", "aws-kms"),
+            #[cfg(feature = "gcp-kms")]
+            KeyReference::GcpKms(version) => {
+                return gcp_kms::find(version).await.map_err(|error| self.unusable(error));
+            }
+            #[cfg(not(feature = "gcp-kms"))]
             KeyReference::GcpKms(_) => ("gcpkms", "gcp-kms"),
             KeyReference::AzureKms(_) => ("azurekms", "azure-kms"),
             KeyReference::HashiVault(_) => ("hashivault", "hashivault"),

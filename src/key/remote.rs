@@ -6,6 +6,9 @@
 
 mod ecdsa;
 mod endpoint;
+mod failure;
+#[cfg(test)]
+pub(crate) mod fake;
 
 use std::{error::Error, fmt, future::Future, iter, pin::Pin, time::Duration};
 
@@ -24,6 +27,7 @@ use crate::{
 
 pub use ecdsa::{der_signature, spki_of_point};
 pub use endpoint::url_of;
+pub use failure::Failure;
 
 /// An answer under way.
 pub type RemoteFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, RemoteError>> + Send + 'a>>;

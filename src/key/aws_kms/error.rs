@@ -1,16 +1,13 @@
 //! What goes wrong with AWS KMS.
 
-use std::{error::Error, fmt, iter};
+use std::error::Error;
 
 use aws_sdk_kms::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
 
-use super::super::remote::Trouble;
-
-/// Longest text of a stranger in an error.
-const LONGEST: usize = 400;
+use crate::key::remote::{Failure, Trouble};
 
 /// A key in AWS KMS cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,36 +33,24 @@ pub(crate) enum AwsKmsError {
     Kind(String),
 }
 
-/// A request that failed.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    trouble: Trouble,
-    said: String,
-}
-
-impl Failure {
-    pub(super) fn of<E>(error: &SdkError<E, HttpResponse>) -> Self
-    where
-        E: ProvideErrorMetadata + Error + 'static,
-    {
-        let status = error.raw_response().map(|answer| answer.status().as_u16());
-        let mut said = match (error.code(), error.message(), status) {
-            (Some(code), Some(message), _) => format!("{code}: {message}"),
-            (Some(code), None, _) => code.to_owned(),
-            (None, _, Some(status)) => format!("status {status}, and nothing that KMS would say"),
-            (None, _, None) => chain(error),
-        };
-        let end = (0..=LONGEST).rev().find(|end| said.is_char_boundary(*end));
-        said.truncate(end.unwrap_or_default());
-        let trouble = match error {
-            SdkError::ConstructionFailure(_) => Trouble::Refused,
-            _ => trouble_of(error.code(), status),
-        };
-        Self { trouble, said }
-    }
-
-    pub(super) fn trouble(&self) -> Trouble {
-        self.trouble
+/// What a request that failed means, in the service's words.
+pub(super) fn failure_of<E>(error: &SdkError<E, HttpResponse>) -> Failure
+where
+    E: ProvideErrorMetadata + Error + 'static,
+{
+    let status = error.raw_response().map(|answer| answer.status().as_u16());
+    let trouble = match error {
+        SdkError::ConstructionFailure(_) => Trouble::Refused,
+        _ => trouble_of(error.code(), status),
+    };
+    match (error.code(), error.message(), status) {
+        (Some(code), Some(message), _) => Failure::new(trouble, format!("{code}: {message}")),
+        (Some(code), None, _) => Failure::new(trouble, code.to_owned()),
+        (None, _, Some(status)) => Failure::new(
+            trouble,
+            format!("status {status}, and nothing that KMS would say"),
+        ),
+        (None, _, None) => Failure::with_causes(trouble, error),
     }
 }
 
@@ -89,22 +74,6 @@ fn trouble_of(code: Option<&str>, status: Option<u16>) -> Trouble {
         (Some(_), _) => Trouble::Refused,
     }
 }
-
-/// All causes: the client's own texts say little.
-fn chain(error: &dyn Error) -> String {
-    let causes: Vec<_> = iter::successors(Some(error), |&cause| cause.source())
-        .map(ToString::to_string)
-        .collect();
-    causes.join(": ")
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.said)
-    }
-}
-
-impl Error for Failure {}
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,64 @@
-mod fake;
 mod local_kms;
 
-use std::{error::Error, iter};
-
 use aws_sdk_kms::config::Credentials;
+use base64::prelude::{BASE64_STANDARD, Engine};
+use serde_json::{Value, json};
 
 use super::*;
-use crate::{
-    key::{
-        SigningKey,
-        remote::{Limits, RemoteKey},
+use crate::key::{
+    SigningKey, SoftwareKey,
+    remote::{
+        RemoteKey,
+        fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, under_discipline},
     },
-    telemetry::KeyMetrics,
 };
-use fake::{Act, FakeKms, MESSAGE};
 
 const SECRET: &str = "not-to-be-seen";
+const ARN: &str = "arn:aws:kms:eu-west-2:111122223333:key/1234abcd";
+
+struct AwsTongue;
+
+impl Tongue for AwsTongue {
+    fn wants_signature(&self, asked: &Asked) -> bool {
+        asked.headers["x-amz-target"] == "TrentService.Sign"
+    }
+
+    fn public_half(&self, _: &Asked, key: &SoftwareKey) -> Value {
+        json!({
+            "KeyId": ARN,
+            "KeySpec": "ECC_NIST_P256",
+            "KeyUsage": "SIGN_VERIFY",
+            "PublicKey": BASE64_STANDARD.encode(key.spki_der()),
+            "SigningAlgorithms": ["ECDSA_SHA_256"],
+        })
+    }
+
+    fn signed(&self, asked: &Asked, key: &SoftwareKey, signature: &[u8]) -> Value {
+        let digest = BASE64_STANDARD.encode(key.algorithm().digest(MESSAGE));
+        let rest = json!({"KeyId": ARN, "SigningAlgorithm": "ECDSA_SHA_256"});
+        let mut expected = rest.clone();
+        expected["Message"] = json!(digest);
+        expected["MessageType"] = json!("DIGEST");
+        assert_eq!(asked.body, expected);
+        let mut answer = rest;
+        answer["Signature"] = json!(BASE64_STANDARD.encode(signature));
+        answer
+    }
+
+    fn refusal(&self, _: u16, code: &str, message: &str) -> Value {
+        json!({"__type": code, "message": message})
+    }
+}
+
+async fn service() -> FakeService {
+    FakeService::start(AwsTongue).await
+}
+
+fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
+    let text = fake::text_of(error);
+    assert!(!text.contains(SECRET), "{text}");
+    text
+}
 
 async fn config(address: impl ToString) -> (SdkConfig, String) {
     let credentials = Credentials::new("test", SECRET, None, None, "test");
@@ -34,25 +77,6 @@ async fn find_at(address: impl ToString, key_id: &str) -> Result<FoundKey, AwsKm
     find_by(&config, &key).await
 }
 
-fn under_discipline(found: FoundKey) -> RemoteKey {
-    let limits = Limits {
-        attempt: Duration::from_millis(500),
-        ..Limits::default()
-    };
-    let metrics = KeyMetrics::new().unwrap().of("ca", found.signer.backend());
-    RemoteKey::new(found, limits, metrics).unwrap()
-}
-
-/// With all causes.
-fn text_of(error: &(dyn Error + 'static)) -> String {
-    let causes: Vec<_> = iter::successors(Some(error), |&cause| cause.source())
-        .map(ToString::to_string)
-        .collect();
-    let text = causes.join(": ");
-    assert!(!text.contains(SECRET), "{text}");
-    text
-}
-
 async fn refusal_at(address: impl ToString, key_id: &str) -> String {
     match find_at(address, key_id).await {
         Ok(_) => panic!("{key_id} must not be found"),
@@ -62,20 +86,14 @@ async fn refusal_at(address: impl ToString, key_id: &str) -> String {
 
 #[tokio::test]
 async fn what_may_pass_is_asked_again_and_only_by_us() {
-    for act in [
-        Act::Refuse(400, "ThrottlingException", "Rate exceeded"),
-        Act::Refuse(500, "KMSInternalException", ""),
-        Act::Refuse(503, "DependencyTimeoutException", ""),
-        Act::Body(502, "<html>Bad Gateway</html>"),
-        Act::Body(200, "not JSON"),
-        Act::Body(200, "{}"),
-        Act::Hang,
-        Act::SignOther,
-        Act::Garble,
-    ] {
-        let service = FakeKms::start().await;
+    let throttled = Act::Refuse(400, "ThrottlingException", "Rate exceeded");
+    for act in fake::passing("KMSInternalException")
+        .into_iter()
+        .chain([throttled])
+    {
+        let service = service().await;
         let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
-        service.then([act]);
+        service.then(act.clone());
         key.sign(MESSAGE).await.unwrap();
         assert_eq!(service.asked(), 2, "{act:?}");
     }
@@ -83,13 +101,13 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
 
 #[tokio::test]
 async fn a_refusal_is_told_and_not_repeated() {
-    let service = FakeKms::start().await;
+    let service = service().await;
     let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
-    service.then([Act::Refuse(
+    service.then(Act::Refuse(
         400,
         "DisabledException",
         "arn:aws:kms:x:1:key/2 is disabled.",
-    )]);
+    ));
     let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
     assert!(
         error.contains("refused to sign: DisabledException: arn:aws:kms:x:1:key/2 is disabled."),
@@ -100,7 +118,7 @@ async fn a_refusal_is_told_and_not_repeated() {
 
 #[tokio::test]
 async fn nobody_at_the_endpoint_is_a_failure_that_may_pass() {
-    let service = FakeKms::start().await;
+    let service = service().await;
     let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
     let address = service.stop().await;
     let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
@@ -115,16 +133,21 @@ async fn nobody_at_the_endpoint_is_a_failure_that_may_pass() {
 
 #[tokio::test]
 async fn it_signs_with_the_key_that_an_alias_meant_at_the_start() {
-    let service = FakeKms::start().await;
+    let service = service().await;
     let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
     key.sign(MESSAGE).await.unwrap();
-    assert_eq!(service.asked_for(), ["alias/ca", fake::ARN]);
+    let asked_for: Vec<_> = service
+        .requests()
+        .into_iter()
+        .map(|asked| asked.body["KeyId"].clone())
+        .collect();
+    assert_eq!(asked_for, ["alias/ca", ARN]);
 }
 
 #[tokio::test]
 async fn a_start_survives_a_moment_of_throttling() {
-    let service = FakeKms::start().await;
-    service.then([Act::Refuse(400, "ThrottlingException", "Rate exceeded")]);
+    let service = service().await;
+    service.then(Act::Refuse(400, "ThrottlingException", "Rate exceeded"));
     find_at(service.address, "alias/ca").await.unwrap();
 }
 
@@ -150,8 +173,8 @@ async fn keys_of_other_kinds_are_refused_with_their_kind() {
         ),
         ("{}".to_owned(), "the key's usage is unknown"),
     ] {
-        let service = FakeKms::start().await;
-        service.then([Act::Body(200, answer.leak())]);
+        let service = service().await;
+        service.then(Act::Body(200, answer));
         let error = refusal_at(service.address, "alias/ca").await;
         assert!(error.contains(said), "{error}");
     }
