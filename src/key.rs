@@ -15,6 +15,8 @@
 mod algorithm;
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
+#[cfg(feature = "azure-kms")]
+mod azure_kms;
 pub mod file;
 #[cfg(feature = "gcp-kms")]
 mod gcp_kms;

@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 
 #[cfg(feature = "aws-kms")]
 use super::aws_kms;
+#[cfg(feature = "azure-kms")]
+use super::azure_kms;
 #[cfg(feature = "gcp-kms")]
 use super::gcp_kms;
 use super::{
@@ -89,6 +91,11 @@ impl KeySettings {
             }
             #[cfg(not(feature = "gcp-kms"))]
             KeyReference::GcpKms(_) => ("gcpkms", "gcp-kms"),
+            #[cfg(feature = "azure-kms")]
+            KeyReference::AzureKms(key) => {
+                return azure_kms::find(key).await.map_err(|error| self.unusable(error));
+            }
+            #[cfg(not(feature = "azure-kms"))]
             KeyReference::AzureKms(_) => ("azurekms", "azure-kms"),
             KeyReference::HashiVault(_) => ("hashivault", "hashivault"),
         };

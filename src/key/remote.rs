@@ -9,6 +9,7 @@ mod endpoint;
 mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
+mod rsa;
 
 use std::{error::Error, fmt, future::Future, iter, pin::Pin, time::Duration};
 
@@ -26,8 +27,9 @@ use crate::{
 };
 
 pub use ecdsa::{der_signature, spki_of_point};
-pub use endpoint::url_of;
+pub use endpoint::{https_url_of, url_of};
 pub use failure::Failure;
+pub use rsa::spki_of_rsa;
 
 /// An answer under way.
 pub type RemoteFuture<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, RemoteError>> + Send + 'a>>;

@@ -2,15 +2,18 @@
 
 use url::{Host, Url};
 
-/// The URL of `authority`, a host and perhaps a port: `https`, or `http` if it is this machine itself. Nothing for other text,
-/// such as one with a user or a path.
+/// The `https` URL of `authority`, a host and perhaps a port. Nothing for other text, such as one with a user or a path.
+#[must_use]
+pub fn https_url_of(authority: &str) -> Option<Url> {
+    let has_more = authority.contains(['/', '\\', '@', '?', '#']) || authority.trim() != authority;
+    let url = Url::parse(&format!("https://{authority}/")).ok()?;
+    (!has_more && url.path() == "/").then_some(url)
+}
+
+/// The same, but `http` if it is this machine itself.
 #[must_use]
 pub fn url_of(authority: &str) -> Option<Url> {
-    let url = Url::parse(&format!("https://{authority}/")).ok()?;
-    let has_more = authority.contains(['/', '\\', '@', '?', '#']) || authority.trim() != authority;
-    if has_more || url.path() != "/" {
-        return None;
-    }
+    let url = https_url_of(authority)?;
     match is_loopback(&url.host()?) {
         true => Url::parse(&format!("http://{authority}/")).ok(),
         false => Some(url),

@@ -5,7 +5,7 @@ use std::{error::Error, fmt, iter};
 use super::{RemoteError, Trouble};
 
 /// Longest text of a stranger in an error.
-const LONGEST: usize = 400;
+const LONGEST: usize = 600;
 
 /// A request to a key's service that failed.
 #[derive(Debug)]
@@ -23,13 +23,25 @@ impl Failure {
         Self { trouble, said }
     }
 
-    /// For an error with all its causes, since those of clients say little by themselves.
+    /// For an error with all its causes, since those of clients say little by themselves; some repeat their causes, though.
     #[must_use]
     pub fn with_causes(trouble: Trouble, error: &dyn Error) -> Self {
-        let causes: Vec<_> = iter::successors(Some(error), |&cause| cause.source())
-            .map(ToString::to_string)
-            .collect();
-        Self::new(trouble, causes.join(": "))
+        let causes = iter::successors(Some(error), |&cause| cause.source());
+        let said = causes.fold(String::new(), |said, cause| {
+            let cause = cause.to_string();
+            match said.as_str() {
+                "" => cause,
+                _ if said.contains(&cause) => said,
+                _ => format!("{said}: {cause}"),
+            }
+        });
+        Self::new(trouble, said)
+    }
+
+    /// Whether it is worth another attempt.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        self.trouble != Trouble::Refused
     }
 }
 
@@ -49,7 +61,25 @@ impl Error for Failure {}
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+
+    /// Says what its cause says, as some do.
+    #[derive(Debug, thiserror::Error)]
+    #[error("not sent: {0}")]
+    struct Repeating(#[source] io::Error);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed")]
+    struct Outer(#[source] Repeating);
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let error = Outer(Repeating(io::Error::other("no route")));
+        let failure = Failure::with_causes(Trouble::Passing, &error);
+        assert_eq!(failure.to_string(), "failed: not sent: no route");
+    }
 
     #[test]
     fn long_texts_are_cut_between_characters() {

@@ -46,6 +46,10 @@ pub(crate) trait Tongue: Send + Sync + 'static {
     fn public_half(&self, asked: &Asked, key: &SoftwareKey) -> Value;
     /// `signature` is DER.
     fn signed(&self, asked: &Asked, key: &SoftwareKey, signature: &[u8]) -> Value;
+    /// The answer to a request that lacks credentials.
+    fn challenge(&self, _: &Asked) -> Option<Response> {
+        None
+    }
     fn refusal(&self, status: u16, code: &str, message: &str) -> Value;
 }
 
@@ -123,6 +127,9 @@ impl FakeService {
 async fn answer(State(service): State<Arc<Service>>, uri: Uri, headers: HeaderMap, body: String) -> Response {
     let body = serde_json::from_str(&body).unwrap_or_default();
     let asked = Asked { headers, uri, body };
+    if let Some(challenge) = service.tongue.challenge(&asked) {
+        return challenge;
+    }
     service.asked.lock().unwrap().push(asked.clone());
     let act = service.script.lock().unwrap().pop_front();
     let Service {
