@@ -23,6 +23,7 @@ mod gcp_kms;
 pub mod memory;
 mod opening;
 pub mod passphrase;
+mod pkcs11;
 mod reference;
 pub mod remote;
 mod software;

@@ -1,6 +1,6 @@
 //! `mayfly serve`: the operator's command.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 use mayfly::key::memory;
@@ -22,10 +22,16 @@ pub(crate) struct ServeArguments {
     config: PathBuf,
 }
 
+/// How long the end waits for calls that cannot be interrupted, such as one to a token that hangs.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     memory::refuse_dumps()?;
     if let Err(error) = memory::lock() {
         tracing::warn!("{error}");
     }
-    tokio::runtime::Runtime::new()?.block_on(deployment::serve_configured(&arguments.config))
+    let runtime = tokio::runtime::Runtime::new()?;
+    let served = runtime.block_on(deployment::serve_configured(&arguments.config));
+    runtime.shutdown_timeout(LAST_CALLS);
+    served
 }

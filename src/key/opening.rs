@@ -8,6 +8,8 @@ use super::aws_kms;
 use super::azure_kms;
 #[cfg(feature = "gcp-kms")]
 use super::gcp_kms;
+#[cfg(feature = "pkcs11")]
+use super::pkcs11;
 use super::{
     KeyReference, SigningKey, SoftwareKey,
     file::{self, KeyFileError},
@@ -78,6 +80,12 @@ impl KeySettings {
     async fn find(&self) -> Result<FoundKey, OpenKeyError> {
         let (scheme, feature) = match &self.reference {
             KeyReference::File(_) => ("file", "default"),
+            #[cfg(feature = "pkcs11")]
+            KeyReference::Pkcs11(uri) => {
+                let pin = self.passphrase.as_ref();
+                return pkcs11::find(uri, pin).await.map_err(|error| self.unusable(error));
+            }
+            #[cfg(not(feature = "pkcs11"))]
             KeyReference::Pkcs11(_) => ("pkcs11", "pkcs11"),
             #[cfg(feature = "aws-kms")]
             KeyReference::AwsKms(key) => {

@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use super::pkcs11::uri::Pkcs11Uri;
+
 /// The place of a private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,6 +104,15 @@ impl KeyReference {
             _ => None,
         }
     }
+
+    /// Whether the name says where the PIN comes from (`pin-source`), so that nothing else should.
+    #[must_use]
+    pub fn names_its_pin(&self) -> bool {
+        match self {
+            Self::Pkcs11(uri) => uri.parse().is_ok_and(|uri: Pkcs11Uri| uri.pin_file.is_some()),
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for KeyReference {
@@ -116,7 +127,10 @@ impl FromStr for KeyReference {
             Some(("file", "")) => Err(ReferenceError::Empty),
             Some(("file", path)) => Ok(Self::File(path.strip_prefix("//").unwrap_or(path).into())),
             Some(("pkcs11", attributes)) if attributes.contains("pin-value") => Err(ReferenceError::PinValue),
-            Some(("pkcs11", _)) => Ok(Self::Pkcs11(text.to_owned())),
+            Some(("pkcs11", _)) => match text.parse::<Pkcs11Uri>() {
+                Ok(_) => Ok(Self::Pkcs11(text.to_owned())),
+                Err(form) => Err(ReferenceError::Form(form)),
+            },
             Some(("awskms", rest)) => aws_kms(rest).ok_or(ReferenceError::Form(AWS_FORM)),
             Some(("gcpkms", rest)) => gcp_kms(rest).ok_or(ReferenceError::Form(GCP_FORM)),
             Some(("azurekms", rest)) => azure_kms(rest).ok_or(ReferenceError::Form(AZURE_FORM)),
@@ -261,6 +275,8 @@ mod tests {
             ("file:", "names no key"),
             ("kms:ca", "`kms` is not a kind of key"),
             ("pkcs11:object=ca?pin-value=1234", "has a PIN in it"),
+            ("pkcs11:ca", "pkcs11:token=TOKEN"),
+            ("pkcs11:object=ca;type=cert", "type=private"),
             ("awskms:alias/ca", "awskms:///KEY"),
             ("awskms:///", "awskms:///KEY"),
             ("awskms:///a b", "awskms:///KEY"),

@@ -324,6 +324,11 @@ fn a_key_may_be_elsewhere_and_its_passphrase_too() {
         ("key: kms:ca", "ca.key: `kms` is not a kind of key"),
         ("key: awskms:ca", "ca.key: must be written as awskms:///KEY"),
         ("key: pkcs11:object=ca?pin-value=1234", "ca.key: has a PIN in it"),
+        ("key: pkcs11:ca", "ca.key: must be written as pkcs11:token=TOKEN"),
+        (
+            "key: \"pkcs11:object=ca?pin-source=file:/pin\", passphrase: env:PIN",
+            "ca.passphrase: is one of two places of the PIN",
+        ),
         (
             "key: ca-key.pem, passphrase: swordfish",
             "ca.passphrase: is not the place of a passphrase",

@@ -25,13 +25,18 @@ pub(super) fn read(
 ) -> Option<KeySettings> {
     let suggestion = "Name a PKCS#8 PEM file, such as ca-key.pem";
     let text = fields.required_text("key", suggestion, problems);
-    let passphrase = fields.text("passphrase", problems);
-    let passphrase = match &passphrase {
+    let passphrase_text = fields.text("passphrase", problems);
+    let passphrase = match &passphrase_text {
         None => Some(None),
         Some(text) => source(text, folder, problems).map(Some),
     };
+    let reference = reference(&text?, existing, folder, problems)?;
+    if let Some(text) = passphrase_text.filter(|_| reference.names_its_pin()) {
+        let suggestion = "Name the place of the PIN here, or as pin-source in the key's URI, not both";
+        problems.report(&text.place, "is one of two places of the PIN", suggestion);
+    }
     Some(KeySettings {
-        reference: reference(&text?, existing, folder, problems)?,
+        reference,
         passphrase: passphrase?,
     })
 }
