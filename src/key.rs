@@ -20,6 +20,8 @@ mod azure_kms;
 pub mod file;
 #[cfg(feature = "gcp-kms")]
 mod gcp_kms;
+#[cfg(feature = "hashivault")]
+mod hashivault;
 pub mod memory;
 mod opening;
 pub mod passphrase;

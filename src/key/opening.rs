@@ -8,6 +8,8 @@ use super::aws_kms;
 use super::azure_kms;
 #[cfg(feature = "gcp-kms")]
 use super::gcp_kms;
+#[cfg(feature = "hashivault")]
+use super::hashivault;
 #[cfg(feature = "pkcs11")]
 use super::pkcs11;
 use super::{
@@ -23,7 +25,7 @@ use crate::telemetry::KeyMetrics;
 pub struct KeySettings {
     /// Where it is.
     pub reference: KeyReference,
-    /// What unlocks it: the passphrase of a file, the PIN of a token.
+    /// What unlocks it: the passphrase of a file, the PIN of a PKCS#11 token, the token of a Vault.
     pub passphrase: Option<PassphraseSource>,
 }
 
@@ -105,6 +107,14 @@ impl KeySettings {
             }
             #[cfg(not(feature = "azure-kms"))]
             KeyReference::AzureKms(_) => ("azurekms", "azure-kms"),
+            #[cfg(feature = "hashivault")]
+            KeyReference::HashiVault(key) => {
+                let token = self.passphrase.as_ref();
+                return hashivault::find(key, token)
+                    .await
+                    .map_err(|error| self.unusable(error));
+            }
+            #[cfg(not(feature = "hashivault"))]
             KeyReference::HashiVault(_) => ("hashivault", "hashivault"),
         };
         Err(OpenKeyError::NotBuilt { scheme, feature })

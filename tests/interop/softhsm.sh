@@ -25,7 +25,7 @@ status() {
 step "a token, and a key on it that never leaves it"
 softhsm2-util --init-token --free --label 'the CA' --so-pin 12345678 --pin "$PIN"
 pkcs11() { pkcs11-tool --module "$MODULE" --token-label 'the CA' --login --pin "$PIN" "$@"; }
-pkcs11 --keypairgen --key-type EC:secp384r1 --label intermediate --id 01
+pkcs11 --keypairgen --key-type EC:prime256v1 --label intermediate --id 01
 pkcs11 --read-object --type pubkey --label intermediate --output-file ca.der
 openssl pkey -pubin -inform DER -in ca.der -out ca.pub
 (umask 077 && printf '%s\n' "$PIN" >pin)
