@@ -23,7 +23,7 @@ pub(super) fn read(
     folder: &Folder,
     problems: &mut Problems,
 ) -> Option<KeySettings> {
-    let suggestion = "Name a PKCS#8 PEM file, such as ca-key.pem";
+    let suggestion = "Name a PKCS#8 PEM file, or a key elsewhere, such as awskms:///alias/ca";
     let text = fields.required_text("key", suggestion, problems);
     let passphrase_text = fields.text("passphrase", problems);
     let passphrase = match &passphrase_text {
