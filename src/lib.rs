@@ -46,6 +46,7 @@ pub mod issue;
 pub mod issuer;
 pub mod key;
 pub mod log;
+mod loopback;
 pub mod profile;
 pub mod proof;
 pub mod server;

@@ -1,6 +1,8 @@
 //! Where an authorization code may be sent: to this machine, or to the eyes of the person in front of it.
 
-use url::{Host, Url};
+use url::Url;
+
+use crate::loopback::is_loopback;
 
 /// The out-of-band pseudo URI: the code is shown for copying into the terminal.
 const OUT_OF_BAND: &str = "urn:ietf:wg:oauth:2.0:oob";
@@ -28,14 +30,6 @@ impl RedirectUri {
             && url.password().is_none()
             && url.fragment().is_none();
         (plain && is_loopback(&url.host()?)).then_some(Self::Loopback(url))
-    }
-}
-
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

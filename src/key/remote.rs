@@ -11,7 +11,7 @@ mod failure;
 pub(crate) mod fake;
 mod rsa;
 
-use std::{error::Error, fmt, future::Future, iter, pin::Pin, time::Duration};
+use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 
 use der::Decode;
 use spki::SubjectPublicKeyInfoRef;
@@ -23,6 +23,7 @@ use tokio::{
 use super::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey};
 use crate::{
     breaker::{Breaker, Rests},
+    causes::in_one_line,
     telemetry::{KeySeries, Signed},
 };
 
@@ -233,9 +234,12 @@ impl SigningKey for RemoteKey {
         Box::pin(async move {
             let signed = self.sign_in_time(message).await;
             signed.map_err(|error| {
-                let causes = iter::successors(error.source(), |&cause| cause.source());
-                let causes: Vec<_> = causes.map(ToString::to_string).collect();
-                tracing::warn!(backend = self.signer.backend(), %error, ?causes, "a key did not sign");
+                let reason = in_one_line(&error);
+                tracing::warn!(
+                    backend = self.signer.backend(),
+                    error = reason,
+                    "a key did not sign"
+                );
                 KeyError::new(error)
             })
         })

@@ -120,48 +120,72 @@ YAML
   done
 }
 
-# ca_certificates PUBLIC_KEY: chain.pem, an intermediate certificate for that key by a new root.
-ca_certificates() {
-  printf '[req]\ndistinguished_name = dn\n[dn]\n' >req.cnf
-  openssl req -x509 -new -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 30 -subj '/O=interop/CN=root' \
-    -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign -keyout root.key -out root.pem 2>/dev/null
-  printf '%s\n' basicConstraints=critical,CA:TRUE,pathlen:0 keyUsage=critical,keyCertSign,cRLSign extendedKeyUsage=codeSigning \
-    subjectKeyIdentifier=hash authorityKeyIdentifier=keyid:always >intermediate.ext
-  openssl x509 -new -force_pubkey "$1" -subj '/O=interop/CN=intermediate' -CA root.pem -CAkey root.key -days 30 \
-    -extfile intermediate.ext -out intermediate.pem
-  cat intermediate.pem root.pem >chain.pem
+# ceremony FOLDER OPTION...: `mayfly init`, with the identity provider of start_dev, and a certificate for TLS that curl and
+# cosign believe from here on. Its server will be at API; PROVIDER_PID is the provider. What it says is in the file `summary`.
+ceremony() {
+  local folder=$1 port
+  shift
+  PROVIDER_PID=${PROVIDER_PID:-$MAYFLY_PID}
+  port=$(free_port)
+  API=https://localhost:$port CLIENTS=$folder/clients CONFIG=$folder/server/mayfly.yaml
+  "$MAYFLY" init "$folder" --yes --organization 'Interop test' --host "localhost:$port" --listen "127.0.0.1:$port" \
+    --issuer "$ISSUER" --client-id sigstore --private-issuer "$@" | tee summary
+  if [[ ! -e tls.pem ]]; then
+    printf '[req]\ndistinguished_name = dn\n[dn]\n' >req.cnf
+    (umask 077 && openssl req -x509 -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+      -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:TRUE -keyout tls-key.pem -out tls.pem 2>/dev/null)
+    export SSL_CERT_FILE=$PWD/tls.pem CURL_CA_BUNDLE=$PWD/tls.pem
+  fi
 }
 
-# serve_with_ca_key KEY: `mayfly serve` with that key under chain.pem and a new log; the development server is its identity
-# provider. Writes trusted_root.json and signing_config.json, both by cosign.
-serve_with_ca_key() {
-  local port deadline
-  port=$(free_port)
-  printf 'oidc-issuers:\n  %s:\n    issuer-url: %s\n    client-id: sigstore\n    type: email\n' "$ISSUER" "$ISSUER" >issuers.yaml
-  cat >mayfly.yaml <<YAML
-listen: 127.0.0.1:$port
-metrics-listen: "off"
-ca: {chain: chain.pem, key: "$1"}
-log: {directory: log, origin: interop.example/log, key: log-key.pem}
-issuers: issuers.yaml
-private-identity-providers: [127.0.0.1]
-audit: audit.jsonl
-YAML
-  "$MAYFLY" config check --config mayfly.yaml
-  "$MAYFLY" serve --config mayfly.yaml >>serve.log 2>&1 &
+# serve_ceremony: `mayfly serve` with what the ceremony made; only the TLS certificate is new, in the section that stands in its
+# mayfly.yaml as a comment.
+serve_ceremony() {
+  local deadline=$((SECONDS + 60))
+  cp tls.pem tls-key.pem "$(dirname "$CONFIG")"
+  sed -i -E '/^# (tls:|  certificate:|  key: tls)/s/^# //; s/^metrics-listen: .*/metrics-listen: "off"/' "$CONFIG"
+  grep -q '^tls:' "$CONFIG" || fail "no tls section in $CONFIG"
+  "$MAYFLY" config check --online --config "$CONFIG"
+  "$MAYFLY" serve --config "$CONFIG" >>"$WORK/serve.log" 2>&1 &
   MAYFLY_PID=$!
   PIDS+=("$MAYFLY_PID")
-  API=http://127.0.0.1:$port
-  deadline=$((SECONDS + 60))
   until curl -sS --fail -o ready.json "$API/readyz" 2>curl.log; do
     kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
     ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
     sleep 0.2
   done
-  openssl pkey -in log-key.pem -pubout -out log.pem
-  cosign trusted-root create --out trusted_root.json --fulcio "url=$API,certificate-chain=chain.pem" \
-    --ctfe "url=$API,public-key=log.pem,start-time=2026-01-01T00:00:00Z"
-  cosign signing-config create --out signing_config.json --fulcio "url=$API,api-version=1,start-time=2026-01-01T00:00:00Z,operator=test"
+}
+
+# sign BUNDLE, verify BUNDLE: the file `blob`, by cosign with the files of the ceremony for clients.
+sign() {
+  write_token token --email "$EMAIL"
+  cosign sign-blob -y --identity-token token --signing-config "$CLIENTS/signing_config.json" \
+    --trusted-root "$CLIENTS/trusted_root.json" --bundle "$1" blob
+}
+verify() {
+  cosign verify-blob --trusted-root "$CLIENTS/trusted_root.json" --insecure-ignore-tlog --bundle "$1" \
+    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+}
+
+# leaf BUNDLE: its certificate, PEM.
+leaf() { jq -er .verificationMaterial.certificate.rawBytes "$1" | base64 -d | openssl x509; }
+
+# signs_again BUNDLE: once what was away is back, without a restart.
+signs_again() {
+  local deadline=$((SECONDS + 40))
+  until sign "$1" 2>again.log; do
+    ((SECONDS < deadline)) || fail "no certificate: $(<again.log)"
+    sleep 1
+  done
+  verify "$1"
+}
+
+# status: what a request for a certificate is answered with; the answer is in answer.json. (cosign garbles a 503: "read on
+# closed response body".)
+status() {
+  write_token token --email "$EMAIL"
+  challenge_request token "$EMAIL" request.json
+  curl -sS -o answer.json -w '%{http_code}' -H 'Content-Type: application/json' --data-binary @request.json "$API/api/v2/signingCert"
 }
 
 # A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.

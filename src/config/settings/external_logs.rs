@@ -8,7 +8,7 @@ use std::{
 };
 
 use ct_log::{ExternalLogKey, LogSpec};
-use url::{Host, Url};
+use url::Url;
 use x509_cert::Certificate;
 
 use super::shards::instant;
@@ -20,6 +20,7 @@ use crate::{
         yaml::Node,
     },
     log::{EMBEDDED, Embedding, ExternalLogSettings, Use},
+    loopback::is_loopback,
 };
 
 const KEYS: Keys = &["name", "url", "key", "spec", "use", "not-after", "ca-cert"];
@@ -222,20 +223,11 @@ fn log_url(text: &Text<'_>, problems: &mut Problems) -> Option<Url> {
         problems.report(&text.place, "is not the URL of a log", suggestion);
         return None;
     };
-    if url.scheme() == "http" && !is_loopback(&url) {
+    if url.scheme() == "http" && !url.host().is_some_and(|host| is_loopback(&host)) {
         let what = "is plain HTTP: whoever is on the way sees and can stop what is submitted, though not forge an SCT";
         problems.warn(&text.place, what, "Use https, with `ca-cert` if need be");
     }
     Some(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
 }
 
 fn log_key(text: &Text<'_>, folder: &Folder, problems: &mut Problems) -> Option<ExternalLogKey> {

@@ -5,11 +5,14 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::key::{
-    SigningKey, SoftwareKey,
-    remote::{
-        RemoteKey,
-        fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, under_discipline},
+use crate::{
+    causes::in_one_line,
+    key::{
+        SigningKey, SoftwareKey,
+        remote::{
+            RemoteKey,
+            fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, under_discipline},
+        },
     },
 };
 
@@ -55,7 +58,7 @@ async fn service() -> FakeService {
 }
 
 fn text_of(error: &(dyn std::error::Error + 'static)) -> String {
-    let text = fake::text_of(error);
+    let text = in_one_line(error);
     assert!(!text.contains(SECRET), "{text}");
     text
 }

@@ -15,9 +15,12 @@ use serde_json::{Value, json};
 use spki::SubjectPublicKeyInfoRef;
 
 use super::*;
-use crate::key::{
-    SigningKey, SoftwareKey,
-    remote::fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, text_of, under_discipline},
+use crate::{
+    causes::in_one_line,
+    key::{
+        SigningKey, SoftwareKey,
+        remote::fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, under_discipline},
+    },
 };
 
 const VERSION: &str = "0123456789abcdef";
@@ -170,7 +173,7 @@ async fn find_at(address: SocketAddr) -> Result<FoundKey, AzureKmsError> {
 async fn refusal_in(vault: &str, to: SocketAddr) -> String {
     match find_in(vault, to).await {
         Ok(_) => panic!("must not be found"),
-        Err(error) => text_of(&error),
+        Err(error) => in_one_line(&error),
     }
 }
 
@@ -215,7 +218,7 @@ async fn a_refusal_is_told_and_not_repeated() {
         "Forbidden",
         "Operation sign is not allowed on a disabled key.",
     ));
-    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
     let said = "refused to sign: status 403, Forbidden: Operation sign is not allowed on a disabled key.";
     assert!(error.contains(said), "{error}");
     assert_eq!(service.asked(), 1);
@@ -226,7 +229,7 @@ async fn nobody_there_is_a_failure_that_may_pass() {
     let service = service().await;
     let key = under_discipline(find_at(service.address).await.unwrap());
     service.stop().await;
-    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
     assert!(
         error.contains("the key's service failed: ") && error.contains("onnect"),
         "{error}"

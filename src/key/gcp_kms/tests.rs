@@ -5,9 +5,12 @@ use google_cloud_auth::credentials::anonymous;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::key::{
-    SigningKey, SoftwareKey,
-    remote::fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, text_of, under_discipline},
+use crate::{
+    causes::in_one_line,
+    key::{
+        SigningKey, SoftwareKey,
+        remote::fake::{self, Act, Asked, FakeService, MESSAGE, Tongue, under_discipline},
+    },
 };
 
 const VERSION: &str = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1";
@@ -84,7 +87,7 @@ async fn find_at(address: SocketAddr) -> Result<FoundKey, GcpKmsError> {
 async fn refusal_at(address: SocketAddr) -> String {
     match find_at(address).await {
         Ok(_) => panic!("must not be found"),
-        Err(error) => text_of(&error),
+        Err(error) => in_one_line(&error),
     }
 }
 
@@ -126,7 +129,7 @@ async fn a_refusal_is_told_and_not_repeated() {
         "FAILED_PRECONDITION",
         "not enabled, current state is: DISABLED.",
     ));
-    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
     let said = "refused to sign: FAILED_PRECONDITION: not enabled, current state is: DISABLED.";
     assert!(error.contains(said), "{error}");
     assert_eq!(service.asked(), 1);
@@ -137,7 +140,7 @@ async fn nobody_there_is_a_failure_that_may_pass() {
     let service = FakeService::start(GoogleTongue::default()).await;
     let key = under_discipline(find_at(service.address).await.unwrap());
     service.stop().await;
-    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
     assert!(error.contains("the key's service failed: "), "{error}");
     assert!(error.contains("onnect"), "{error}");
 }
@@ -216,7 +219,7 @@ async fn a_signature_that_is_damaged_or_anothers_is_refused() {
     ] {
         let service = FakeService::start(tongue).await;
         let key = under_discipline(find_at(service.address).await.unwrap());
-        let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
+        let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
         assert!(error.contains(said), "{error}");
         assert_eq!(service.asked(), 3);
     }

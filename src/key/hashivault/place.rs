@@ -7,10 +7,13 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
-use url::{Host, Url};
+use url::Url;
 
 use super::exchange::{CONNECT, VaultError};
-use crate::key::passphrase::{Passphrase, PassphraseSource};
+use crate::{
+    key::passphrase::{Passphrase, PassphraseSource},
+    loopback::is_loopback,
+};
 
 const ADDRESS: &str = "VAULT_ADDR";
 const TOKEN: &str = "VAULT_TOKEN";
@@ -128,17 +131,12 @@ fn is_segment(segment: &str) -> bool {
 
 /// The token goes over TLS, or to this machine itself.
 fn is_allowed(address: &Url) -> bool {
-    let is_loopback = match address.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
+    let is_here = || address.host().is_some_and(|host| is_loopback(&host));
     let has_more = address.query().is_some()
         || address.fragment().is_some()
         || !address.username().is_empty()
         || address.password().is_some();
-    !has_more && (address.scheme() == "https" || address.scheme() == "http" && is_loopback)
+    !has_more && (address.scheme() == "https" || address.scheme() == "http" && is_here())
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use fake::{Act, Fake, TOKEN};
 
 use super::*;
 use crate::{
+    causes::in_one_line,
     key::{
         SigningKey,
         remote::{Limits, RemoteKey},
@@ -40,15 +41,10 @@ async fn open(address: &str, name: &str, token: PassphraseSource) -> Result<Remo
 
 /// A signature that holds, or why there is none.
 async fn sign(key: &RemoteKey) -> Result<(), String> {
-    let signature = key.sign(MESSAGE).await.map_err(|error| causes(&error))?;
+    let signature = key.sign(MESSAGE).await.map_err(|error| in_one_line(&error))?;
     let spki = SubjectPublicKeyInfoRef::from_der(key.spki_der()).unwrap();
     assert!(key.algorithm().verifies(&spki, MESSAGE, &signature));
     Ok(())
-}
-
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(|error| format!("{error}\n")).collect()
 }
 
 struct Fixture {
@@ -171,7 +167,7 @@ async fn what_is_not_there_is_said_at_the_start() {
         ("ca/7", "no version 7, but [1, 2]"),
         ("ed25519", "not ECDSA"),
     ] {
-        let error = causes(&open(fake.address(), name, token.clone()).await.unwrap_err());
+        let error = in_one_line(&open(fake.address(), name, token.clone()).await.unwrap_err());
         assert!(error.contains(said), "{error}");
     }
     fake.then(&[Act::SignOther]);
@@ -185,7 +181,7 @@ async fn what_is_not_there_is_said_at_the_start() {
         .unwrap_err();
     assert!(matches!(error, VaultError::Forbidden));
     let unset = PassphraseSource::Environment("MAYFLY_TEST_UNSET".to_owned());
-    let error = causes(&open(fake.address(), "ca", unset).await.unwrap_err());
+    let error = in_one_line(&open(fake.address(), "ca", unset).await.unwrap_err());
     assert!(error.contains("MAYFLY_TEST_UNSET is not set"), "{error}");
 }
 

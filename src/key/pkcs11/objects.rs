@@ -1,19 +1,15 @@
 //! Finds a private key on a token, and what its public half is.
 
-use const_oid::db::rfc5912;
 use cryptoki::{
     object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle},
     session::Session,
 };
-use der::{
-    Decode, Encode, Sequence,
-    asn1::{AnyRef, BitStringRef, OctetStringRef, UintRef},
-};
-use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
+use der::{Decode, Encode, asn1::OctetStringRef};
+use spki::SubjectPublicKeyInfoRef;
 use x509_cert::Certificate;
 
 use super::{error::Pkcs11Error, uri::Pkcs11Uri};
-use crate::key::remote::spki_of_point;
+use crate::key::remote::{spki_of_point, spki_of_rsa};
 
 /// Enough to choose from in an error.
 const NAMED: usize = 10;
@@ -23,13 +19,6 @@ const NAMED: usize = 10;
 pub(super) enum Kind {
     Ecdsa,
     Rsa,
-}
-
-/// RFC 8017 A.1.1.
-#[derive(Sequence)]
-struct RsaPublicKey<'a> {
-    modulus: UintRef<'a>,
-    public_exponent: UintRef<'a>,
 }
 
 /// The one private key that `uri` names.
@@ -136,22 +125,6 @@ fn spki_of_ec(point: &[u8], curve: Option<&[u8]>) -> Option<Vec<u8>> {
     is_that_curve.then_some(spki)
 }
 
-fn spki_of_rsa(modulus: &[u8], public_exponent: &[u8]) -> Option<Vec<u8>> {
-    let key = RsaPublicKey {
-        modulus: UintRef::new(modulus).ok()?,
-        public_exponent: UintRef::new(public_exponent).ok()?,
-    };
-    let key = key.to_der().ok()?;
-    let spki = SubjectPublicKeyInfoRef {
-        algorithm: AlgorithmIdentifierRef {
-            oid: rfc5912::RSA_ENCRYPTION,
-            parameters: Some(AnyRef::NULL),
-        },
-        subject_public_key: BitStringRef::from_bytes(&key).ok()?,
-    };
-    spki.to_der().ok()
-}
-
 fn spki_of_certificate(certificate: &[u8]) -> Option<Vec<u8>> {
     let certificate = Certificate::from_der(certificate).ok()?;
     let spki = certificate.tbs_certificate().subject_public_key_info();
@@ -198,24 +171,12 @@ fn flag(
 mod tests {
     use aws_lc_rs::{
         encoding::{AsDer, PublicKeyX509Der},
-        rsa::{KeyPair, KeySize},
         signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
     };
+    use const_oid::db::rfc5912;
     use der::asn1::OctetString;
 
     use super::*;
-
-    #[test]
-    fn rsa_keys_are_rebuilt_from_their_numbers() {
-        let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
-        let numbers = key.public_key();
-        let spki = spki_of_rsa(
-            numbers.modulus().big_endian_without_leading_zero(),
-            numbers.exponent().big_endian_without_leading_zero(),
-        );
-        let expected = AsDer::<PublicKeyX509Der<'_>>::as_der(numbers).unwrap();
-        assert_eq!(spki.unwrap(), expected.as_ref());
-    }
 
     #[test]
     fn points_are_taken_bare_or_not_and_on_their_curve_only() {

@@ -1,6 +1,8 @@
 //! Where a key's service is, if a URI names its host.
 
-use url::{Host, Url};
+use url::Url;
+
+use crate::loopback::is_loopback;
 
 /// The `https` URL of `authority`, a host and perhaps a port. Nothing for other text, such as one with a user or a path.
 #[must_use]
@@ -17,14 +19,6 @@ pub fn url_of(authority: &str) -> Option<Url> {
     match is_loopback(&url.host()?) {
         true => Url::parse(&format!("http://{authority}/")).ok(),
         false => Some(url),
-    }
-}
-
-fn is_loopback(host: &Host<&str>) -> bool {
-    match host {
-        Host::Domain(name) => *name == "localhost",
-        Host::Ipv4(address) => address.is_loopback(),
-        Host::Ipv6(address) => address.is_loopback(),
     }
 }
 

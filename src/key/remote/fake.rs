@@ -2,8 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    error::Error,
-    iter,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex},
     time::Duration,
@@ -182,14 +180,6 @@ pub(crate) fn under_discipline(found: FoundKey) -> RemoteKey {
     };
     let metrics = KeyMetrics::new().unwrap().of("ca", found.signer.backend());
     RemoteKey::new(found, limits, metrics).unwrap()
-}
-
-/// With all causes.
-pub(crate) fn text_of(error: &(dyn Error + 'static)) -> String {
-    let causes: Vec<_> = iter::successors(Some(error), |&cause| cause.source())
-        .map(ToString::to_string)
-        .collect();
-    causes.join(": ")
 }
 
 /// What every service may do and be asked again for: with `code` and status 503, and the rest by themselves.
