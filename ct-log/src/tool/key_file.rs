@@ -10,6 +10,7 @@ use der::{DecodePem as _, Encode as _};
 use spki::SubjectPublicKeyInfoOwned;
 use zeroize::Zeroizing;
 
+use super::birth::{self, BirthError};
 use super::file::sync_folder_of;
 use crate::LogPublicKey;
 
@@ -45,6 +46,14 @@ pub(super) fn read_public(path: &Path) -> Result<LogPublicKey, PublicKeyError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The public half of a log's key, from a file with that or with the private key.
+pub(super) fn read_public_half(path: &Path) -> Result<LogPublicKey, BirthError> {
+    match read_public(path) {
+        Ok(key) => Ok(key),
+        Err(_) => Ok(birth::read_key(path)?.public().clone()),
+    }
 }
 
 fn public(path: &Path) -> Result<LogPublicKey, Box<dyn std::error::Error + Send + Sync>> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::birth;
 use super::copying::{self, Copied, Keep};
 use super::failure::Failure;
+use super::key_file;
 use super::place::{FromArguments, Place};
 use crate::Checkpoint;
 use crate::check::{SignedCheckpoint, StoredLog, check_growth};
@@ -22,7 +22,8 @@ Examples:
 
 For a log whose directory was lost while its key was not, and to take over a log that another
 program wrote (Sunlight, TesseraCT), if its entries are no larger than this one takes. The
-source is audited as a whole, as by ct-log verify, and must be signed by the key.
+source is audited as a whole, as by ct-log verify, and must be signed by the key. Its public
+half is enough here, so the key may be encrypted, or in an HSM; the log needs it all to go on.
 
 DANGER. The log goes on after the last entry of the source. If it gave out SCTs beyond that,
 those entries are lost, and their places go to others: clients hold promises that the log broke,
@@ -40,7 +41,7 @@ Exit codes:
 /// What `restore` was given.
 #[derive(Args, Debug)]
 pub struct RestoreArguments {
-    /// The log's private key: PKCS#8, ECDSA P-256, PEM, mode 0600
+    /// The log's public key, PEM or DER, or its private key: PKCS#8, PEM, mode 0600
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 
@@ -65,8 +66,8 @@ pub struct RestoreArguments {
 }
 
 pub(super) async fn run(arguments: RestoreArguments) -> Result<(), Failure> {
-    let key = birth::read_key(&arguments.key)?;
-    let place = arguments.from.open(key.public()).await?;
+    let key = key_file::read_public_half(&arguments.key)?;
+    let place = arguments.from.open(&key).await?;
     let now = copying::newest(&place).await?;
     for path in &arguments.checkpoint {
         refuse_behind(path, &place, &now).await?;
