@@ -37,6 +37,7 @@ use self::{
 use crate::{
     key::{KeyError, SigningKey},
     log::{Logged, VerifiedSct},
+    pem_block,
     profile::Draft,
 };
 
@@ -190,7 +191,7 @@ impl IssuedCertificate {
     /// One PEM block per certificate, leaf first, root last.
     #[must_use]
     pub fn to_pem(&self) -> Vec<String> {
-        let leaf = pem::encode(&pem::Pem::new("CERTIFICATE", self.der.as_slice()));
+        let leaf = pem_block::encode("CERTIFICATE", &self.der);
         std::iter::once(leaf)
             .chain(self.chain.pem().iter().cloned())
             .collect()

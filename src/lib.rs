@@ -47,6 +47,7 @@ pub mod issuer;
 pub mod key;
 pub mod log;
 mod loopback;
+pub mod pem_block;
 pub mod profile;
 pub mod proof;
 pub mod server;

@@ -13,7 +13,10 @@ use jsonwebtoken::{
 use serde::Serialize;
 use zeroize::Zeroizing;
 
-use crate::key::file::{self as key_file, KeyFileError};
+use crate::{
+    key::file::{self as key_file, KeyFileError},
+    pem_block,
+};
 
 const PEM_LABEL: &str = "PRIVATE KEY";
 
@@ -84,7 +87,7 @@ impl ProviderKey {
 
     /// The library takes PKCS#8 as PEM only.
     fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        let pem = Zeroizing::new(pem::encode(&pem::Pem::new(PEM_LABEL, der)));
+        let pem = Zeroizing::new(pem_block::encode(PEM_LABEL, der));
         let signing = EncodingKey::from_rsa_pem(pem.as_bytes()).map_err(KeyError::Malformed)?;
         let mut public = Jwk::from_encoding_key(&signing, Algorithm::RS256).map_err(KeyError::Malformed)?;
         let key_id = public

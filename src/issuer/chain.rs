@@ -12,6 +12,7 @@ use x509_cert::{
 use crate::{
     clock::Timestamp,
     key::{self, SignatureAlgorithm},
+    pem_block,
 };
 
 /// The CA's certificates from the one that signs leaves to the root.
@@ -61,7 +62,7 @@ impl CertificateChain {
         let issuing = certificates.into_iter().next().ok_or(ChainError::TooShort)?;
         let pem = der
             .iter()
-            .map(|der| pem::encode(&pem::Pem::new("CERTIFICATE", der.as_slice())))
+            .map(|der| pem_block::encode("CERTIFICATE", der))
             .collect();
         Ok(Self {
             issuing,

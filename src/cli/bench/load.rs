@@ -153,7 +153,7 @@ pub(super) fn authority(target: &Target) -> Result<&str, Failure> {
 }
 
 fn request(authority: &str, applicant: &Applicant) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
-    let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", applicant.public_key.as_slice()));
+    let pem = mayfly::pem_block::encode("PUBLIC KEY", &applicant.public_key);
     let key = json!({
         "publicKey": {"algorithm": "ECDSA", "content": pem},
         "proofOfPossession": STANDARD.encode(&applicant.proof),

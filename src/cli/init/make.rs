@@ -8,6 +8,7 @@ use mayfly::{
     issuer::{CertificateChain, Issuer, ceremony},
     key::SigningKey,
     log::embedded::{EmbeddedLogSettings, PromiseSettings, ShardKey, ShardSettings},
+    pem_block,
     staging::StagedFolder,
     telemetry::KeyMetrics,
     trust::{CtLog, SigningConfig, TrustedRoot},
@@ -107,7 +108,7 @@ async fn make_log(plan: &Plan, layout: &Layout) -> Result<Vec<u8>, Failure> {
     };
     let public = log.public_key().spki_der().to_vec();
     log.shutdown().await;
-    let pem = pem::encode(&pem::Pem::new("PUBLIC KEY", public.as_slice())).replace('\r', "");
+    let pem = pem_block::encode("PUBLIC KEY", &public);
     folder::write_new(&layout.log_public_key(), &pem)?;
     Ok(public)
 }

@@ -1,6 +1,6 @@
 //! `--csr`: the request for a root that is there already, and what whoever holds that root must know.
 
-use mayfly::{issuer::ceremony, key::SigningKey};
+use mayfly::{issuer::ceremony, key::SigningKey, pem_block};
 
 use super::{
     folder::{self, Layout},
@@ -27,7 +27,7 @@ pub(super) async fn write(
 ) -> Result<(), Failure> {
     folder::make(&layout.request())?;
     let request = ceremony::request(plan.names.intermediate.clone(), key).await?;
-    let pem = pem::encode(&pem::Pem::new("CERTIFICATE REQUEST", request)).replace('\r', "");
+    let pem = pem_block::encode("CERTIFICATE REQUEST", &request);
     folder::write_new(&layout.signing_request(), &pem)?;
     folder::write_new(&layout.extensions(), EXTENSIONS)?;
     Ok(folder::write_new(
