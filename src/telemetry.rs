@@ -17,6 +17,8 @@ use prometheus::{
 };
 use tonic::Code;
 
+use crate::issuer::CertificateChain;
+
 use self::reloads::ReloadMetrics;
 pub use self::{
     external_logs::ExternalLogMetrics, issuers::IssuerStatuses, keys::KeyMetrics, reloads::Reload,
@@ -45,6 +47,7 @@ pub struct Metrics {
     issuers: Option<IssuerMetrics>,
     issuer_file: ReloadMetrics,
     configuration: ReloadMetrics,
+    ca_end: IntGauge,
     self_audit_found: IntCounterVec,
     self_audit_alarms: IntCounterVec,
     self_audit_failing: IntGaugeVec,
@@ -163,6 +166,10 @@ impl Metrics {
                     "1 if mayfly.yaml or a file of the CA cannot be used as it is now, and what was in force before stays",
                 ),
             )?,
+            ca_end: make.gauge(
+                "mayfly_ca_end_timestamp_seconds",
+                "When the CA's chain that signs is over, since the Unix epoch",
+            )?,
             self_audit_found: make.counters(
                 "mayfly_log_self_audit_found_total",
                 "Entries that were found in the public log as their SCTs say",
@@ -215,6 +222,12 @@ impl Metrics {
     /// The issuer file was read again.
     pub fn reloaded(&self, outcome: Reload) {
         self.issuer_file.ended(outcome);
+    }
+
+    /// The chain that signs from now on.
+    pub fn signs_under(&self, chain: &CertificateChain) {
+        let end = chain.validity().end().as_secs();
+        self.ca_end.set(i64::try_from(end).unwrap_or(i64::MAX));
     }
 
     /// `mayfly.yaml` or a file of the CA was read again.

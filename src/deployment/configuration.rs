@@ -58,6 +58,7 @@ impl ConfigurationFollower {
         metrics: Arc<Metrics>,
     ) -> Self {
         let files = files(&path, settings);
+        metrics.signs_under(authority.signing().issuer().chain());
         Self {
             seen: stamps(&files),
             path,
@@ -98,6 +99,8 @@ impl ConfigurationFollower {
         match self.read_and_sign().await {
             Ok(()) => {
                 self.metrics.configuration_reloaded(Reload::Applied);
+                self.metrics
+                    .signs_under(self.authority.signing().issuer().chain());
                 tracing::info!(
                     path = %self.path.display(),
                     "the CA and the shards of the log are in force as configured; anything else that changed takes a restart"

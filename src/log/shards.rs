@@ -11,7 +11,7 @@ use std::{
 
 use ct_log::{Log, Phase, Window};
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, profile::LIFETIME};
 
 /// How long before certificates have no shard any more an operator is told: clients need the next shard's key first, and
 /// some update what they trust once a month.
@@ -93,7 +93,7 @@ pub enum Outlook {
     Lasting,
     /// From then on certificates have no shard, and nothing is issued.
     Ends(SystemTime),
-    /// Certificates that end now have no shard.
+    /// Certificates that are issued now have no shard.
     Uncovered,
 }
 
@@ -103,14 +103,14 @@ impl Outlook {
         let Some(windows) = windows.collect::<Option<Vec<_>>>() else {
             return Self::Lasting;
         };
-        let Some(now) = system_time(now) else {
+        let Some(first) = system_time(now.plus(LIFETIME)) else {
             return Self::Uncovered;
         };
-        let mut end = now;
+        let mut end = first;
         while let Some(next) = windows.iter().find(|window| window.covers(end)) {
             end = next.end();
         }
-        match end.duration_since(now) {
+        match end.duration_since(first) {
             Ok(Duration::ZERO) | Err(_) => Self::Uncovered,
             Ok(left) if left < NOTICE => Self::Ends(end),
             Ok(_) => Self::Lasting,
@@ -127,7 +127,7 @@ impl Outlook {
                 written(end)
             ),
             Self::Uncovered => {
-                "no shard of the log takes certificates that end now: nothing is issued".to_owned()
+                "no shard of the log takes certificates that are issued now: nothing is issued".to_owned()
             }
         };
         Some((
@@ -268,7 +268,7 @@ mod tests {
         let (this, next) = (window(first, second), window(second, second + 365 * DAY));
         let after_a_gap = window(second + 1, second + 365 * DAY);
         let ends = Outlook::Ends(this.end());
-        for (windows, now, expected) in [
+        for (windows, not_after, expected) in [
             (vec![this], second - 31 * DAY, Outlook::Lasting),
             (vec![this], second - 30 * DAY, Outlook::Lasting),
             (vec![this], second - 30 * DAY + 1, ends),
@@ -280,8 +280,8 @@ mod tests {
             (vec![next], second - 1, Outlook::Uncovered),
             (vec![], second, Outlook::Uncovered),
         ] {
-            let outlook = Outlook::of(windows.iter().map(Some), at(now));
-            assert_eq!(outlook, expected, "{windows:?} at {now}");
+            let outlook = Outlook::of(windows.iter().map(Some), at(not_after).minus(LIFETIME));
+            assert_eq!(outlook, expected, "{windows:?} at {not_after}");
             assert_eq!(outlook.warning().is_none(), expected == Outlook::Lasting);
         }
         assert!(ends.warning().unwrap().0.contains("2028-01-01T00:00:00Z"));

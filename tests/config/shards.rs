@@ -176,7 +176,7 @@ fn a_retired_shard_needs_its_folder_and_no_key() {
 #[test]
 fn an_end_without_a_next_shard_and_gaps_are_warned_of() {
     let ends = "no shard of the log takes certificates that end at";
-    let uncovered = "no shard of the log takes certificates that end now";
+    let uncovered = "no shard of the log takes certificates that are issued now";
     let (before, now, soon, late) = (day(-100), day(0), day(29), day(400));
     for (of, expected) in [
         (vec![("a", &before, &late)], vec![]),

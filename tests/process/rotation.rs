@@ -74,7 +74,8 @@ fn is_by(issued: &Issued, ca: &Certificate) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_ca_is_announced_takes_over_and_the_old_one_is_retired() {
     let installation = Installation::new().await;
-    installation.make_ca_as("next", SystemClock.now(), None).await;
+    let an_hour_ago = SystemClock.now().minus(Duration::from_secs(3600));
+    installation.make_ca_as("next", an_hour_ago, None).await;
     installation.configure("metrics-listen: off", "metrics-listen: 127.0.0.1:0");
     let mut serving = installation.serve();
     let metrics = serving.program.serving_metrics();
@@ -126,8 +127,13 @@ async fn another_ca_is_announced_takes_over_and_the_old_one_is_retired() {
     let roots = serving.client.get("/log/ct/v1/get-roots").await;
     assert_eq!(roots.body["certificates"].as_array().unwrap().len(), 1);
     let scraped = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
-    let line = r#"mayfly_configuration_reloads_total{outcome="applied"} 3"#;
-    assert!(scraped.contains(line), "{scraped}");
+    let end = used[0].tbs_certificate().validity().not_after.to_unix_duration();
+    for line in [
+        r#"mayfly_configuration_reloads_total{outcome="applied"} 3"#.to_owned(),
+        format!("mayfly_ca_end_timestamp_seconds {}", end.as_secs()),
+    ] {
+        assert!(scraped.contains(&line), "{scraped}");
+    }
     serving.program.stop();
 }
 

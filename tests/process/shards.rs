@@ -178,7 +178,7 @@ async fn nothing_is_issued_without_a_shard() {
         serving
             .program
             .stderr()
-            .contains("no shard of the log takes certificates that end now")
+            .contains("no shard of the log takes certificates that are issued now")
     );
     serving.program.stop();
 }
