@@ -7,6 +7,7 @@ mod dev;
 mod failure;
 mod guide;
 mod init;
+mod intermediate;
 mod log;
 mod logging;
 mod place;
@@ -26,6 +27,8 @@ Examples:
   mayfly dev                                         everything on this machine, to try it out
   mayfly dev token --email you@example.com           a token, without a browser
   mayfly init acme-ca                                a CA of your own: keys, log, configuration
+  mayfly intermediate next --root root.pem --root-key root-key.pem
+                                                     the CA's next key and certificate
   mayfly config check --config mayfly.yaml           what is wrong with it, all at once
   mayfly serve --config mayfly.yaml                  in earnest
   mayfly log verify --key log.pem https://ca.example.com/log
@@ -69,6 +72,7 @@ struct Arguments {
 enum Command {
     Dev(dev::DevArguments),
     Init(Box<init::InitArguments>),
+    Intermediate(intermediate::IntermediateArguments),
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
     Log(log::LogArguments),
@@ -82,6 +86,7 @@ pub(crate) fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(*arguments),
+        Command::Intermediate(arguments) => intermediate::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Log(arguments) => return log::run(arguments),

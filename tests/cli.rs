@@ -118,6 +118,10 @@ fn help_teaches() {
             ],
         ),
         (
+            &["intermediate", "--help"],
+            &["--root-key", "--ca-key-uri", "Exit codes:"],
+        ),
+        (
             &["log", "create", "--help"],
             &["--the-key-never-signed-for-a-log", "fork", "Exit codes:"],
         ),

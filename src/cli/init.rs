@@ -1,15 +1,15 @@
 //! `mayfly init`: the key ceremony.
 
-mod arguments;
+pub(super) mod arguments;
 mod configuration;
-mod folder;
+pub(super) mod folder;
 mod host;
 mod install;
-mod keys;
+pub(super) mod keys;
 mod make;
-mod plan;
+pub(super) mod plan;
 mod request;
-mod secret;
+pub(super) mod secret;
 mod summary;
 
 use std::io::{self, Write};

@@ -3,6 +3,8 @@
 
 mod names;
 
+pub use names::next_intermediate;
+
 use std::time::Duration;
 
 use aws_lc_rs::{
@@ -12,12 +14,16 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair},
 };
 use const_oid::db::rfc5280::ID_KP_CODE_SIGNING;
-use der::Decode;
+use der::{Decode, Encode};
 use x509_cert::{
+    Certificate,
     builder::Builder,
     ext::{
         Extension,
-        pkix::{AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages},
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages,
+            SubjectKeyIdentifier,
+        },
     },
     name::Name,
     request::RequestBuilder,
@@ -112,27 +118,64 @@ pub async fn certify(
 ) -> Result<Vec<Vec<u8>>, CeremonyError> {
     let root = Party::new(names.root, root_key)?;
     let intermediate = Party::new(names.intermediate, intermediate_key)?;
-    if root_key.spki_der() == intermediate_key.spki_der() {
-        return Err(CeremonyError::OneKey);
-    }
-    if is_rsa(&root) != is_rsa(&intermediate) {
-        return Err(CeremonyError::Schemes);
-    }
-    let validity = |lifetime| -> Result<_, CeremonyError> {
-        let from = Duration::from_secs(now.unix_seconds());
-        let until = profile::time(from.saturating_add(lifetime))?;
-        Ok(Validity::new(profile::time(from)?, until))
-    };
-    let root_validity = validity(lifetimes.root)?;
+    check_pair(&root, &intermediate)?;
+    let from = Duration::from_secs(now.unix_seconds());
+    let root_until = from.saturating_add(lifetimes.root);
+    let identifier = subject_key_identifier(&root.spki)?;
+    let extensions = root_extensions(&identifier)?;
     let root_certificate = root
-        .sign(root.contents(&root, root_validity, root_extensions(&root)?)?)
+        .sign(root.contents(&root, validity(from, root_until)?, extensions)?)
         .await?;
-    let validity = validity(lifetimes.intermediate.min(lifetimes.root))?;
-    let extensions = intermediate_extensions(&intermediate, &root)?;
+    let until = from.saturating_add(lifetimes.intermediate).min(root_until);
     let certificate = root
-        .sign(intermediate.contents(&root, validity, extensions)?)
+        .certify(&intermediate, identifier, validity(from, until)?)
         .await?;
     Ok(vec![certificate, root_certificate])
+}
+
+/// Makes the certificate of another intermediate (DER), below a root that is there already: valid from `now`, for `lifetime` or until
+/// the root ends.
+///
+/// # Errors
+/// If the first key is not the root's, and as [`certify`].
+pub async fn certify_below(
+    root: &Certificate,
+    name: Name,
+    (root_key, intermediate_key): (&dyn SigningKey, &dyn SigningKey),
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Vec<u8>, CeremonyError> {
+    let certified = root.tbs_certificate();
+    if certified.subject_public_key_info().to_der()? != root_key.spki_der() {
+        return Err(CeremonyError::AnotherRoot);
+    }
+    let root = Party::new(certified.subject().clone(), root_key)?;
+    let intermediate = Party::new(name, intermediate_key)?;
+    check_pair(&root, &intermediate)?;
+    // Another tool may have made the root, with an identifier of another kind.
+    let identifier = match certified.get_extension::<SubjectKeyIdentifier>()? {
+        Some((_, identifier)) => identifier,
+        None => subject_key_identifier(&root.spki)?,
+    };
+    let from = Duration::from_secs(now.unix_seconds());
+    let end = certified.validity().not_after.to_unix_duration();
+    let until = from.saturating_add(lifetime).min(end);
+    root.certify(&intermediate, identifier, validity(from, until)?)
+        .await
+}
+
+fn check_pair(root: &Party<'_>, intermediate: &Party<'_>) -> Result<(), CeremonyError> {
+    if root.key.spki_der() == intermediate.key.spki_der() {
+        return Err(CeremonyError::OneKey);
+    }
+    match is_rsa(root) == is_rsa(intermediate) {
+        true => Ok(()),
+        false => Err(CeremonyError::Schemes),
+    }
+}
+
+fn validity(from: Duration, until: Duration) -> Result<Validity, CeremonyError> {
+    Ok(Validity::new(profile::time(from)?, profile::time(until)?))
 }
 
 /// The request (PKCS#10, RFC 2986; DER) for an intermediate's certificate by a root elsewhere. It asks for the extensions that the
@@ -182,6 +225,18 @@ impl<'a> Party<'a> {
         })
     }
 
+    /// The certificate of an intermediate below this one, whose key has `identifier`.
+    async fn certify(
+        &self,
+        intermediate: &Party<'_>,
+        identifier: SubjectKeyIdentifier,
+        validity: Validity,
+    ) -> Result<Vec<u8>, CeremonyError> {
+        let extensions = intermediate_extensions(intermediate, identifier)?;
+        self.sign(intermediate.contents(self, validity, extensions)?)
+            .await
+    }
+
     async fn sign(&self, contents: Contents) -> Result<Vec<u8>, CeremonyError> {
         let tbs = tbs::encode(contents, &PublicHalf::of(self.key)?)?;
         let signature = self.key.sign(&tbs).await?;
@@ -193,20 +248,20 @@ fn is_rsa(party: &Party<'_>) -> bool {
     party.key.algorithm() == SignatureAlgorithm::RsaPkcs1Sha256
 }
 
-fn root_extensions(root: &Party<'_>) -> Result<Vec<Extension>, CeremonyError> {
+fn root_extensions(identifier: &SubjectKeyIdentifier) -> Result<Vec<Extension>, CeremonyError> {
     Ok(vec![
         extension(&authority_usage(), Critical::Yes)?,
         extension(&authority(None), Critical::Yes)?,
-        extension(&subject_key_identifier(&root.spki)?, Critical::No)?,
+        extension(identifier, Critical::No)?,
     ])
 }
 
 fn intermediate_extensions(
     intermediate: &Party<'_>,
-    root: &Party<'_>,
+    root: SubjectKeyIdentifier,
 ) -> Result<Vec<Extension>, CeremonyError> {
     let root_key = AuthorityKeyIdentifier {
-        key_identifier: Some(subject_key_identifier(&root.spki)?.0),
+        key_identifier: Some(root.0),
         ..Default::default()
     };
     let mut extensions = intermediate_purpose()?;
@@ -279,6 +334,9 @@ pub enum CeremonyError {
         "the keys of root and intermediate must be of one scheme, ECDSA or RSA, as Fulcio's certificate specification wants"
     )]
     Schemes,
+    /// A certificate and a key that do not belong together.
+    #[error("the root's key is not the key of the root's certificate")]
+    AnotherRoot,
     /// The key that was made cannot be used.
     #[error(transparent)]
     Key(#[from] KeyFileError),

@@ -81,11 +81,14 @@ signs_and_verifies
 openssl verify -CAfile corp.pem -untrusted intermediate.pem leaf.pem
 stop_mayfly
 
-step "the next intermediate: the root's key comes back for an hour, and signs with openssl"
-"$MAYFLY" init next "${init[@]}" --csr --no-passphrase >/dev/null
-openssl x509 -req -in next/request/ca.csr.pem -CA "$WORK/offline/root.pem" -CAkey "$WORK/offline/root-key.pem" \
-  -passin file:root-passphrase -days 1825 -sha384 -extfile next/request/ca-extensions.cnf -out next.pem
-cat next.pem "$WORK/offline/root.pem" >chain.pem
-"$MAYFLY" init --chain chain.pem next
+step "the next intermediate, under the eyes of openssl, pkilint and zlint"
+"$MAYFLY" intermediate next --root "$WORK/offline/root.pem" --root-key "$WORK/offline/root-key.pem" \
+  --root-passphrase file:root-passphrase --ca-passphrase file:server-passphrase
+split_chain next/ca.pem
+cmp root.pem "$WORK/offline/root.pem"
+openssl verify -x509_strict -CAfile root.pem intermediate.pem
+findings intermediate intermediate.pem | sort -u >found
+cat found
+all_allowed found
 MAYFLY_PID=$PROVIDER_PID
 stop_mayfly

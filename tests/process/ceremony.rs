@@ -1,6 +1,7 @@
 //! `mayfly init`: what it makes starts and issues; what it refuses; what is left of it when it is interrupted.
 
 mod existing;
+mod next;
 mod request;
 mod terminal;
 
@@ -14,6 +15,7 @@ use std::{
 };
 
 use mayfly::clock::{Clock, SystemClock};
+use rcgen::KeyPair;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -42,10 +44,19 @@ impl Ceremony {
             issuer_key,
         };
         for (name, text) in [("root-secret", "root horse\n"), ("ca-secret", "ca horse\n")] {
-            fs::write(ceremony.path(name), text).unwrap();
-            fs::set_permissions(ceremony.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+            ceremony.secret(name, text);
         }
         ceremony
+    }
+
+    fn secret(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn key(&self, name: &str, algorithm: &'static rcgen::SignatureAlgorithm) {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        self.secret(name, &key.serialize_pem());
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -60,7 +60,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "PLACE")]
     pub(super) ca_passphrase: Option<String>,
 
-    /// Passphrase (or PIN) of the log's key [default: as --ca-passphrase, where both keys are made]
+    /// Passphrase (or PIN) of the log's key [default: as --ca-passphrase, if both are made]
     #[arg(long, value_name = "PLACE")]
     pub(super) log_passphrase: Option<String>,
 
@@ -141,7 +141,7 @@ pub(crate) struct InitArguments {
 
 /// Kinds of CA keys.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum CaKey {
+pub(in crate::cli) enum CaKey {
     /// What Fulcio's specification asks of a root
     P384,
     /// Several times faster to sign and to verify with

@@ -67,12 +67,12 @@ struct Taken(PathBuf);
 /// A file operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use {}", path.display())]
-pub(super) struct FileError {
+pub(in crate::cli) struct FileError {
     path: PathBuf,
     source: io::Error,
 }
 
-pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
+pub(in crate::cli) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ {
     move |source| FileError {
         path: path.to_owned(),
         source,
@@ -80,7 +80,7 @@ pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> FileError + '_ 
 }
 
 /// Refuses a folder with anything in it, before anybody is asked anything.
-pub(super) fn check_vacant(folder: &Path) -> Result<(), Failure> {
+pub(in crate::cli) fn check_vacant(folder: &Path) -> Result<(), Failure> {
     match fs::read_dir(folder) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -100,12 +100,12 @@ pub(super) fn make(folder: &Path) -> Result<(), FileError> {
         .map_err(io_error(folder))
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(in crate::cli) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(io_error(path))
 }
 
 /// A new file without secrets, on the disk.
-pub(super) fn write_new(path: &Path, text: &str) -> Result<(), FileError> {
+pub(in crate::cli) fn write_new(path: &Path, text: &str) -> Result<(), FileError> {
     let write = || {
         let mut options = OpenOptions::new();
         let mut file = options

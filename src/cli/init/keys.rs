@@ -33,7 +33,7 @@ pub(super) async fn root(
 }
 
 /// The intermediate's key; a new one is written to `path`.
-pub(super) async fn intermediate(
+pub(in crate::cli) async fn intermediate(
     key: &ServerKey,
     kind: KeyKind,
     path: PathBuf,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::cli::{failure::Failure, log::confirm_new_key, terminal::Terminal};
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(in crate::cli) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Where the passphrase of the server's keys will come from, if it was typed.
 const TYPED: &str = "MAYFLY_PASSPHRASE";
@@ -54,7 +54,7 @@ pub(super) enum RootKey {
 }
 
 #[derive(Debug)]
-pub(super) enum ServerKey {
+pub(in crate::cli) enum ServerKey {
     New(Option<Secret>),
     Existing(KeySettings),
 }
@@ -148,10 +148,14 @@ impl Places {
 }
 
 fn key(option: &'static str, text: Option<&str>) -> Result<Option<KeyReference>, Failure> {
-    let Some(text) = text else { return Ok(None) };
+    text.map(|text| key_reference(option, text)).transpose()
+}
+
+/// A path counts from here, in mayfly.yaml from the folder of that.
+pub(in crate::cli) fn key_reference(option: &'static str, text: &str) -> Result<KeyReference, Failure> {
     match text.parse() {
-        Ok(KeyReference::File(file)) => Ok(Some(KeyReference::File(path::absolute(file)?))),
-        Ok(elsewhere) => Ok(Some(elsewhere)),
+        Ok(KeyReference::File(file)) => Ok(KeyReference::File(path::absolute(file)?)),
+        Ok(elsewhere) => Ok(elsewhere),
         Err(source) => Err(Failure::configuration(BadKey { option, source })),
     }
 }

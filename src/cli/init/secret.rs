@@ -8,13 +8,13 @@ use crate::cli::{failure::Failure, terminal::Terminal};
 
 /// A passphrase, and where it will come from when the key is used.
 #[derive(Clone, Debug)]
-pub(super) struct Secret {
-    pub(super) passphrase: Passphrase,
-    pub(super) source: PassphraseSource,
+pub(in crate::cli) struct Secret {
+    pub(in crate::cli) passphrase: Passphrase,
+    pub(in crate::cli) source: PassphraseSource,
 }
 
 /// `--…-passphrase`, from which nothing is repeated: it may be the passphrase itself.
-pub(super) fn source(option: &str, text: Option<&str>) -> Result<Option<PassphraseSource>, Failure> {
+pub(in crate::cli) fn source(option: &str, text: Option<&str>) -> Result<Option<PassphraseSource>, Failure> {
     let parse = |text: &str| {
         let source: PassphraseSource = text.parse().map_err(|source: PassphraseError| BadPlace {
             option: option.to_owned(),
@@ -44,7 +44,7 @@ fn absolute(source: PassphraseSource) -> io::Result<PassphraseSource> {
 }
 
 /// What is in that place; what is typed, if it is empty and somebody is there.
-pub(super) fn read(
+pub(in crate::cli) fn read(
     source: &PassphraseSource,
     of: &str,
     terminal: Option<&Terminal>,

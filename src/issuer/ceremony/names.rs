@@ -4,6 +4,7 @@ use const_oid::db::rfc4519;
 use der::{Any, asn1::ObjectIdentifier};
 use x509_cert::{
     attr::AttributeTypeAndValue,
+    ext::pkix::name::DirectoryString,
     name::{Name, RdnSequence, RelativeDistinguishedName},
 };
 
@@ -24,6 +25,24 @@ impl AuthorityNames {
             intermediate: name("intermediate")?,
         })
     }
+}
+
+/// The name of another intermediate: the root's organisation, and `common_name` or the root's with "intermediate" in place of "root".
+///
+/// # Errors
+/// [`CeremonyError::Name`] if the root has no such names, or `common_name` cannot stand in a certificate.
+pub fn next_intermediate(root: &Name, common_name: Option<&str>) -> Result<Name, CeremonyError> {
+    let value =
+        |found: Option<DirectoryString>| found.map_or_else(String::new, |value| value.value().into_owned());
+    let common_name = match common_name {
+        Some(common_name) => common_name.to_owned(),
+        None => {
+            let of_root = value(root.common_name()?);
+            let base = of_root.strip_suffix(" root").unwrap_or(&of_root);
+            format!("{base} intermediate")
+        }
+    };
+    name(&value(root.organization()?), &common_name)
 }
 
 fn name(organization: &str, common_name: &str) -> Result<Name, CeremonyError> {
@@ -56,6 +75,17 @@ mod tests {
             let read = names.intermediate.common_name().unwrap().unwrap();
             assert_eq!(read.value(), "Acme code signing intermediate");
         }
+    }
+
+    #[test]
+    fn the_next_intermediate_is_called_after_the_root() {
+        let names = AuthorityNames::of("Acme", "Acme code signing").unwrap();
+        let next = |root, common_name| next_intermediate(root, common_name);
+        assert_eq!(next(&names.root, None).unwrap(), names.intermediate);
+        let named = next(&names.root, Some("2028")).unwrap();
+        assert_eq!(named.common_name().unwrap().unwrap().value(), "2028");
+        assert_eq!(named.organization().unwrap().unwrap().value(), "Acme");
+        next(&Name::default(), None).unwrap_err();
     }
 
     #[test]

@@ -1,19 +1,9 @@
 //! Keys that are there already, and logs that are made on purpose.
 
-use std::{fs, os::unix::fs::PermissionsExt};
-
-use rcgen::KeyPair;
+use std::fs;
 
 use super::{Ceremony, refusal};
 use crate::{installation::Installation, program::mayfly};
-
-impl Ceremony {
-    fn key(&self, name: &str, algorithm: &'static rcgen::SignatureAlgorithm) {
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        fs::write(self.path(name), key.serialize_pem()).unwrap();
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
-    }
-}
 
 /// Files stand for what an HSM does: nothing but the name is written.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,127 @@
+//! `mayfly intermediate`: the next intermediate, under the root that is there.
+
+use std::{fs, process::Output, process::Stdio};
+
+use super::{Ceremony, mode, refusal};
+use crate::program::mayfly;
+
+const ROOT: &str =
+    "--root ca/root/root.pem --root-key ca/root/root-key.pem --root-passphrase file:root-secret";
+
+impl Ceremony {
+    fn next(&self, arguments: &str) -> Output {
+        let mut command = mayfly();
+        command.current_dir(self.folder.path()).stdin(Stdio::null());
+        command.arg("intermediate").args(arguments.split_whitespace());
+        command.output().unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_intermediate_takes_the_place_of_the_first() {
+    let ceremony = Ceremony::new().await;
+    ceremony.make("ca --root-passphrase file:root-secret --ca-passphrase file:ca-secret");
+    let output = ceremony.next(&format!("next {ROOT} --ca-passphrase file:ca-secret"));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.starts_with("CN=Acme code signing intermediate,O=Acme, valid until 20"),
+        "{said}"
+    );
+    assert_eq!(mode(&ceremony.path("next")), 0o700);
+    assert_eq!(mode(&ceremony.path("next/ca-key.pem")), 0o600);
+    for name in ["ca.pem", "ca-key.pem"] {
+        let server = ceremony.path("ca/server").join(name);
+        let before = fs::read(&server).unwrap();
+        fs::rename(ceremony.path("next").join(name), &server).unwrap();
+        assert_ne!(fs::read(&server).unwrap(), before);
+    }
+    assert_eq!(fs::read_dir(ceremony.path("next")).unwrap().count(), 0);
+    ceremony.assert_serves(&ceremony.path("ca/server"), &[]).await;
+}
+
+#[tokio::test]
+async fn its_key_may_be_there_and_its_end_is_its_root_s() {
+    let ceremony = Ceremony::new().await;
+    ceremony.key("i.pem", &rcgen::PKCS_ECDSA_P384_SHA384);
+    let made =
+        ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase --root-years 2");
+    let output = ceremony.next(&format!(
+        "next {ROOT} --ca-key-uri i.pem --common-name 2028 --ca-years 9"
+    ));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let end = made["root"]["not_after"].as_str().unwrap();
+    assert!(
+        said.starts_with(&format!("CN=2028,O=Acme, valid until {end}, is in next/ca.pem.")),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(ceremony.path("next")).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn another_root_and_a_key_without_protection_are_refused_and_nothing_is_made() {
+    let ceremony = Ceremony::new().await;
+    ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.make("other --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.secret("wrong-secret", "wrong horse");
+    ceremony.key("ed25519.pem", &rcgen::PKCS_ED25519);
+    let before = ceremony.names();
+    for (arguments, code, said) in [
+        (ROOT.to_owned(), 2, "say how the new key is protected"),
+        (
+            format!("{ROOT} --no-passphrase --ca-passphrase file:ca-secret"),
+            2,
+            "cannot be used with",
+        ),
+        (
+            format!("{} --no-passphrase", ROOT.replace("root.pem", "root-key.pem")),
+            2,
+            "is not one certificate",
+        ),
+        (
+            format!("{} --no-passphrase", ROOT.replace("--root ca", "--root other")),
+            1,
+            "is not the key of the root's certificate",
+        ),
+        (
+            format!("{} --no-passphrase", ROOT.replace("root-secret", "wrong-secret")),
+            1,
+            "passphrase",
+        ),
+        (
+            format!("{ROOT} --ca-key-uri ca/root/root-key.pem --ca-passphrase file:root-secret"),
+            1,
+            "have the same key",
+        ),
+        (
+            format!("{ROOT} --no-passphrase --ca-key rsa4096"),
+            1,
+            "must be of one scheme",
+        ),
+        (
+            format!("{ROOT} --ca-key-uri ed25519.pem"),
+            1,
+            "the key is Ed25519",
+        ),
+        (
+            format!(
+                "{} --no-passphrase",
+                ROOT.replace("ca/root/root.pem", "ca/server/ca.pem")
+            ),
+            2,
+            "is not one certificate",
+        ),
+    ] {
+        let (status, stderr) = refusal(&ceremony.next(&format!("next {arguments}")));
+        assert_eq!(status, Some(code), "{arguments}: {stderr}");
+        assert!(stderr.contains(said), "{arguments}: {stderr}");
+        assert_eq!(ceremony.names(), before, "{arguments}");
+    }
+    let (code, stderr) = refusal(&ceremony.next(&format!("ca {ROOT} --no-passphrase")));
+    assert!(code == Some(1) && stderr.contains("is not empty"), "{stderr}");
+}
