@@ -133,7 +133,7 @@ ceremony() {
   if [[ ! -e tls.pem ]]; then
     printf '[req]\ndistinguished_name = dn\n[dn]\n' >req.cnf
     (umask 077 && openssl req -x509 -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
-      -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:TRUE -keyout tls-key.pem -out tls.pem 2>/dev/null)
+      -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE -keyout tls-key.pem -out tls.pem 2>/dev/null)
     export SSL_CERT_FILE=$PWD/tls.pem CURL_CA_BUNDLE=$PWD/tls.pem
   fi
 }
@@ -178,6 +178,43 @@ signs_again() {
     sleep 1
   done
   verify "$1"
+}
+
+now() { date -u +%FT%TZ; }
+
+# trusting FILE FILTER ARGUMENTS...: changes a trusted root, as whoever maintains it for the clients.
+trusting() {
+  local file=$1 filter=$2
+  shift 2
+  jq "$@" "$filter" "$file" >"$file.next"
+  mv "$file.next" "$file"
+}
+
+# certificates_of FILE: as a trusted root has them, one a line.
+certificates_of() {
+  local rest
+  rest=$(<"$1")
+  while [[ $rest == *-----BEGIN* ]]; do
+    openssl x509 -outform DER <<<"$rest" | base64 -w0 | jq -R '{rawBytes: .}'
+    rest=${rest#*-----END CERTIFICATE-----}
+  done
+}
+
+# add_ca FILE CHAIN: a CA more in a trusted root, from now on.
+add_ca() {
+  trusting "$1" '.certificateAuthorities += [.certificateAuthorities[0] | .certChain.certificates = $chain | .validFor = {start: $now}]' \
+    --argjson chain "$(certificates_of "$2" | jq -s .)" --arg now "$(now)"
+}
+
+# in_force: the server of serve_ceremony reads its configuration again, and it is in force.
+in_force() {
+  local before deadline=$((SECONDS + 20))
+  before=$(grep -c 'in force as configured' "$WORK/serve.log" || true)
+  kill -HUP "$MAYFLY_PID"
+  until (($(grep -c 'in force as configured' "$WORK/serve.log" || true) > before)); do
+    ((SECONDS < deadline)) || fail "the configuration is not in force: $(tail -n 5 "$WORK/serve.log")"
+    sleep 0.1
+  done
 }
 
 # status: what a request for a certificate is answered with; the answer is in answer.json. (cosign garbles a 503: "read on

@@ -29,7 +29,7 @@ start_dev
 ceremony ca --root-key "$(uri 'the root' root)&pin-source=file:$WORK/pin" --ca-key-uri "$(uri 'the CA' intermediate)" \
   --log-key "$(uri 'the CA' log)" --the-key-never-signed-for-a-log --ca-passphrase file:pin --log-passphrase file:pin
 if compgen -G 'ca/*/*-key.pem' >keys; then fail "keys in files: $(<keys)"; fi
-mkdir offline
+mkdir offline gone
 mv "$(dirname "$(grep -lr 'the root' tokens | head -n 1)")" offline/
 serve_ceremony
 if grep -q CKA_EXTRACTABLE serve.log; then fail "a key is said to be extractable"; fi
@@ -44,6 +44,21 @@ mv tokens elsewhere
 expect 503 "$(status)" "status while the token is away"
 mv elsewhere tokens
 signs_again again.json
+
+step "another token takes the place of the first: the root's comes back for an hour, and certifies the key there"
+softhsm2-util --init-token --free --label 'the next CA' --so-pin 12345678 --pin "$PIN"
+keypair 'the next CA' intermediate 01 prime256v1
+cp -r offline/* tokens/
+"$MAYFLY" intermediate next --root ca/root/root.pem --root-key "$(uri 'the root' root)" --root-passphrase file:pin \
+  --ca-key-uri "$(uri 'the next CA' intermediate)" --ca-passphrase file:pin
+mv next/ca.pem ca/server/next.pem
+sed -i 's/chain: ca\.pem/chain: next.pem/; s/the%20CA;object=intermediate/the%20next%20CA;object=intermediate/' "$CONFIG"
+in_force
+add_ca "$CLIENTS/trusted_root.json" ca/server/next.pem
+sign next.json
+verify next.json
+openssl verify -CAfile ca/root/root.pem -untrusted ca/server/next.pem -ignore_critical <(leaf next.json)
+refused "unable to get" openssl verify -CAfile ca/root/root.pem -ignore_critical <(leaf next.json)
 stop_mayfly
 "$MAYFLY" log verify --key ca/server/log.pem ca/server/log
 
@@ -51,7 +66,7 @@ step "a wrong PIN, and no token: the server does not start, and says why"
 printf wrong >pin
 refused "the token refused the PIN" "$MAYFLY" serve --config "$CONFIG"
 printf %s "$PIN" >pin
-mv tokens/* offline/
+mv tokens/* gone/
 refused "no token fits the URI" "$MAYFLY" serve --config "$CONFIG"
 if grep -q "$PIN" serve.log answer.json; then fail "the PIN is in the log"; fi
 MAYFLY_PID=$PROVIDER_PID

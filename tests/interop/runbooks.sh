@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# The runbooks of docs/runbooks.md, rehearsed one after the other on one CA: made without a network, its intermediate leaks, its
+# log's key leaks, its machine is lost, its root leaks. Whatever was signed and timestamped before verifies to the end; what the
+# thief signs is refused. (An HSM that is replaced: softhsm.sh.)
+source "$(dirname "$0")/lib.sh"
+export HOME="$WORK/home"
+mkdir "$HOME" "$WORK/site"
+start_dev # the identity provider, and nothing else of it
+cd "$WORK/site"
+date >blob
+umask 077
+echo 'correct horse' >root-passphrase
+echo 'battery staple' >server-passphrase
+SERVER=ca/server
+
+# timestamped BUNDLE: signed with the files for clients, and a timestamp of the throw-away authority.
+timestamped() {
+  write_token token --email "$EMAIL"
+  cosign sign-blob -y --identity-token token --signing-config signing_config.json --trusted-root trusted_root.json --bundle "$1" blob
+}
+
+# verifies BUNDLE [COMMAND...]: by the trusted root of now and the timestamp, whatever the time is.
+verifies() {
+  "${@:2}" cosign verify-blob --trusted-root trusted_root.json --insecure-ignore-tlog --use-signed-timestamps --bundle "$1" \
+    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+}
+
+# kill_serve: as a power cut does.
+kill_serve() {
+  kill -KILL "$MAYFLY_PID"
+  wait "$MAYFLY_PID" || true
+}
+
+step "the ceremony and all of verification, without a network"
+printf '#!/bin/sh\nexec unshare --map-root-user --net "%s" "$@"\n' "$MAYFLY" >offline-mayfly
+chmod 700 offline-mayfly
+MAYFLY="$PWD/offline-mayfly" ceremony ca --root-passphrase file:root-passphrase --ca-passphrase file:server-passphrase
+mv ca/root offline
+serve_ceremony
+TRUSTED_ROOT=$CLIENTS/trusted_root.json SIGNING_CONFIG=$CLIENTS/signing_config.json
+start_tsa
+mv "$TSA_TRUSTED_ROOT" trusted_root.json
+mv "$TSA_SIGNING_CONFIG" signing_config.json
+timestamped first.json
+verifies first.json
+verifies first.json unshare --map-root-user --net
+
+step "the intermediate's key leaked: what the thief logged is in the log, and not in the audit record"
+openssl pkey -in $SERVER/ca-key.pem -passin file:server-passphrase -out stolen.pem
+openssl ecparam -name prime256v1 -genkey -noout -out thief.pem
+printf '%s\n' keyUsage=critical,digitalSignature extendedKeyUsage=codeSigning subjectAltName=critical,email:ceo@example.com \
+  authorityKeyIdentifier=keyid subjectKeyIdentifier=hash "1.3.6.1.4.1.57264.1.1=ASN1:UTF8String:$ISSUER" >forged.ext
+openssl req -new -config req.cnf -key thief.pem -subj / -out thief.csr
+openssl x509 -req -in thief.csr -CA $SERVER/ca.pem -CAkey stolen.pem -days 1 -extfile forged.ext -out forged.pem
+jq -n --argjson chain "$({ certificates_of forged.pem && certificates_of $SERVER/ca.pem; } | jq -s 'map(.rawBytes)')" '{chain: $chain}' >submission.json
+curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @submission.json "$API/log/ct/v1/add-chain" >sct.json
+"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log.pem --state monitor.json --identity-regex '.*' "$API/log" >logged.jsonl
+jq -r .serial logged.jsonl | sort -u >logged
+jq -r 'select(.event == "precertificate").serial' $SERVER/audit.jsonl | sort -u >signed
+jq -r 'select(.event == "certificate").serial' $SERVER/audit.jsonl | sort -u >issued
+comm -13 logged issued >missing
+[[ ! -s missing ]] || fail "issued, but not in the log: $(<missing)"
+expect "ceo@example.com" "$(jq -r --arg serial "$(comm -23 logged signed)" 'select(.serial == $serial).identities[]' logged.jsonl)" \
+  "who is named by what this server did not issue"
+
+step "the next intermediate takes over without a restart; the old one is believed until then, and no longer"
+"$MAYFLY" intermediate next --root offline/root.pem --root-key offline/root-key.pem --root-passphrase file:root-passphrase \
+  --ca-passphrase file:server-passphrase
+END=$(now)
+sleep 2
+timestamped stolen.json # the old key still signs here, as it does for the thief
+mv next/ca.pem $SERVER/ca-2.pem
+mv next/ca-key.pem $SERVER/ca-2-key.pem
+sed -i 's/ca\.pem/ca-2.pem/; s/ca-key\.pem/ca-2-key.pem/' $SERVER/mayfly.yaml
+in_force
+trusting trusted_root.json '.certificateAuthorities[0].validFor.end = $until' --arg until "$END"
+add_ca trusted_root.json $SERVER/ca-2.pem
+timestamped second.json
+verifies second.json
+verifies first.json
+refused "certificate" verifies stolen.json
+expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" "chains in the trust bundle"
+
+step "the log's key leaked: the next shard takes over, and the old log stays readable, without its key"
+stop_mayfly
+sleep 1 # times in a trusted root are seconds
+END=$(now)
+BORDER=$(date -u -d "+600 seconds" +%FT%TZ) # certificates that are issued from now on end after it
+origin=$(sed -n 's/^  origin: \([^ ]*\).*/\1/p' $SERVER/mayfly.yaml)
+sed -i '/^log:/,/^[^ #]/{/^  /d}' $SERVER/mayfly.yaml
+sed -i "/^log:/r /dev/stdin" $SERVER/mayfly.yaml <<YAML
+  shards:
+    - {origin: $origin, directory: log, key: log-key.pem, retired: true, not-after: {from: 2026-01-01T00:00:00Z, until: $BORDER}}
+    - origin: $origin-2
+      directory: log-2
+      key: log-2-key.pem
+      passphrase: file:$PWD/server-passphrase
+      not-after: {from: $BORDER, until: 2036-01-01T00:00:00Z}
+YAML
+rm $SERVER/log-key.pem
+serve_ceremony
+curl -sS --fail "$API/log-2/log.v3.json" >log-2.json
+jq -r .key log-2.json | base64 -d | openssl pkey -pubin -inform DER -out $SERVER/log-2.pem
+trusting trusted_root.json '.ctlogs[0].publicKey.validFor.end = $until | .ctlogs += [.ctlogs[0] | .baseUrl += "-2" | .publicKey.rawBytes = $key
+  | .publicKey.validFor = {start: $until} | .logId.keyId = $id]' \
+  --arg until "$END" --arg key "$(jq -r .key log-2.json)" --arg id "$(jq -r .log_id log-2.json)"
+timestamped third.json
+verifies third.json
+verifies first.json
+"$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log.pem "$API/log"
+"$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log-2.pem "$API/log-2"
+
+step "the machine is lost: configuration and keys from the backup, the log from its copy, which must be the newest"
+cp -a $SERVER backup
+rm -r backup/log backup/log-2
+copy() { "$MAYFLY" log export --tls-roots tls.pem --key "$SERVER/$1.pem" --to "copies/$2" "$API/$1"; }
+copy log log
+copy log-2 behind
+timestamped fourth.json
+copy log-2 log-2
+"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log-2.pem --state monitor-2.json --identity "$EMAIL" "$API/log-2" >seen.jsonl
+curl -sS --fail "$API/log-2/checkpoint" >newest.note # what a monitor, a mirror or a witness has seen
+kill_serve
+rm -r $SERVER
+cp -a backup $SERVER
+restore() { # COPY DIRECTORY KEY
+  "$MAYFLY" log restore --key "$SERVER/$3.pem" --directory "$SERVER/$2" --from "copies/$1" --i-accept-that-later-scts-are-lost "${@:4}"
+}
+refused "is a checkpoint of" restore behind log-2 log-2 --checkpoint newest.note
+restore log-2 log-2 log-2 --checkpoint newest.note
+restore log log log
+serve_ceremony
+timestamped fifth.json
+for bundle in first second third fourth fifth; do verifies $bundle.json; done
+"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log-2.pem --state monitor-2.json --identity "$EMAIL" "$API/log-2" >seen.jsonl
+expect 1 "$(jq -s length seen.jsonl)" "certificates since the monitor last looked: the log only grew"
+
+step "the root's key leaked: another root, the same log; the old one is believed until then"
+END=$(now)
+sleep 2
+timestamped stolen.json
+"$MAYFLY" init again --yes --organization 'Interop test' --host ca.example.com --root-passphrase file:root-passphrase \
+  --ca-passphrase file:server-passphrase >/dev/null
+cp again/server/ca.pem $SERVER/ca-3.pem
+cp again/server/ca-key.pem $SERVER/ca-3-key.pem
+sed -i 's/ca-2\.pem/ca-3.pem/; s/ca-2-key\.pem/ca-3-key.pem/' $SERVER/mayfly.yaml
+in_force
+trusting trusted_root.json '.certificateAuthorities[].validFor.end |= (. // $until)' --arg until "$END"
+add_ca trusted_root.json $SERVER/ca-3.pem
+timestamped sixth.json
+for bundle in first second third fourth fifth sixth; do verifies $bundle.json; done
+refused "certificate" verifies stolen.json
+"$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log-2.pem "$API/log-2"
+stop_mayfly
+MAYFLY_PID=$PROVIDER_PID
+stop_mayfly
