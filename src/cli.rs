@@ -15,6 +15,7 @@ mod serve;
 mod signal;
 mod terminal;
 mod token;
+mod trust;
 
 use std::process::ExitCode;
 
@@ -31,6 +32,8 @@ Examples:
                                                      the CA's next key and certificate
   mayfly config check --config mayfly.yaml           what is wrong with it, all at once
   mayfly serve --config mayfly.yaml                  in earnest
+  mayfly trust export --config mayfly.yaml --output clients
+                                                     what clients need to sign and to verify
   mayfly log verify --key log.pem https://ca.example.com/log
                                                      is the log what it promises to be
   mayfly bench --connections 64                      how fast, and at what cost
@@ -76,6 +79,7 @@ enum Command {
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
     Log(log::LogArguments),
+    Trust(trust::TrustArguments),
     Bench(bench::BenchArguments),
 }
 
@@ -90,6 +94,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Log(arguments) => return log::run(arguments),
+        Command::Trust(arguments) => trust::run(arguments),
         Command::Bench(arguments) => bench::run(arguments),
     };
     match outcome {

@@ -6,6 +6,7 @@ mod log_service;
 mod reload;
 mod self_audits;
 mod shard_reminder;
+mod trust;
 
 use std::{
     fs, io,
@@ -19,7 +20,7 @@ use ct_log::Log;
 use crate::{
     audit::{AuditError, AuditLog},
     clock::{Clock, SystemClock},
-    config::{CaFiles, Settings},
+    config::{AlsoTrusted, CaFiles, Settings},
     issue::{Authority, Signing, SuccessionError},
     issuer::{CertificateChain, ChainError, Issuer, IssuerError},
     key::{KeySettings, OpenKeyError, SigningKey},
@@ -30,6 +31,7 @@ use crate::{
     profile::ProfileError,
     telemetry::{ExternalLogMetrics, KeyMetrics},
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
+    trust::{PublicUrl, TrustStatement},
     trusted_issuer::TrustedIssuers,
 };
 
@@ -39,6 +41,7 @@ pub use self::{
     reload::IssuerFileFollower,
     self_audits::SelfAudits,
     shard_reminder::remind_of_shards,
+    trust::{KeySource, PublicHalves, TrustMaterialError},
 };
 
 /// How often files that may change while the server runs are looked at.
@@ -54,8 +57,8 @@ pub struct Parts {
     pub chain: CertificateChain,
     /// The key of the first of them.
     pub key: Arc<dyn SigningKey>,
-    /// The chains of other CAs whose certificates verify as well.
-    pub also_trusted: Vec<Arc<CertificateChain>>,
+    /// What clients are told besides, other CAs among it.
+    pub trust: TrustStatement,
     /// The shards of the embedded CT log, if there is one.
     pub log: Option<Shards>,
     /// The logs elsewhere, if there are any.
@@ -77,7 +80,7 @@ impl Parts {
         let Self {
             chain,
             key,
-            also_trusted,
+            trust,
             log,
             external_logs,
             audit,
@@ -94,7 +97,7 @@ impl Parts {
             }
             (None, None) => return Err(LogsError::NoLog.into()),
         };
-        let signing = Signing::new(issuer, log, audit)?.also_trusting(also_trusted);
+        let signing = Signing::new(issuer, log, audit)?.stating(trust);
         Ok(Authority::new(tokens, signing, clock))
     }
 }
@@ -106,8 +109,10 @@ pub struct Files {
     pub ca_chain: PathBuf,
     /// The CA's key.
     pub ca_key: KeySettings,
-    /// Chains of other CAs in the trust bundle, PEM.
-    pub also_trusted: Vec<PathBuf>,
+    /// Where clients reach the API, if that is known.
+    pub url: Option<PublicUrl>,
+    /// Chains of other CAs that clients are to trust.
+    pub also_trusted: Vec<AlsoTrusted>,
     /// The embedded log, if there is one.
     pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
@@ -119,6 +124,7 @@ impl From<&Settings> for Files {
         Self {
             ca_chain: settings.ca().chain().to_owned(),
             ca_key: settings.ca().key().clone(),
+            url: settings.url().cloned(),
             also_trusted: settings.ca().also_trusted().to_vec(),
             log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
@@ -143,9 +149,9 @@ impl Files {
             None => None,
         };
         Ok(Parts {
+            trust: self.trust(&chain)?,
             chain,
             key,
-            also_trusted: load_also_trusted(&self.also_trusted)?,
             log,
             external_logs: None,
             audit: self.open_audit()?,
@@ -166,10 +172,9 @@ impl Files {
 #[must_use]
 pub fn check_chains(settings: &Settings) -> Vec<DeploymentError> {
     let ca = settings.ca();
-    let own = load_chain(ca.chain()).err();
-    own.into_iter()
-        .chain(load_also_trusted(ca.also_trusted()).err())
-        .collect()
+    let own = load_chain(ca.chain());
+    let trust = Files::from(settings).trust_beside(own.as_ref().ok());
+    own.err().into_iter().chain(trust.err()).collect()
 }
 
 /// Unlocks the CA's key, wherever it is, and has it sign: whether it is the key of the chain, and `mayfly serve` could use it.
@@ -194,22 +199,6 @@ fn load_chain(path: &Path) -> Result<CertificateChain, DeploymentError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// Chains that need not be valid now: a CA may be announced before its time.
-fn load_also_trusted(paths: &[PathBuf]) -> Result<Vec<Arc<CertificateChain>>, DeploymentError> {
-    let now = SystemClock.now().since_epoch();
-    let load = |path: &PathBuf| {
-        let chain = CertificateChain::of_any_time(&read(path)?).map_err(|source| DeploymentError::Chain {
-            path: path.clone(),
-            source,
-        })?;
-        if *chain.validity().end() < now {
-            tracing::warn!(path = %path.display(), "a CA under `also-trusted` has expired: it is left out of the trust bundle");
-        }
-        Ok(Arc::new(chain))
-    };
-    paths.iter().map(load).collect()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, DeploymentError> {
@@ -282,6 +271,12 @@ pub enum DeploymentError {
         /// What is wrong.
         source: ChainError,
     },
+    /// The CA signs, and what it signs is not believed.
+    #[error(
+        "the CA that signs is under `also-trusted` in {} as well, with `until`: nobody would believe what it signs",
+        .0.display()
+    )]
+    NotBelieved(PathBuf),
     /// The CA's key cannot be used.
     #[error("the CA has no key")]
     Key(#[from] OpenKeyError),

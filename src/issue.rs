@@ -19,6 +19,7 @@ use crate::{
     profile::{Draft, Profile, ProfileError},
     proof::{self, KeyProof, ProofError},
     token::{RawToken, TokenError, TokenVerifier, TokenVerifierError},
+    trust::TrustStatement,
     trusted_issuer::{Changes, TrustedIssuers},
 };
 
@@ -48,7 +49,7 @@ pub struct Signing {
     issuer: Arc<Issuer>,
     log: CertificateLog,
     audit: AuditLog,
-    also_trusted: Vec<Arc<CertificateChain>>,
+    trust: TrustStatement,
 }
 
 impl Authority {
@@ -132,12 +133,15 @@ impl Authority {
     }
 
     /// The CA chains under which certificates of this authority verify: that of the CA that signs, then the others that are
-    /// trusted and have not expired.
+    /// trusted, still, and have not expired.
     #[must_use]
     pub fn trust_bundle(&self) -> Vec<Arc<CertificateChain>> {
-        let (signing, now) = (self.signing.load(), self.clock.now().since_epoch());
-        let others = signing.also_trusted.iter();
-        let lasting = others.filter(|chain| *chain.validity().end() >= now);
+        let (signing, now) = (self.signing.load(), self.clock.now());
+        let others = signing.trust.also_trusted.iter();
+        let believed = others
+            .filter(|other| other.is_believed(now))
+            .map(|other| &other.chain);
+        let lasting = believed.filter(|chain| *chain.validity().end() >= now.since_epoch());
         std::iter::once(signing.issuer.chain())
             .chain(lasting)
             .cloned()
@@ -185,7 +189,7 @@ impl Signing {
             issuer,
             log,
             audit,
-            also_trusted: Vec::new(),
+            trust: TrustStatement::default(),
         })
     }
 
@@ -195,10 +199,22 @@ impl Signing {
         &self.issuer
     }
 
-    /// The same with further CAs in the trust bundle: those that are yet to sign, and those that did.
+    /// Its logs.
     #[must_use]
-    pub fn also_trusting(self, also_trusted: Vec<Arc<CertificateChain>>) -> Self {
-        Self { also_trusted, ..self }
+    pub fn log(&self) -> &CertificateLog {
+        &self.log
+    }
+
+    /// What clients are told besides.
+    #[must_use]
+    pub fn trust(&self) -> &TrustStatement {
+        &self.trust
+    }
+
+    /// The same, with this to tell clients: other CAs among it, those that are yet to sign, and those that did.
+    #[must_use]
+    pub fn stating(self, trust: TrustStatement) -> Self {
+        Self { trust, ..self }
     }
 
     /// What signs next: this CA, with these shards of the embedded log if there is one, on the same record. Nothing else changes.

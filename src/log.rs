@@ -168,6 +168,15 @@ impl CertificateLog {
         }
     }
 
+    /// The logs elsewhere whose SCTs certificates may carry.
+    pub fn embedding_elsewhere(&self) -> impl Iterator<Item = &ExternalLogSettings> {
+        let sources = match &*self.0 {
+            Logs::EmbeddedOnly(_) => [].iter(),
+            Logs::Several(several) => several.sources.iter(),
+        };
+        sources.filter_map(Source::external)
+    }
+
     /// What the logs elsewhere count, if there are any.
     #[must_use]
     pub fn external_metrics(&self) -> Option<&ExternalLogMetrics> {

@@ -1,18 +1,21 @@
-//! Folders that appear whole or not at all: filled beside their place, then renamed into it.
+//! Folders and files that appear whole or not at all: made beside their place, then renamed into it.
 
 use std::{
     fs::{self, File, Permissions},
-    io,
+    io::{self, Write},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::durability::sync_folder_of;
 
 /// Permissions of a folder with secrets.
 pub const SECRET_FOLDER: u32 = 0o700;
+
+/// Permissions of a file for everybody's eyes.
+const PUBLIC_FILE: u32 = 0o644;
 
 /// A folder in the making, its owner's alone; dropped, it is gone.
 #[derive(Debug)]
@@ -61,6 +64,34 @@ impl StagedFolder {
     }
 }
 
+/// Writes a file for everybody's eyes, on the disk on return: readers see the old contents or the new, never a part.
+///
+/// # Errors
+/// If it cannot be made, or not be made durable.
+pub fn replace_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let file = beside(path, contents)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder_of(path)
+}
+
+/// The same of a file that will be written again anyhow: after a power cut, the old contents may be back, or nothing.
+pub(crate) fn replace_passing_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    beside(path, contents)?
+        .persist(path)
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+fn beside(path: &Path, contents: &[u8]) -> io::Result<NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(contents)?;
+    file.as_file()
+        .set_permissions(Permissions::from_mode(PUBLIC_FILE))?;
+    Ok(file)
+}
+
 /// Files and folders in `folder`, and itself.
 fn sync_all(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -99,5 +130,16 @@ mod tests {
             fs::metadata(&place).unwrap().permissions().mode() & 0o777,
             SECRET_FOLDER
         );
+    }
+
+    #[test]
+    fn files_are_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        replace_file(&path, b"a long first text").unwrap();
+        replace_file(&path, b"short").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"short");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 }

@@ -126,6 +126,10 @@ fn help_teaches() {
             &["--the-key-never-signed-for-a-log", "fork", "Exit codes:"],
         ),
         (
+            &["trust", "export", "--help"],
+            &["--url", "--force", "trusted_root.json", "/trust/", "Exit codes:"],
+        ),
+        (
             &["config", "check", "--help"],
             &["--issuers", "--online", "--deny-warnings", "Exit codes:"],
         ),

@@ -3,19 +3,27 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use ct_log::{Log, LogKey, LogSettings, Origin, Window};
+use ct_log::{ExternalLogKey, LogSpec, Window};
 use mayfly::{
     clock::Timestamp,
-    trust::{CtLog, SigningConfig, TrustError, TrustedRoot},
+    config::issuers,
+    issuer::{
+        CertificateChain,
+        ceremony::{self, AuthorityNames, KeyKind},
+    },
+    log::{ExternalLogSettings, Use},
+    token::{FetchPolicy, LoopbackHttp},
+    trust::{Logs, OwnLog, TrustError, TrustMaterial, TrustStatement, TrustedAuthority, is_log_key_file},
+    trusted_issuer::TrustedIssuers,
 };
 use serde_json::{Value, json};
 
-/// 2026-01-02T03:04:05Z
-const START: Timestamp = Timestamp::from_unix(Duration::from_secs(1_767_323_045));
+const URL: &str = "http://127.0.0.1:5555";
 
 fn vector(name: &str) -> Vec<u8> {
     fs::read(
@@ -30,67 +38,218 @@ fn golden(name: &str) -> String {
     String::from_utf8(vector(name)).unwrap()
 }
 
-fn log(public_key: &[u8], start: Timestamp) -> CtLog<'_> {
-    CtLog {
-        base_url: "http://127.0.0.1:5555/log".to_owned(),
-        public_key,
-        start,
-        end: None,
+fn chain() -> Arc<CertificateChain> {
+    let pem =
+        ["intermediate.der", "root.der"].map(|name| pem::encode(&pem::Pem::new("CERTIFICATE", vector(name))));
+    Arc::new(CertificateChain::of_any_time(pem.concat().as_bytes()).unwrap())
+}
+
+fn issuers(file: &str) -> TrustedIssuers {
+    let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
+    issuers::parse(Path::new("issuers.yaml"), file, &fetch)
+        .unwrap()
+        .issuers
+}
+
+fn people() -> TrustedIssuers {
+    let url = format!("{URL}/dev/oidc");
+    issuers(&format!(
+        "oidc-issuers:\n  {url}:\n    issuer-url: {url}\n    client-id: sigstore\n    type: email\n"
+    ))
+}
+
+fn seconds(seconds: u64) -> Timestamp {
+    Timestamp::from_unix(Duration::from_secs(seconds))
+}
+
+fn days(days: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400)
+}
+
+fn own(origin: &str, window: Option<(u64, u64)>) -> OwnLog {
+    OwnLog {
+        origin: origin.to_owned(),
+        public_key: vector("log-key.der"),
+        window: window.map(|(from, until)| Window::new(days(from), days(until)).unwrap()),
     }
 }
 
-#[test]
-fn trusted_root() {
-    let key = vector("log-key.der");
-    let chain = [vector("intermediate.der"), vector("root.der")];
-    let root = TrustedRoot::new("http://127.0.0.1:5555", [&chain[..]], &[log(&key, START)]).unwrap();
-    assert_eq!(root.to_json(), golden("trusted_root.json"));
+fn statement() -> TrustStatement {
+    TrustStatement {
+        url: Some(URL.parse().unwrap()),
+        ..TrustStatement::default()
+    }
 }
 
-/// C14: the shard before, this one and the next, each for as long as its SCTs can be.
+fn material(statement: &TrustStatement, own: Vec<OwnLog>) -> TrustMaterial {
+    let external = Vec::new();
+    TrustMaterial::new(chain(), statement, Logs { own, external }, &people())
+}
+
+fn trusted_root(material: &TrustMaterial) -> Value {
+    serde_json::from_str(&material.trusted_root().unwrap().to_json()).unwrap()
+}
+
 #[test]
-fn every_shard_is_in_the_trusted_root() {
-    let day = |days: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(days * 86_400);
-    let folder = tempfile::tempdir().unwrap();
-    let open = |name: &str, from, until| {
-        let origin = Origin::new(format!("ca.example.com/{name}")).unwrap();
-        let settings = LogSettings::new(folder.path().join(name), origin).min_free_bytes(0);
-        let settings = settings.window(Window::new(day(from), day(until)).unwrap());
-        Log::create(settings, LogKey::generate().unwrap()).unwrap()
+fn as_they_were_seen_to_be_accepted() {
+    let material = material(&statement(), vec![own("localhost/log", None)]);
+    let (root, config) = (
+        material.trusted_root().unwrap().to_json(),
+        material.signing_config().unwrap().to_json(),
+    );
+    assert_eq!(root, golden("trusted_root.json"));
+    assert_eq!(config, golden("signing_config.json"));
+    let both: Value = serde_json::from_str(&material.trust_config().unwrap().to_json()).unwrap();
+    let [root, config] = [root, config].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    assert_eq!(
+        both,
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.clienttrustconfig.v0.1+json",
+            "trustedRoot": root,
+            "signingConfig": config,
+        })
+    );
+}
+
+/// C14: the shard before, this one and the next, each for as long as its SCTs can be; and a log elsewhere.
+#[test]
+fn every_log_is_in_the_trusted_root() {
+    let key = pem::encode(&pem::Pem::new("PUBLIC KEY", vector("log-key.der")));
+    let external = |purpose| ExternalLogSettings {
+        name: "elsewhere".into(),
+        url: "https://ct.example.com/2027/".parse().unwrap(),
+        key: ExternalLogKey::from_pem(&key).unwrap(),
+        spec: LogSpec::StaticCtApi,
+        purpose,
+        not_after: Duration::from_secs(365 * 86_400)..Duration::MAX,
+        roots: None,
     };
-    let shards = [open("past", 365, 730), open("next", 36_524, 36_889)];
-    let whole = Log::in_memory(Origin::new("localhost").unwrap(), LogKey::generate().unwrap()).unwrap();
-    let logs: Vec<_> = shards
-        .iter()
-        .chain([&whole])
-        .map(|log| CtLog::of(log, "https://ca.example.com", START))
-        .collect();
-    let root = TrustedRoot::new("https://ca.example.com", [&[vector("root.der")][..]], &logs).unwrap();
-    let root: Value = serde_json::from_str(&root.to_json()).unwrap();
-    let [past, next, whole] = &**root["ctlogs"].as_array().unwrap() else {
-        panic!("not three logs")
+    let logs = Logs {
+        own: vec![
+            own("ca.example.com/past", Some((365, 730))),
+            own("ca.example.com/next", Some((36_524, 36_889))),
+            own("localhost", None),
+        ],
+        external: vec![external(Use::Informational), external(Use::Embed)],
     };
-    assert_eq!(past["baseUrl"], "https://ca.example.com/past");
+    let root = trusted_root(&TrustMaterial::new(chain(), &statement(), logs, &people()));
+    let [past, next, whole, elsewhere] = &**root["ctlogs"].as_array().unwrap() else {
+        panic!("not four logs")
+    };
+    assert_eq!(past["baseUrl"], format!("{URL}/past"));
     assert_eq!(
         past["publicKey"]["validFor"],
-        json!({ "start": "1970-12-31T23:50:00Z", "end": "1972-01-01T00:00:00Z" })
+        json!({ "start": "1970-12-31T00:00:00Z", "end": "1972-01-01T00:00:00Z" })
     );
-    assert_eq!(next["publicKey"]["validFor"]["start"], "2069-12-30T23:50:00Z");
-    assert_ne!(past["logId"], next["logId"]);
-    assert_eq!(whole["baseUrl"], "https://ca.example.com/log");
-    assert!(whole["publicKey"]["validFor"].get("end").is_none());
+    assert_eq!(next["publicKey"]["validFor"]["start"], "2069-12-30T00:00:00Z");
+    assert_eq!(whole["baseUrl"], format!("{URL}/log"));
+    assert_eq!(
+        whole["publicKey"]["validFor"],
+        json!({ "start": "2026-11-23T20:05:49Z" })
+    );
+    assert_eq!(elsewhere["baseUrl"], "https://ct.example.com/2027");
+    assert_eq!(
+        elsewhere["publicKey"]["validFor"],
+        json!({ "start": "1970-12-31T00:00:00Z" })
+    );
 }
 
 #[test]
-fn signing_config() {
-    let config = SigningConfig::new(
-        "http://127.0.0.1:5555",
-        "http://127.0.0.1:5555/dev/oidc",
-        "mayfly dev",
-        START,
-    )
-    .unwrap();
-    assert_eq!(config.to_json(), golden("signing_config.json"));
+fn a_log_is_believed_no_longer_than_the_operator_says() {
+    let mut statement = statement();
+    for (until, end) in [
+        (seconds(364 * 86_400), "1970-12-31T00:00:00Z"),
+        (seconds(u64::from(u32::MAX)), "1972-01-01T00:00:00Z"),
+    ] {
+        statement
+            .logs_until
+            .insert("ca.example.com/past".to_owned(), until);
+        let logs = vec![
+            own("ca.example.com/past", Some((365, 730))),
+            own("ca.example.com/log", None),
+        ];
+        let material = material(&statement, logs);
+        let root = trusted_root(&material);
+        assert_eq!(root["ctlogs"][0]["publicKey"]["validFor"]["end"], end);
+        assert!(root["ctlogs"][1]["publicKey"]["validFor"].get("end").is_none());
+        let names = |now| {
+            let files = material.files(now).unwrap();
+            let keys = files.into_iter().filter(|file| is_log_key_file(&file.name));
+            keys.count()
+        };
+        assert_eq!((names(until), names(until.plus(Duration::from_secs(1)))), (2, 1));
+    }
+}
+
+async fn other_ca() -> CertificateChain {
+    let names = AuthorityNames::of("Mayfly tests", "other").unwrap();
+    let made = ceremony::generate(names, KeyKind::EcdsaP256, seconds(1_767_323_045));
+    CertificateChain::from_der(made.await.unwrap().chain, seconds(1_767_323_046)).unwrap()
+}
+
+#[tokio::test]
+async fn a_ca_is_once_in_the_trusted_root_and_in_the_bundle_only_while_it_is_believed() {
+    let until = seconds(1_800_000_000);
+    let mut statement = statement();
+    statement.also_trusted.push(chain().into());
+    let once = material(&statement, Vec::new());
+    assert_eq!(
+        trusted_root(&once)["certificateAuthorities"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+
+    let other = TrustedAuthority {
+        chain: Arc::new(other_ca().await),
+        until: Some(until),
+    };
+    statement.also_trusted.push(other);
+    let two = material(&statement, vec![own("ca.example.com/log", None)]);
+    let root = trusted_root(&two);
+    let cas = root["certificateAuthorities"].as_array().unwrap();
+    assert_eq!(cas.len(), 2);
+    assert!(cas[0]["validFor"].get("end").is_none());
+    assert_eq!(cas[1]["validFor"]["end"], "2027-01-15T08:00:00Z");
+    assert_eq!(cas[1]["subject"]["organization"], "Mayfly tests");
+    // The log's SCTs may be as old as the older CA.
+    assert_eq!(
+        root["ctlogs"][0]["publicKey"]["validFor"]["start"],
+        cas[1]["validFor"]["start"]
+    );
+
+    let certificates = |now| {
+        let files = two.files(now).unwrap();
+        let bundle = files.into_iter().find(|file| file.name == "ca.pem").unwrap();
+        assert!(!bundle.contents.contains('\r'));
+        pem::parse_many(bundle.contents).unwrap().len()
+    };
+    let later = until.plus(Duration::from_secs(1));
+    assert_eq!((certificates(until), certificates(later)), (4, 2));
+}
+
+#[test]
+fn people_log_in_where_people_do() {
+    let entry = |url: &str, kind: &str| {
+        format!(
+            "  https://{url}:\n    issuer-url: https://{url}\n    client-id: sigstore\n    type: {kind}\n"
+        )
+    };
+    let ci = "  https://ci.example.com:\n    issuer-url: https://ci.example.com\n    client-id: sigstore\n    type: spiffe\n    spiffe-trust-domain: example.com\n";
+    let urls = |file: String| {
+        let material = TrustMaterial::new(chain(), &statement(), Logs::default(), &issuers(&file));
+        let config: Value = serde_json::from_str(&material.signing_config().unwrap().to_json()).unwrap();
+        let urls = config["oidcUrls"].as_array().unwrap().iter();
+        urls.map(|service| service["url"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let (first, second) = (entry("b.example.com", "email"), entry("a.example.com", "email"));
+    assert_eq!(
+        urls(format!("oidc-issuers:\n{ci}{first}{second}")),
+        ["https://b.example.com", "https://a.example.com"]
+    );
+    assert_eq!(urls(format!("oidc-issuers:\n{ci}")), ["https://ci.example.com"]);
 }
 
 /// Each of these stops a client (docs of the fields say which): no selector without a service, no note key id on the
@@ -114,18 +273,38 @@ fn what_must_not_be_there() {
 }
 
 #[test]
-fn what_cannot_be_written() {
-    let key = vector("log-key.der");
-    let url = "http://127.0.0.1:5555";
-    let empty = TrustedRoot::new(url, [&[][..]], &[log(&key, START)]);
-    assert!(matches!(empty, Err(TrustError::EmptyChain)));
-    let garbage = TrustedRoot::new(
-        url,
-        [&[vector("intermediate.der"), vec![0x30]][..]],
-        &[log(&key, START)],
-    );
-    assert!(matches!(garbage, Err(TrustError::Certificate(1, _))));
-    let far = Timestamp::from_unix(Duration::from_secs(253_402_300_800));
-    let late = TrustedRoot::new(url, [&[vector("root.der")][..]], &[log(&key, far)]);
-    assert!(matches!(late, Err(TrustError::Time)));
+fn without_a_url_there_is_a_trusted_root_alone() {
+    let material = material(&TrustStatement::default(), vec![own("ca.example.com/log", None)]);
+    let root = trusted_root(&material);
+    assert_eq!(root["certificateAuthorities"][0]["uri"], "https://ca.example.com");
+    assert_eq!(root["ctlogs"][0]["baseUrl"], "https://ca.example.com/log");
+    assert!(matches!(material.signing_config(), Err(TrustError::NoUrl)));
+    assert!(matches!(material.trust_config(), Err(TrustError::NoUrl)));
+    assert!(matches!(material.files(seconds(0)), Err(TrustError::NoUrl)));
+}
+
+#[test]
+fn a_time_that_cannot_be_written() {
+    let mut statement = statement();
+    statement
+        .logs_until
+        .insert("localhost/log".to_owned(), seconds(253_402_300_800));
+    let material = material(&statement, vec![own("localhost/log", None)]);
+    assert!(matches!(material.trusted_root(), Err(TrustError::Time)));
+}
+
+#[test]
+fn names_of_keys() {
+    for name in ["ctlog-1.pem", "ctlog-12.pem"] {
+        assert!(is_log_key_file(name));
+    }
+    for name in [
+        "ctlog-.pem",
+        "ctlog-a.pem",
+        "ctlog-1.pem.old",
+        "ctlog.pem",
+        "my-ctlog-1.pem",
+    ] {
+        assert!(!is_log_key_file(name));
+    }
 }

@@ -1,5 +1,6 @@
 //! The handle that everybody uses.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::{fmt, io};
 
@@ -91,6 +92,15 @@ impl Log {
         let log = Log::of(running);
         log.open.issuers.close();
         Ok(log)
+    }
+
+    /// Whose log a directory says that it holds: the public key and the name in its `log.json`. Nothing else is read, and the log
+    /// may be running meanwhile.
+    ///
+    /// # Errors
+    /// [`OpenError::Missing`] without that file, or it is damaged.
+    pub fn identify(directory: &Path) -> Result<(LogPublicKey, Origin), OpenError> {
+        storage::identify(directory)
     }
 
     /// A log that lives as long as the process: the same code on files in memory.

@@ -62,7 +62,7 @@ pub use postgres::{PostgresSettings, PostgresSettingsError};
 pub(crate) use postgres_and_s3::DatabaseAndBucket;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 pub(crate) use postgres_and_s3::PostgresAndS3;
-pub(crate) use read_only::{StoredLog, StoredParts};
+pub(crate) use read_only::{StoredLog, StoredParts, identify};
 #[cfg(test)]
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};

@@ -32,6 +32,7 @@ use mayfly::{
     server::{Listeners, Server, ServerSettings, TlsFiles},
     telemetry::KeyMetrics,
     token::{FetchPolicy, LoopbackHttp},
+    trust::{PublicUrl, TrustStatement},
 };
 use tokio::{sync::watch, task::JoinSet};
 use x509_cert::name::Name;
@@ -67,15 +68,19 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     Ok(())
 }
 
-/// Every start: the CA and the log that [`create`] made, or others in memory, trusting the place's issuer file, which is
-/// given too.
-pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, ReadFile), Failure> {
+/// Every start: the CA and the log that [`create`] made, or others in memory, for clients that reach them at `url`, trusting the
+/// place's issuer file, which is given too.
+pub(crate) async fn open(
+    place: &Place,
+    kind: KeyKind,
+    url: PublicUrl,
+) -> Result<(Authority, ReadFile), Failure> {
     let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
     let issuer_file = ReadFile::open(place.data_dir().issuers())?;
     let trusted = issuers::parse(&issuer_file.path, &issuer_file.text, &fetch)?.issuers;
     let parts = match place {
         Place::Kept { data_dir, .. } => {
-            files(data_dir)
+            files(data_dir, url)
                 .load((trusted, fetch), &KeyMetrics::new()?)
                 .await?
         }
@@ -84,7 +89,10 @@ pub(crate) async fn open(place: &Place, kind: KeyKind) -> Result<(Authority, Rea
             Parts {
                 chain: CertificateChain::from_der(new.chain, SystemClock.now())?,
                 key: Arc::new(SoftwareKey::from_pkcs8_der(&new.key)?),
-                also_trusted: Vec::new(),
+                trust: TrustStatement {
+                    url: Some(url),
+                    ..TrustStatement::default()
+                },
                 log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?.into()),
                 external_logs: None,
                 audit: AuditLog::forgetful(),
@@ -117,10 +125,11 @@ async fn generate(kind: KeyKind) -> Result<NewAuthority, Failure> {
     Ok(ceremony::generate(names, kind, SystemClock.now()).await?)
 }
 
-fn files(data_dir: &DataDir) -> Files {
+fn files(data_dir: &DataDir, url: PublicUrl) -> Files {
     Files {
         ca_chain: data_dir.ca_chain(),
         ca_key: KeySettings::plain_file(data_dir.ca_key()),
+        url: Some(url),
         also_trusted: Vec::new(),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),

@@ -9,7 +9,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use mayfly::{
-    clock::{SystemClock, Timestamp},
+    clock::SystemClock,
     dev::{
         IdentityProvider, Issuers, Minter,
         data_dir::{DataDir, write_public},
@@ -18,10 +18,10 @@ use mayfly::{
     },
     issue::Authority,
     issuer::ceremony::KeyKind,
-    log::{LogsError, embedded::SubmissionSettings},
+    log::embedded::SubmissionSettings,
     server::{Listeners, ServeError},
     telemetry::KeyMetrics,
-    trust::{CtLog, SigningConfig, TrustedRoot},
+    trust::TrustMaterial,
 };
 
 use super::{
@@ -36,9 +36,6 @@ use super::{
 const DEFAULT_PORT: u16 = 5555;
 /// The port at which Fulcio serves metrics.
 const DEFAULT_METRICS_PORT: u16 = 2112;
-
-/// How the trust files tell this instance from others.
-const OPERATOR: &str = "mayfly dev";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -171,7 +168,7 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let ready = ready(&listeners, place.data_dir());
     let issuers = Issuers::at(&ready.api);
     write_public(&place.data_dir().issuers(), &issuer_file(&issuers))?;
-    let (authority, issuer_file) = deployment::open(&place, settings.ca_key).await?;
+    let (authority, issuer_file) = deployment::open(&place, settings.ca_key, ready.api.parse()?).await?;
     write_trust_files(&ready, &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
@@ -206,25 +203,11 @@ fn ready(listeners: &Listeners, data_dir: &DataDir) -> Ready {
     }
 }
 
+/// What the server answers at /trust, too.
 fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure> {
-    let signing = authority.signing();
-    let chain = signing.issuer().chain();
-    let since_epoch = chain
-        .issuing()
-        .tbs_certificate()
-        .validity()
-        .not_before
-        .to_unix_duration();
-    let start = Timestamp::from_unix(since_epoch);
-    let shards = authority.log().embedded().ok_or(LogsError::NoLog)?;
-    let logs: Vec<_> = shards
-        .iter()
-        .map(|log| CtLog::of(log, &ready.api, start))
-        .collect();
-    let root = TrustedRoot::new(&ready.api, [chain.der()], &logs)?;
-    let config = SigningConfig::new(&ready.api, &ready.issuer, OPERATOR, start)?;
-    write_public(&ready.trusted_root, &root.to_json())?;
-    write_public(&ready.signing_config, &config.to_json())?;
+    let material = TrustMaterial::of(authority);
+    write_public(&ready.trusted_root, &material.trusted_root()?.to_json())?;
+    write_public(&ready.signing_config, &material.signing_config()?.to_json())?;
     Ok(())
 }
 

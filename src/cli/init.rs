@@ -29,7 +29,10 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
     }
     let json = arguments.json;
     let summary = match arguments.chain.take() {
-        Some(chain) => install::run(&chain, &arguments.directory)?,
+        Some(chain) => {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(install::run(&chain, &arguments.directory))?
+        }
         None => make(&arguments)?,
     };
     let text = match json {

@@ -23,14 +23,17 @@ use super::{
     yaml,
 };
 use crate::{
+    clock::Timestamp,
     key::KeySettings,
     log::{Embedding, ExternalLogSettings, embedded::EmbeddedLogSettings},
     server::TlsFiles,
+    trust::PublicUrl,
 };
 
 /// What `mayfly serve` runs with: addresses, names and paths that were checked, nothing loaded yet.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    url: Option<PublicUrl>,
     listen: SocketAddr,
     metrics_listen: Option<SocketAddr>,
     tls: Option<TlsFiles>,
@@ -48,7 +51,14 @@ pub struct Settings {
 pub struct CaFiles {
     chain: PathBuf,
     key: KeySettings,
-    also_trusted: Vec<PathBuf>,
+    also_trusted: Vec<AlsoTrusted>,
+}
+
+/// Another CA that clients are to trust.
+#[derive(Clone, Debug)]
+pub struct AlsoTrusted {
+    chain: PathBuf,
+    until: Option<Timestamp>,
 }
 
 /// The issuer file that the configuration at `path` names, whatever else may be wrong with that; for looking at both.
@@ -72,6 +82,12 @@ impl Settings {
         let warnings = problems.take_warnings();
         let settings = problems.into_result(settings)?;
         Ok(Self { warnings, ..settings })
+    }
+
+    /// Where clients reach the API, if that is said.
+    #[must_use]
+    pub fn url(&self) -> Option<&PublicUrl> {
+        self.url.as_ref()
     }
 
     /// Where the API is served.
@@ -148,9 +164,9 @@ impl CaFiles {
         &self.chain
     }
 
-    /// PEM chains of other CAs in the trust bundle: those that are yet to sign, and those that did.
+    /// Other CAs that clients are to trust: those that are yet to sign, and those that did.
     #[must_use]
-    pub fn also_trusted(&self) -> &[PathBuf] {
+    pub fn also_trusted(&self) -> &[AlsoTrusted] {
         &self.also_trusted
     }
 
@@ -158,5 +174,19 @@ impl CaFiles {
     #[must_use]
     pub fn key(&self) -> &KeySettings {
         &self.key
+    }
+}
+
+impl AlsoTrusted {
+    /// PEM certificates from the one that signs leaves to the root.
+    #[must_use]
+    pub fn chain(&self) -> &Path {
+        &self.chain
+    }
+
+    /// Nothing that it signed later is believed.
+    #[must_use]
+    pub fn until(&self) -> Option<Timestamp> {
+        self.until
     }
 }

@@ -1,5 +1,6 @@
 //! Keeps what signs in step with `mayfly.yaml` and the files that its `ca` names: another CA, or another key of it, takes over
-//! without a restart, and so do new shards of the log. Anything else in the file takes effect at the next start.
+//! without a restart, and so do new shards of the log and what clients are told to trust. Anything else in the file takes effect at
+//! the next start.
 //!
 //! What cannot be used is refused whole, and what was in force stays: a key without its certificate yet, a file written by half,
 //! a service that does not answer.
@@ -17,10 +18,10 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::{DeploymentError, LOOK_EVERY, SETTLED_AFTER, load_also_trusted, load_issuer, open_shard};
+use super::{DeploymentError, Files, LOOK_EVERY, SETTLED_AFTER, load_issuer, open_shard};
 use crate::{
     causes,
-    config::{ConfigErrors, Settings},
+    config::{AlsoTrusted, ConfigErrors, Settings},
     issue::Authority,
     key::passphrase::PassphraseSource,
     log::Shards,
@@ -121,14 +122,14 @@ impl ConfigurationFollower {
         self.seen = stamps(&self.files);
         let ca = settings.ca();
         let issuer = Arc::new(load_issuer(ca, &self.keys).await?);
-        let also_trusted = load_also_trusted(ca.also_trusted())?;
+        let trust = Files::from(&settings).trust(issuer.chain())?;
         let shards = self.shards(&settings).await?;
         let present = self.authority.signing();
         // The chain is written into the log.
         let next = spawn_blocking(move || present.succeeded_by(issuer, shards.as_ref())).await;
         let next = next.map_err(|_| DeploymentError::Interrupted)?;
         let next = next.map_err(DeploymentError::from)?;
-        self.authority.sign_with(next.also_trusting(also_trusted));
+        self.authority.sign_with(next.stating(trust));
         Ok(())
     }
 
@@ -190,7 +191,7 @@ fn files(path: &Path, settings: &Settings) -> Vec<PathBuf> {
         .chain([ca.chain()])
         .chain(ca.key().reference.as_file())
         .chain(passphrase.map(PathBuf::as_path))
-        .chain(ca.also_trusted().iter().map(PathBuf::as_path))
+        .chain(ca.also_trusted().iter().map(AlsoTrusted::chain))
         .map(Path::to_owned)
         .collect()
 }

@@ -5,13 +5,11 @@
 //! so a directory that lacks a part was damaged later, and nothing guesses how to mend it.
 
 use std::{
-    fs::{self, Permissions},
-    io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use crate::staging::{SECRET_FOLDER, StagedFolder};
+use crate::staging::{SECRET_FOLDER, StagedFolder, replace_passing_file};
 
 /// Permissions of the directory: keys are in it, and audit records that name everybody who signed.
 pub const DIRECTORY_MODE: u32 = SECRET_FOLDER;
@@ -202,19 +200,13 @@ impl Staged {
 /// # Errors
 /// [`DataDirError::Io`].
 pub fn write_public(path: &Path, contents: &str) -> Result<(), DataDirError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    let write = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(contents.as_bytes())?;
-        file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(io_error(path))
+    replace_passing_file(path, contents.as_bytes()).map_err(io_error(path))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn fill(data_dir: &DataDir) {

@@ -7,7 +7,7 @@ use tokio::time::{self, Instant};
 
 use super::{
     EMBEDDED, VerifiedSct,
-    external::{AttemptError, ExternalLog},
+    external::{AttemptError, ExternalLog, ExternalLogSettings},
     in_process::{EmbeddedError, EmbeddedLog},
     submission::Submission,
 };
@@ -55,6 +55,14 @@ impl Source {
         match self {
             Self::Embedded(_) => EMBEDDED,
             Self::External(log) => log.name(),
+        }
+    }
+
+    /// How it is configured, if it is elsewhere.
+    pub(super) fn external(&self) -> Option<&ExternalLogSettings> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::External(log) => Some(log.settings()),
         }
     }
 

@@ -102,6 +102,10 @@ impl ExternalLog {
         &self.settings.name
     }
 
+    pub(super) fn settings(&self) -> &ExternalLogSettings {
+        &self.settings
+    }
+
     pub(super) fn metrics(&self) -> &ExternalLogSeries {
         &self.metrics
     }

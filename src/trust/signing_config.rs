@@ -2,15 +2,12 @@
 
 use serde::Serialize;
 
-use super::{TrustError, ValidFor, to_json};
-use crate::clock::Timestamp;
-
-const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
+use super::{TrustError, TrustMaterial, ValidFor, to_json, trusted_root::DistinguishedName};
 
 /// Clients look for version 1 of both services, although the CA's paths say v2.
 const MAJOR_API_VERSION: u32 = 1;
 
-/// The signing config of one CA and one identity provider. Rekor and timestamp authority are absent, and so are
+/// The signing config of one CA and its identity providers. Rekor and timestamp authority are absent, and so are
 /// their selectors: sigstore-js refuses a selector without a service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,27 +23,30 @@ struct Service {
     url: String,
     major_api_version: u32,
     valid_for: ValidFor,
+    /// Tells instances apart: clients use one service of each operator.
     operator: String,
 }
 
 impl SigningConfig {
-    /// The CA's origin and the issuer's URL, both without a trailing slash, and since when they serve. `operator`
-    /// tells instances apart: clients use one service of each operator.
-    ///
-    /// # Errors
-    /// [`TrustError::Time`].
-    pub fn new(ca_url: &str, issuer_url: &str, operator: &str, start: Timestamp) -> Result<Self, TrustError> {
-        let valid_for = ValidFor::since(start).ok_or(TrustError::Time)?;
+    /// What the file says that it is, also as a `Content-Type`.
+    pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.signingconfig.v0.2+json";
+
+    pub(super) fn new(material: &TrustMaterial) -> Result<Self, TrustError> {
+        let url = material.url.as_ref().ok_or(TrustError::NoUrl)?;
+        let valid_for = ValidFor::new(material.signing.since(), None)?;
+        let subject = DistinguishedName::of(&material.signing);
+        let operator = subject.operator().unwrap_or(url.as_str());
         let service = |url: &str| Service {
             url: url.to_owned(),
             major_api_version: MAJOR_API_VERSION,
             valid_for: valid_for.clone(),
             operator: operator.to_owned(),
         };
+        let identity_providers = material.identity_providers.iter();
         Ok(Self {
-            media_type: MEDIA_TYPE,
-            ca_urls: vec![service(ca_url)],
-            oidc_urls: vec![service(issuer_url)],
+            media_type: Self::MEDIA_TYPE,
+            ca_urls: vec![service(url.as_str())],
+            oidc_urls: identity_providers.map(|url| service(url)).collect(),
         })
     }
 

@@ -349,3 +349,50 @@ fn a_key_may_be_elsewhere_and_its_passphrase_too() {
         );
     }
 }
+
+#[test]
+fn a_public_url_is_an_origin() {
+    let minimal = "ca:\n  chain: ca.pem\n  key: ca-key.pem\nlog:\n  directory: log\n  origin: ca.example.com/log\n  key: log-key.pem\nissuers: issuers.yaml\naudit: audit.jsonl\n";
+    let url = |url: &str| Installation::new(&format!("url: {url}\n{minimal}"));
+    assert!(Installation::new(minimal).load().unwrap().url().is_none());
+    let settings = url("https://ca.example.com/").load().unwrap();
+    assert_eq!(settings.url().unwrap().as_str(), "https://ca.example.com");
+    assert!(settings.warnings().is_empty());
+    let settings = url("http://ca.example.com").load().unwrap();
+    assert!(settings.warnings()[0].to_string().contains("plain HTTP"));
+    assert_eq!(
+        url("https://example.com/ca").problems(),
+        [
+            "1: url: `https://example.com/ca` is not where clients reach the API. Write the public URL without a path, such as https://ca.example.com"
+        ]
+    );
+}
+
+#[test]
+fn another_ca_is_a_file_or_a_file_with_its_end() {
+    let with = |also_trusted: &str| {
+        Installation::new(&format!(
+            "ca:\n  chain: ca.pem\n  key: ca-key.pem\n  also-trusted: {also_trusted}\nlog:\n  directory: log\n  origin: ca.example.com/log\n  key: log-key.pem\nissuers: issuers.yaml\naudit: audit.jsonl\n"
+        ))
+    };
+    let installation = with("[ca.pem, {chain: tls.pem, until: 2026-06-01T12:00:00Z}]");
+    let settings = installation.load().unwrap();
+    let [plain, ended] = settings.ca().also_trusted() else {
+        panic!("not two")
+    };
+    assert_eq!(
+        (plain.chain(), plain.until()),
+        (&*installation.path("ca.pem"), None)
+    );
+    assert_eq!(ended.chain(), installation.path("tls.pem"));
+    assert_eq!(ended.until().unwrap().unix_seconds(), 1_780_315_200);
+    assert_eq!(
+        with("[missing.pem, {until: soon}, {chain: ca.pem, from: 2026-06-01T12:00:00Z}]").problems(),
+        [
+            "4: ca.also-trusted: missing.pem cannot be read: No such file or directory (os error 2)",
+            "4: ca.also-trusted: `chain` is missing. Name a PEM file with the CA's certificate, the ones above it, and the root",
+            "4: ca.also-trusted.until: is not a time. Write it in UTC, as in 2027-01-01T00:00:00Z",
+            "4: ca.also-trusted.from: is not a known key. Known here: chain, until",
+        ]
+    );
+}

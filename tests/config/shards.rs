@@ -164,13 +164,17 @@ fn a_retired_shard_needs_its_folder_and_no_key() {
       directory: old
       not-after: {{from: 2020-01-01T00:00:00Z, until: 2021-01-01T00:00:00Z}}
       retired: true
+      trusted-until: 2020-06-01T12:00:00Z
 {}",
         shard("new", "2021-01-01T00:00:00Z", "2999-01-01T00:00:00Z")
     );
     let installation = with(&text);
     fs::create_dir(installation.path("old")).unwrap();
     let settings = installation.load().unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(settings.log().unwrap().shards[0].key, ShardKey::Retired);
+    let shards = &settings.log().unwrap().shards;
+    assert_eq!(shards[0].key, ShardKey::Retired);
+    let until = shards[0].trusted_until.unwrap().unix_seconds();
+    assert_eq!((until, shards[1].trusted_until), (1_591_012_800, None));
 }
 
 #[test]

@@ -46,3 +46,4 @@ mod shards;
 #[cfg(target_os = "linux")]
 mod storage;
 mod tls;
+mod trust;

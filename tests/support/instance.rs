@@ -33,6 +33,7 @@ use mayfly::{
     log::ExternalLogs,
     proof::KeyProof,
     token::{FetchPolicy, LoopbackHttp, RawToken},
+    trust::TrustStatement,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -227,7 +228,10 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
     let log = Log::create(settings, LogKey::generate().unwrap()).unwrap();
     let parts = Parts {
         chain: CertificateChain::from_der(ca.chain, now).unwrap(),
-        also_trusted: Vec::new(),
+        trust: TrustStatement {
+            url: Some("https://ca.example.com".parse().unwrap()),
+            ..TrustStatement::default()
+        },
         key: (wishes.key)(Arc::new(SoftwareKey::from_pkcs8_der(&ca.key).unwrap())),
         log: wishes.embedded.then(|| log.clone().into()),
         external_logs: wishes.external,

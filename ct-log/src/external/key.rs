@@ -42,6 +42,7 @@ pub struct ExternalLogKey {
     log_id: LogId,
     signature_algorithm: u8,
     key: ParsedPublicKey,
+    spki: Vec<u8>,
 }
 
 impl ExternalLogKey {
@@ -71,7 +72,13 @@ impl ExternalLogKey {
             log_id: LogId::new(sha256(der)),
             signature_algorithm,
             key,
+            spki: der.to_vec(),
         })
+    }
+
+    /// The `SubjectPublicKeyInfo`, DER.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
     }
 
     /// SHA-256 of the `SubjectPublicKeyInfo`.

@@ -20,6 +20,13 @@ use super::store::Store;
 use super::tail::{Tail, read_stored_tile};
 use super::{Objects, Replaced, StorageError};
 
+/// The key and the name that a directory claims.
+pub(crate) fn identify(directory: &Path) -> Result<(LogPublicKey, Origin), OpenError> {
+    let store = Store::new(Arc::new(Directory::new(directory)));
+    let identity = Identity::read(&store).map_err(|error| error.in_directory(directory))?;
+    identity.claimed()
+}
+
 /// What a directory held when it was read.
 pub(crate) struct StoredLog {
     store: Store,

@@ -17,7 +17,7 @@ Examples:
 In the folder there are then
   root/      the root's key and certificate: to be moved to media that are offline
   server/    mayfly.yaml and all that it names: for the machine of `mayfly serve`
-  clients/   what clients need: trusted_root.json, signing_config.json
+  clients/   what clients need: trusted_root.json, signing_config.json, ...
   request/   with --csr: the request, and what its signer must know
 
 PLACE is file:PATH, env:NAME or credential:NAME (of systemd). What the server needs is written into

@@ -156,8 +156,11 @@ pub(super) fn settings(plan: &Plan) -> String {
 # What `mayfly serve --config mayfly.yaml` runs with: made by `mayfly init`. Paths count from the folder of this file.
 # No secret stands here. config/mayfly.yaml of the source has all that can stand here; docs/operating.md explains it.
 
-# Where the API is served: gRPC and HTTP on one port. Clients reach it as https://{host}: by a proxy that
-# speaks TLS before it, or by itself, with `tls` below and the address 0.0.0.0:443.
+# Where clients reach the API: what the files at /trust/ and of `mayfly trust export` say.
+url: {url}
+
+# Where the API is served: gRPC and HTTP on one port. Clients reach it by a proxy that speaks TLS before it, or by itself, with
+# `tls` below and the address 0.0.0.0:443.
 listen: {listen}
 
 # Where Prometheus metrics are served, or `off`.
@@ -185,6 +188,7 @@ issuers: issuers.yaml
 # One line of JSON per signature, written before the certificate leaves.
 audit: audit.jsonl
 ",
+        url = scalar(&host.url()),
         origin = scalar(&host.log_origin()),
     )
 }

@@ -12,7 +12,6 @@ use x509_cert::request::CertReq;
 
 use super::{
     folder::{self, FileError, Layout, io_error},
-    host::Host,
     make,
     summary::Summary,
 };
@@ -44,14 +43,12 @@ enum InstallError {
     Settings(#[from] ConfigErrors),
 }
 
-pub(super) fn run(file: &Path, directory: &Path) -> Result<Summary, Failure> {
+pub(super) async fn run(file: &Path, directory: &Path) -> Result<Summary, Failure> {
     let layout = Layout::at(&path::absolute(directory)?);
     let chain = check(file, &layout)?;
-    let host = write_chain(&chain, &layout)?;
+    let settings = write_chain(&chain, &layout)?;
     let log_key = log_key(&layout)?;
-    if !layout.trusted_root().exists() {
-        make::write_trusted_root(&host, (&chain, &log_key), &layout)?;
-    }
+    make::write_client_files(&settings, &layout).await?;
     let settings = finish(&layout)?;
     Summary::of_chain(&layout, &settings, (&chain, &log_key))
 }
@@ -93,7 +90,7 @@ fn requested_key(path: &Path) -> Result<Vec<u8>, InstallError> {
 }
 
 /// Writes the chain, and takes it back if the configuration cannot be used with it. One that an interrupted run wrote may be there.
-fn write_chain(chain: &CertificateChain, layout: &Layout) -> Result<Host, InstallError> {
+fn write_chain(chain: &CertificateChain, layout: &Layout) -> Result<Settings, InstallError> {
     let (path, text) = (layout.chain(), chain.pem().concat());
     if path.exists() {
         if folder::read(&path)? != text.as_bytes() {
@@ -108,11 +105,8 @@ fn write_chain(chain: &CertificateChain, layout: &Layout) -> Result<Host, Instal
     })
 }
 
-fn load(layout: &Layout) -> Result<Host, InstallError> {
-    let settings = Settings::load(&layout.settings_without_chain())?;
-    let origin = settings.log().and_then(|log| log.shards.first());
-    let host = origin.and_then(|shard| Host::of_log(&shard.origin));
-    host.ok_or_else(|| InstallError::Log(layout.path().to_owned()))
+fn load(layout: &Layout) -> Result<Settings, InstallError> {
+    Ok(Settings::load(&layout.settings_without_chain())?)
 }
 
 /// DER SubjectPublicKeyInfo.

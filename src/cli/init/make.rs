@@ -3,22 +3,21 @@
 use std::sync::Arc;
 
 use mayfly::{
-    clock::{Clock, SystemClock, Timestamp},
+    clock::{Clock, SystemClock},
     config::Settings,
+    deployment::PublicHalves,
     issuer::{CertificateChain, Issuer, ceremony},
     key::SigningKey,
     log::embedded::{EmbeddedLogSettings, PromiseSettings, ShardKey, ShardSettings},
     pem_block,
     staging::StagedFolder,
     telemetry::KeyMetrics,
-    trust::{CtLog, SigningConfig, TrustedRoot},
 };
 use tokio::task::spawn_blocking;
 
 use super::{
     configuration,
     folder::{self, Layout, io_error},
-    host::Host,
     keys,
     plan::{Plan, Root, ServerKey},
     request,
@@ -47,9 +46,8 @@ pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
     write_configuration(plan, &layout)?;
     // Last: from here on, a key that is not in a file has signed for a log.
     let log_key = make_log(plan, &layout).await?;
-    write_signing_config(plan, &layout)?;
-    if let Some(chain) = &chain {
-        write_trusted_root(&plan.host, (chain, &log_key), &layout)?;
+    if chain.is_some() {
+        write_client_files(&Settings::load(&layout.settings())?, &layout).await?;
     }
     staged.publish().map_err(io_error(place.path()))?;
     Summary::of_ceremony(plan, &place, (chain.as_ref(), &log_key))
@@ -113,25 +111,14 @@ async fn make_log(plan: &Plan, layout: &Layout) -> Result<Vec<u8>, Failure> {
     Ok(public)
 }
 
-fn write_signing_config(plan: &Plan, layout: &Layout) -> Result<(), Failure> {
-    let url = plan.host.url();
-    let config = SigningConfig::new(&url, plan.issuers.url(), &plan.organization, SystemClock.now())?;
-    Ok(folder::write_new(&layout.signing_config(), &config.to_json())?)
-}
-
-/// What verifiers trust: this chain, and SCTs of this log.
-pub(super) fn write_trusted_root(
-    host: &Host,
-    (chain, log_key): (&CertificateChain, &[u8]),
-    layout: &Layout,
-) -> Result<(), Failure> {
-    let since = chain.issuing().tbs_certificate().validity().not_before;
-    let log = CtLog {
-        base_url: format!("{}/log", host.url()),
-        public_key: log_key,
-        start: Timestamp::from_unix(since.to_unix_duration()),
-        end: None,
-    };
-    let root = TrustedRoot::new(&host.url(), [chain.der()], &[log])?;
-    Ok(folder::write_new(&layout.trusted_root(), &root.to_json())?)
+/// What clients need: all that can be told from the configuration and what it names. Files that are there stay.
+pub(super) async fn write_client_files(settings: &Settings, layout: &Layout) -> Result<(), Failure> {
+    let halves = PublicHalves::read(settings, None).await?;
+    for file in halves.material.files(SystemClock.now())? {
+        let path = layout.clients().join(file.name);
+        if !path.exists() {
+            folder::write_new(&path, &file.contents)?;
+        }
+    }
+    Ok(())
 }

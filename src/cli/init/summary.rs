@@ -36,7 +36,8 @@ pub(super) struct Summary {
     configuration: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     trusted_root: Option<String>,
-    signing_config: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signing_config: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<String>,
     next: Vec<String>,
@@ -141,7 +142,7 @@ impl Summary {
             log,
             configuration: None,
             trusted_root: None,
-            signing_config: layout.signing_config().to_string_lossy().into_owned(),
+            signing_config: None,
             request: None,
             next: Vec::new(),
         }
@@ -160,6 +161,7 @@ impl Summary {
         self.root = Some(Authority::of(last, root_key)?);
         self.configuration = Some(layout.settings().to_string_lossy().into_owned());
         self.trusted_root = Some(layout.trusted_root().to_string_lossy().into_owned());
+        self.signing_config = Some(layout.signing_config().to_string_lossy().into_owned());
         Ok(())
     }
 

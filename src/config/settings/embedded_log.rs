@@ -106,6 +106,7 @@ fn whole(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Optio
         high_water: high_water?,
         key: ShardKey::Signing(key?),
         window: None,
+        trusted_until: None,
     })
 }
 

@@ -5,8 +5,9 @@ use std::{net::SocketAddr, path::PathBuf};
 use url::Host;
 
 use super::{
-    CaFiles, Settings, embedded_log, external_logs,
+    AlsoTrusted, CaFiles, Settings, embedded_log, external_logs,
     key::{self, Existing},
+    shards,
 };
 use crate::{
     config::{
@@ -16,6 +17,7 @@ use crate::{
         yaml::Node,
     },
     server::TlsFiles,
+    trust::PublicUrl,
 };
 
 /// Where the API is served unless the file says otherwise: loopback, on the port of Fulcio's HTTP API.
@@ -24,6 +26,7 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
 const DEFAULT_METRICS_LISTEN: &str = "127.0.0.1:2112";
 
 const ROOT: Keys = &[
+    "url",
     "listen",
     "metrics-listen",
     "tls",
@@ -37,9 +40,11 @@ const ROOT: Keys = &[
 ];
 const TLS: Keys = &["certificate", "key"];
 const CA: Keys = &["chain", "key", "passphrase", "also-trusted"];
+const ALSO_TRUSTED: Keys = &["chain", "until"];
 
 pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) -> Option<Settings> {
     let fields = Fields::open(Place::whole_file(), root, ROOT, problems)?;
+    let url = url(&fields, problems);
     let (listen, metrics_listen) = addresses(&fields, problems);
     let tls = fields
         .get("tls")
@@ -59,6 +64,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     let audit = audit.and_then(|text| folder.new_file(&text, problems));
     let private_identity_providers = hosts(&fields, problems);
     Some(Settings {
+        url: url?,
         listen: listen?,
         metrics_listen: metrics_listen?,
         // `Some(None)` is a section with problems, which have been reported.
@@ -71,6 +77,28 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         audit: audit?,
         warnings: Vec::new(),
     })
+}
+
+/// `Some(None)` if it is not said.
+fn url(fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<PublicUrl>> {
+    let Some(text) = fields.text("url", problems) else {
+        return Some(None);
+    };
+    match text.value.parse::<PublicUrl>() {
+        Ok(url) => {
+            if url.is_insecure() {
+                let what = "is plain HTTP: whoever is on the way sees the tokens of those who sign";
+                problems.warn(&text.place, what, "Use https");
+            }
+            Some(Some(url))
+        }
+        Err(_) => {
+            let what = format!("`{}` is not where clients reach the API", text.value);
+            let suggestion = "Write the public URL without a path, such as https://ca.example.com";
+            problems.report(&text.place, what, suggestion);
+            None
+        }
+    }
 }
 
 /// `issuers` alone.
@@ -147,16 +175,33 @@ fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<C
     })
 }
 
-fn also_trusted(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Vec<PathBuf>> {
+fn also_trusted(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Vec<AlsoTrusted>> {
     let Some((place, node)) = fields.get("also-trusted") else {
         return Some(Vec::new());
     };
     let items = node.items(&place, problems);
     let files: Vec<_> = items
         .iter()
-        .map(|item| folder.file(&item.text(&item.place(&place), problems)?, problems))
+        .map(|item| other_ca(item.place(&place), item, folder, problems))
         .collect();
     files.into_iter().collect()
+}
+
+/// A file, or a file and until when its CA is believed.
+fn other_ca(place: Place, item: &Node, folder: &Folder, problems: &mut Problems) -> Option<AlsoTrusted> {
+    if !item.is_mapping() {
+        let chain = folder.file(&item.text(&place, problems)?, problems)?;
+        return Some(AlsoTrusted { chain, until: None });
+    }
+    let fields = Fields::open(place, item, ALSO_TRUSTED, problems)?;
+    let suggestion = "Name a PEM file with the CA's certificate, the ones above it, and the root";
+    let chain = fields.required_text("chain", suggestion, problems);
+    let chain = chain.and_then(|text| folder.file(&text, problems));
+    let until = shards::time("until", &fields, problems);
+    Some(AlsoTrusted {
+        chain: chain?,
+        until: until?,
+    })
 }
 
 fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {

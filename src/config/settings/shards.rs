@@ -10,7 +10,7 @@ use super::{
     log_place::{SHARED, high_water, origin, storage},
 };
 use crate::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     config::{
         fields::{Fields, Keys, Text},
         path::Folder,
@@ -35,6 +35,7 @@ const SHARD: Keys = &[
     "high-water",
     "not-after",
     "retired",
+    "trusted-until",
 ];
 const NOT_AFTER: Keys = &["from", "until"];
 
@@ -107,12 +108,14 @@ fn shard(place: Place, node: &Node, folder: &Folder, problems: &mut Problems) ->
     };
     let window = window(&fields, problems);
     let high_water = high_water(&fields, storage.as_ref(), folder, problems);
+    let trusted_until = time("trusted-until", &fields, problems);
     let shard = ShardSettings {
         origin: origin?,
         storage: storage?,
         high_water: high_water?,
         key: key?,
         window: Some(window?),
+        trusted_until: trusted_until?,
     };
     Some(Placed { place, shard })
 }
@@ -201,6 +204,15 @@ fn window(fields: &Fields<'_>, problems: &mut Problems) -> Option<Window> {
         problems.report(fields.place(), "ends before it begins", suggestion);
     }
     window.ok()
+}
+
+/// `Some(None)` if it is not said.
+pub(super) fn time(key: &str, fields: &Fields<'_>, problems: &mut Problems) -> Option<Option<Timestamp>> {
+    let Some(text) = fields.text(key, problems) else {
+        return Some(None);
+    };
+    let since_epoch = instant(&text, problems)?.duration_since(SystemTime::UNIX_EPOCH);
+    since_epoch.ok().map(Timestamp::from_unix).map(Some)
 }
 
 pub(super) fn instant(text: &Text<'_>, problems: &mut Problems) -> Option<SystemTime> {

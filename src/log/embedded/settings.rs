@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use ct_log::{S3Settings, Window};
 
 use super::{Database, PromiseSettings};
-use crate::{admission::Rate, key::KeySettings, log::self_audit::SelfAudit};
+use crate::{admission::Rate, clock::Timestamp, key::KeySettings, log::self_audit::SelfAudit};
 
 /// The embedded log as it is configured.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct ShardSettings {
     pub key: ShardKey,
     /// The notAfter of the certificates that it takes.
     pub window: Option<Window>,
+    /// SCTs that it gave later are not believed.
+    pub trusted_until: Option<Timestamp>,
 }
 
 /// Where the entries of a shard are.
@@ -106,6 +108,7 @@ impl EmbeddedLogSettings {
                 high_water: None,
                 key: ShardKey::Signing(KeySettings::plain_file(key)),
                 window: None,
+                trusted_until: None,
             }],
             submissions: SubmissionSettings::default(),
             self_audit: None,

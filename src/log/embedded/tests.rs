@@ -13,6 +13,7 @@ fn shard(folder: &Path, key: &str) -> ShardSettings {
             passphrase: None,
         }),
         window: None,
+        trusted_until: None,
     }
 }
 
