@@ -3,7 +3,7 @@
 //! ```text
 //! connection   how many, how long, TLS or not, HTTP/1.1 or HTTP/2; draining
 //!   app        id, deadline, panics, CORS, one log line, metrics
-//!     api, grpc, health, openapi      the interfaces
+//!     api, grpc, trust, health, openapi    the interfaces
 //!       wire   formats -> IssueRequest
 //!       gate   admission, then the authority
 //!   answer     the one place where an error (error.rs) is written out
@@ -21,6 +21,7 @@ mod limits;
 mod openapi;
 mod route;
 mod tls;
+mod trust;
 mod wire;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};

@@ -218,6 +218,15 @@ impl ApiError {
         )
     }
 
+    /// Nothing is guessed from the request, which anybody may send with any name in it.
+    pub(super) fn no_public_url() -> Self {
+        Self::new(
+            Kind::NotFound,
+            "public_url_missing",
+            "It is not known where clients reach this CA: its operator must write `url` into mayfly.yaml",
+        )
+    }
+
     pub(super) fn method_not_allowed() -> Self {
         Self::new(
             Kind::MethodNotAllowed,

@@ -21,11 +21,13 @@ const INDEX_TEXT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     ": a keyless code-signing certificate authority, compatible with Fulcio.\n\
     \n\
-    POST /api/v2/signingCert      a token and a proof of key possession in, a logged certificate out\n\
-    GET  /api/v2/trustBundle      the certificates to verify with\n\
-    GET  /api/v2/configuration    the trusted token issuers\n\
-    GET  /api/v2/openapi.json     the whole interface; the same over gRPC, with reflection\n\
-    GET  /readyz                  can it issue?\n\
+    POST /api/v2/signingCert          a token and a proof of key possession in, a logged certificate out\n\
+    GET  /api/v2/trustBundle          the certificates to verify with\n\
+    GET  /api/v2/configuration        the trusted token issuers\n\
+    GET  /trust/trusted_root.json     all that verifiers need, as a file\n\
+    GET  /trust/signing_config.json   all that signers need\n\
+    GET  /api/v2/openapi.json         the whole interface; the same over gRPC, with reflection\n\
+    GET  /readyz                      can it issue?\n\
     \n",
     env!("CARGO_PKG_REPOSITORY"),
     "\n",

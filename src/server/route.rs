@@ -9,14 +9,20 @@ pub(super) const TRUST_BUNDLE: &str = "/api/v2/trustBundle";
 pub(super) const CONFIGURATION: &str = "/api/v2/configuration";
 pub(super) const LEGACY_SIGNING_CERT: &str = "/api/v1/signingCert";
 pub(super) const LEGACY_ROOT_CERT: &str = "/api/v1/rootCert";
+pub(super) const TRUSTED_ROOT: &str = "/trust/trusted_root.json";
+pub(super) const SIGNING_CONFIG: &str = "/trust/signing_config.json";
+pub(super) const TRUST_CONFIG: &str = "/trust/trust_config.json";
 
 /// Paths over HTTP.
-pub(super) const HTTP: [&str; 9] = [
+pub(super) const HTTP: [&str; 12] = [
     SIGNING_CERT,
     TRUST_BUNDLE,
     CONFIGURATION,
     LEGACY_SIGNING_CERT,
     LEGACY_ROOT_CERT,
+    TRUSTED_ROOT,
+    SIGNING_CONFIG,
+    TRUST_CONFIG,
     HEALTHZ,
     READYZ,
     OPENAPI,

@@ -23,12 +23,12 @@ use crate::{
     load::Load,
 };
 
-const IN_FORCE: &str = "the CA and the shards of the log are in force";
+pub(crate) const IN_FORCE: &str = "the CA and the shards of the log are in force";
 const REFUSED: &str = "the configuration is refused, what was in force stays";
 
 impl Serving<'_> {
     /// Asks for a reading of the configuration, and waits until it has happened.
-    async fn reconfigure(&self, outcome: &str) {
+    pub(crate) async fn reconfigure(&self, outcome: &str) {
         let before = self.program.stderr().matches(outcome).count();
         kill_process(self.program.pid(), Signal::HUP).unwrap();
         self.after(outcome, before).await;
@@ -45,7 +45,7 @@ impl Serving<'_> {
     }
 
     /// The issuing certificates of the trust bundle.
-    async fn bundle(&self) -> Vec<Certificate> {
+    pub(crate) async fn bundle(&self) -> Vec<Certificate> {
         let bundle = self.client.get("/api/v2/trustBundle").await;
         let first = |chain: &Value| {
             let text = chain["certificates"][0].as_str().unwrap();

@@ -1,5 +1,7 @@
 //! What clients are told to trust: `mayfly trust export`, and the same from a server, which is true at every moment.
 
+mod served;
+
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
