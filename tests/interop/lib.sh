@@ -228,12 +228,18 @@ status() {
 # A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
 start_tsa() {
   start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"
-  TSA_URL=$(ready url) TSA_TRUSTED_ROOT="$WORK/trusted_root.tsa.json" TSA_SIGNING_CONFIG="$WORK/signing_config.tsa.json"
-  jq --argjson tsa "$READY" '.timestampAuthorities = [{
+  TSA=$READY TSA_URL=$(ready url)
+  with_tsa
+}
+
+# with_tsa: the same for the TRUSTED_ROOT and SIGNING_CONFIG of now.
+with_tsa() {
+  TSA_TRUSTED_ROOT="$WORK/trusted_root.tsa.json" TSA_SIGNING_CONFIG="$WORK/signing_config.tsa.json"
+  jq --argjson tsa "$TSA" '.timestampAuthorities = [{
     subject: {organization: "interop test", commonName: "TSA"}, uri: $tsa.url,
     certChain: {certificates: ($tsa.chain | map({rawBytes: .}))}, validFor: {start: "2026-01-01T00:00:00Z"}
   }]' "$TRUSTED_ROOT" >"$TSA_TRUSTED_ROOT"
-  jq --argjson tsa "$READY" '.tsaConfig = {selector: "ANY"} | .tsaUrls = [{
+  jq --argjson tsa "$TSA" '.tsaConfig = {selector: "ANY"} | .tsaUrls = [{
     url: $tsa.url, majorApiVersion: 1, validFor: {start: "2026-01-01T00:00:00Z"}, operator: "interop test"
   }]' "$SIGNING_CONFIG" >"$TSA_SIGNING_CONFIG"
 }

@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# The files of `mayfly trust export` and of /trust/ in other people's clients, over a rotation in which the old CA's key leaked: from
+# a moment on, nothing that it signed is believed, and what it signed before still is. Trusted time is a throw-away authority's.
+source "$(dirname "$0")/lib.sh"
+export HOME="$WORK/home"
+mkdir "$HOME"
+cd "$WORK"
+date >blob
+
+step "a provider, and two CAs"
+start_dev
+for ca in old new; do
+  # A development directory has a CA; one that stops at once leaves it behind.
+  start_server "$ca" "$MAYFLY" dev --json --port 0 --ca-key p256 --data-dir "$WORK/$ca-ca"
+  kill -TERM "$SERVER_PID"
+  wait "$SERVER_PID"
+  cp "$WORK/$ca-ca/ca/chain.pem" "$ca.pem"
+  cp "$WORK/$ca-ca/ca/key.pem" "$ca-key.pem"
+done
+PORT=$(free_port)
+API=http://127.0.0.1:$PORT
+
+# configure CA ALSO_TRUSTED: writes mayfly.yaml.
+configure() {
+  cat >next.yaml <<YAML
+url: $API
+listen: 127.0.0.1:$PORT
+metrics-listen: "off"
+ca: {chain: $1.pem, key: $1-key.pem, also-trusted: [$2]}
+log: {directory: log, origin: ca.example.com/log, key: log-key.pem}
+issuers: issuers.yaml
+private-identity-providers: [127.0.0.1]
+audit: audit.jsonl
+YAML
+  mv next.yaml mayfly.yaml
+}
+
+# in_force: asks for a reading of the configuration and waits until it has happened.
+in_force() {
+  local before deadline=$((SECONDS + 20))
+  before=$(grep -c 'in force as configured' serve.log || true)
+  kill -HUP "$SERVE_PID"
+  until (($(grep -c 'in force as configured' serve.log || true) > before)); do
+    ((SECONDS < deadline)) || fail "the configuration is not in force: $(tail -n 5 serve.log)"
+    sleep 0.1
+  done
+}
+
+# export_trust FOLDER: and with the timestamp authority, as clients will use it. What the server serves must be the same.
+export_trust() {
+  "$MAYFLY" trust export --config mayfly.yaml --output "$1" 2>export.log
+  for file in trusted_root signing_config trust_config; do
+    curl -sS --fail -o served.json "$API/trust/$file.json"
+    cmp served.json "$1/$file.json" || fail "$file.json is not what is served"
+  done
+  TRUSTED_ROOT=$WORK/$1/trusted_root.json SIGNING_CONFIG=$WORK/$1/signing_config.json
+  with_tsa
+}
+
+sign() { # BUNDLE
+  write_token token --email "$EMAIL"
+  cosign sign-blob -y --identity-token token --signing-config "$TSA_SIGNING_CONFIG" --trusted-root "$TSA_TRUSTED_ROOT" --bundle "$1" blob
+}
+verify() { # BUNDLE
+  cosign verify-blob --trusted-root "$TSA_TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps --bundle "$1" \
+    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+}
+js_verify() { # BUNDLE
+  NODE_ROOT="$CACHE/node" node -e '
+    const fs = require("node:fs");
+    const load = require("node:module").createRequire(process.env.NODE_ROOT + "/package.json");
+    const { bundleFromJSON } = load("@sigstore/bundle");
+    const { TrustedRoot } = load("@sigstore/protobuf-specs");
+    const { toSignedEntity, toTrustMaterial, Verifier } = load("@sigstore/verify");
+    const [root, bundle, blob, identity, issuer] = process.argv.slice(1);
+    const json = (file) => JSON.parse(fs.readFileSync(file));
+    const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json(root))), { tlogThreshold: 0 });
+    verifier.verify(toSignedEntity(bundleFromJSON(json(bundle)), fs.readFileSync(blob)),
+      { subjectAlternativeName: identity, extensions: { issuer } });
+  ' "$TSA_TRUSTED_ROOT" "$1" blob "$EMAIL" "$ISSUER"
+}
+
+step "\`mayfly serve\`, and what it serves is what an export writes"
+cp "$DATA/issuers.yaml" issuers.yaml
+configure old ""
+"$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
+SERVE_PID=$!
+PIDS+=("$SERVE_PID")
+deadline=$((SECONDS + 60))
+until curl -sS --fail -o ready.json "$API/readyz" 2>/dev/null; do
+  ((SECONDS < deadline)) || fail "not ready"
+  sleep 0.2
+done
+start_tsa
+export_trust clients
+"$MAYFLY" trust export --config mayfly.yaml --output clients 2>again.log && fail "an export overwrote files"
+grep -q -- '--force' again.log
+
+step "cosign: signed with the files as they are, verified while the certificate lasts"
+write_token token --email "$EMAIL"
+cosign sign-blob -y --identity-token token --signing-config clients/signing_config.json --trusted-root clients/trusted_root.json \
+  --bundle plain.json blob
+cosign verify-blob --trusted-root clients/trusted_root.json --insecure-ignore-tlog --bundle plain.json \
+  --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+
+step "cosign 2: the PEM files"
+SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-1.pem "$CACHE/cosign2/cosign" sign-blob -y \
+  --identity-token token --fulcio-url "$API" --oidc-issuer "$ISSUER" --tlog-upload=false --output-signature signature \
+  --output-certificate certificate blob 2>signed.log
+grep -q 'verified SCT' signed.log || fail "the SCT was not checked"
+SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-1.pem "$CACHE/cosign2/cosign" verify-blob \
+  --insecure-ignore-tlog --certificate certificate --signature signature --certificate-identity "$EMAIL" \
+  --certificate-oidc-issuer "$ISSUER" blob
+
+step "sigstore-js: signing config and trusted root"
+write_token token --email "$EMAIL"
+NODE_ROOT="$CACHE/node" node "$HERE/sigstore_js.cjs" "$TSA_SIGNING_CONFIG" "$TSA_TRUSTED_ROOT" token "$EMAIL" "$ISSUER"
+
+step "sigstore-python: trusted root and trust config; the signing config in it, once a Rekor is in it"
+python_loads() { # FOLDER CERTIFICATES
+  jq '.signingConfig += {rekorTlogConfig: {selector: "ANY"}, rekorTlogUrls: [.signingConfig.caUrls[0] + {url: "https://rekor.example.com"}]}' \
+    "$1/trust_config.json" >rekor.json
+  "$CACHE/venv/bin/python" - "$1" "$API" "$ISSUER" "$2" <<'PYTHON'
+import sys
+from pathlib import Path
+from sigstore._internal.trust import KeyringPurpose
+from sigstore.errors import Error
+from sigstore.models import ClientTrustConfig, TrustedRoot
+
+folder, api, issuer, certificates = sys.argv[1:]
+root = TrustedRoot.from_file(f"{folder}/trusted_root.json")
+config = ClientTrustConfig.from_json(Path(folder, "trust_config.json").read_text())
+for loaded in (root, config.trusted_root):
+    assert len(loaded.get_fulcio_certs()) == int(certificates), loaded.get_fulcio_certs()
+    loaded.ct_keyring(KeyringPurpose.VERIFY)
+    loaded.ct_keyring(KeyringPurpose.SIGN)
+try:
+    sys.exit(f"loaded without a Rekor: {config.signing_config}")
+except Error as error:
+    assert "No valid Rekor" in str(error), error
+signing = ClientTrustConfig.from_json(Path("rekor.json").read_text()).signing_config
+assert signing.get_fulcio().url == api, signing.get_fulcio().url
+assert signing.get_oidc_url() == issuer, signing.get_oidc_url()
+PYTHON
+}
+python_loads clients 2
+
+step "signatures of the old CA before and after the moment at which its key leaked"
+sign before.json
+sleep 2
+LEAKED=$(date -u +%FT%TZ)
+sleep 2
+sign after.json
+for bundle in before after; do
+  verify $bundle.json
+  js_verify $bundle.json
+done
+
+step "the new CA takes over; the old one is believed until then"
+configure new "{chain: old.pem, until: $LEAKED}"
+in_force
+"$MAYFLY" trust export --config mayfly.yaml --output clients --force >/dev/null 2>export.log
+export_trust rotated
+cmp clients/trusted_root.json rotated/trusted_root.json
+expect "[null,\"$LEAKED\"]" "$(jq -c '[.certificateAuthorities[].validFor.end]' "$TRUSTED_ROOT")" "ends of the CAs"
+expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" "chains in the trust bundle"
+expect 2 "$(grep -c 'BEGIN CERTIFICATE' rotated/ca.pem)" "certificates in ca.pem"
+sign new.json
+for bundle in before new; do
+  verify $bundle.json
+  js_verify $bundle.json
+done
+refused "certificate|verif" verify after.json
+refused "certificate|verif" js_verify after.json
+python_loads rotated 4
+MAYFLY_PID=$SERVE_PID
+stop_mayfly
