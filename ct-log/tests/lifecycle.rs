@@ -195,7 +195,14 @@ async fn only_the_log_that_is_meant_is_opened_read_only() {
     let named = |origin| LogSettings::new(directory.path(), Origin::new(origin).unwrap());
     let missing = Log::open_read_only(named(ORIGIN), None);
     assert!(matches!(missing, Err(OpenError::Missing { .. })));
+    let nobody = Log::identify(directory.path());
+    assert!(matches!(nobody, Err(OpenError::Missing { .. })));
     let log = Log::create(named(ORIGIN), LogKey::generate().unwrap()).unwrap();
+    let (key, origin) = Log::identify(directory.path()).unwrap();
+    assert_eq!(
+        (key.log_id(), origin.as_str()),
+        (log.public_key().log_id(), ORIGIN)
+    );
     log.shutdown().await;
     Log::open_read_only(named(ORIGIN), None).unwrap();
     let other_name = Log::open_read_only(named("log.example/other"), None);

@@ -13,7 +13,8 @@ use super::{deployment, failure::Failure};
 /// and, if the server terminates TLS itself, its certificate. SIGTERM lets the requests in flight
 /// finish. SIGHUP, or a change of the issuer file, of the CA's files or of the configuration, has
 /// them read again: a file with mistakes is refused whole, and what was in force stays. Of the
-/// configuration, the CA and new shards of the log take effect so; anything else takes a restart.
+/// configuration, the CA, new shards of the log and what clients are told to trust take effect so;
+/// anything else takes a restart.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArguments {

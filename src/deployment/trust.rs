@@ -64,10 +64,14 @@ fn load(
     if *chain.validity().end() < now.since_epoch() {
         tracing::warn!(path = %path.display(), "a CA under `also-trusted` has expired: it is left out of the trust bundle");
     }
-    Ok(TrustedAuthority {
+    let other = TrustedAuthority {
         chain: Arc::new(chain),
         until,
-    })
+    };
+    if !other.is_believed(other.since()) {
+        tracing::warn!(path = %path.display(), "a CA under `also-trusted` is never believed: its `until` is before its certificate begins");
+    }
+    Ok(other)
 }
 
 /// Where the public half of a log's key was found.

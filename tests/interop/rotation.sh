@@ -47,17 +47,6 @@ YAML
   mv next.yaml mayfly.yaml
 }
 
-# in_force: asks for a reading of the configuration and waits until it has happened.
-in_force() {
-  local before deadline=$((SECONDS + 20))
-  before=$(grep -c 'in force as configured' serve.log || true)
-  kill -HUP "$SERVE_PID"
-  until (($(grep -c 'in force as configured' serve.log || true) > before)); do
-    ((SECONDS < deadline)) || fail "the configuration is not in force: $(tail -n 5 serve.log)"
-    sleep 0.1
-  done
-}
-
 # trusted_root FILE CAS LOGS: fetches it; there must be so many in it. A new shard is served a moment after it is in force.
 trusted_root() {
   local deadline=$((SECONDS + 20))

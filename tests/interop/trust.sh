@@ -35,17 +35,6 @@ YAML
   mv next.yaml mayfly.yaml
 }
 
-# in_force: asks for a reading of the configuration and waits until it has happened.
-in_force() {
-  local before deadline=$((SECONDS + 20))
-  before=$(grep -c 'in force as configured' serve.log || true)
-  kill -HUP "$SERVE_PID"
-  until (($(grep -c 'in force as configured' serve.log || true) > before)); do
-    ((SECONDS < deadline)) || fail "the configuration is not in force: $(tail -n 5 serve.log)"
-    sleep 0.1
-  done
-}
-
 # export_trust FOLDER: and with the timestamp authority, as clients will use it. What the server serves must be the same.
 export_trust() {
   "$MAYFLY" trust export --config mayfly.yaml --output "$1" 2>export.log
@@ -84,8 +73,8 @@ step "\`mayfly serve\`, and what it serves is what an export writes"
 cp "$DATA/issuers.yaml" issuers.yaml
 configure old ""
 "$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-SERVE_PID=$!
-PIDS+=("$SERVE_PID")
+MAYFLY_PID=$!
+PIDS+=("$MAYFLY_PID")
 deadline=$((SECONDS + 60))
 until curl -sS --fail -o ready.json "$API/readyz" 2>/dev/null; do
   ((SECONDS < deadline)) || fail "not ready"
@@ -148,7 +137,7 @@ python_loads clients 2
 step "signatures of the old CA before and after the moment at which its key leaked"
 sign before.json
 sleep 2
-LEAKED=$(date -u +%FT%TZ)
+LEAKED=$(now)
 sleep 2
 sign after.json
 for bundle in before after; do
@@ -173,5 +162,4 @@ done
 refused "certificate|verif" verify after.json
 refused "certificate|verif" js_verify after.json
 python_loads rotated 4
-MAYFLY_PID=$SERVE_PID
 stop_mayfly

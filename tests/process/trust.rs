@@ -202,6 +202,38 @@ async fn two_cas_and_two_logs_overlap_and_each_counts_for_its_time() {
     assert!(installation.names().contains(&"ctlog-2.pem".to_owned()));
 }
 
+/// As of a log in a bucket or a database, of which this machine has nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_elsewhere_is_known_by_a_file_or_else_by_its_key() {
+    let installation = Installation::new().await;
+    installation.serve().program.stop();
+    installation.exported(&["--url", URL]);
+    let known = installation.json("trusted_root.json");
+    fs::remove_dir_all(installation.path("log")).unwrap();
+
+    // A private key that is called as the public one would be is not read for it.
+    fs::copy(installation.path("log-key.pem"), installation.path("log.pem")).unwrap();
+    let said = installation.exported(&["--url", URL, "--force"]);
+    assert!(
+        said.contains("the private key") && said.contains("log-key.pem"),
+        "{said}"
+    );
+    assert_eq!(installation.json("trusted_root.json"), known);
+
+    fs::copy(
+        installation.path("clients/ctlog-1.pem"),
+        installation.path("log.pem"),
+    )
+    .unwrap();
+    installation.write("log-key.pem", "nobody reads this");
+    let said = installation.exported(&["--url", URL, "--force"]);
+    assert!(
+        !said.contains("the private key") && said.contains("log.pem"),
+        "{said}"
+    );
+    assert_eq!(installation.json("trusted_root.json"), known);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_another_log_is_refused() {
     let installation = Installation::new().await;
