@@ -25,6 +25,17 @@ verifies() {
     --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
 }
 
+# fetch_trusted_root: what the server says now, with the throw-away authority.
+fetch_trusted_root() {
+  TRUSTED_ROOT=$WORK/served.json
+  curl -sS --fail -o "$TRUSTED_ROOT" "$API/trust/trusted_root.json"
+  with_tsa
+  mv "$TSA_TRUSTED_ROOT" trusted_root.json
+}
+
+# ends: of the CAs and logs in it.
+ends() { jq -c '[.certificateAuthorities[].validFor.end, .ctlogs[].publicKey.validFor.end]' trusted_root.json; }
+
 # kill_serve: as a power cut does.
 kill_serve() {
   kill -KILL "$MAYFLY_PID"
@@ -71,10 +82,11 @@ sleep 2
 timestamped stolen.json # the old key still signs here, as it does for the thief
 mv next/ca.pem $SERVER/ca-2.pem
 mv next/ca-key.pem $SERVER/ca-2-key.pem
-sed -i 's/ca\.pem/ca-2.pem/; s/ca-key\.pem/ca-2-key.pem/' $SERVER/mayfly.yaml
+sed -i "s/ca\.pem/ca-2.pem/; s/ca-key\.pem/ca-2-key.pem/; /^  chain:/a\\  also-trusted: [{chain: ca.pem, until: $END}]" $SERVER/mayfly.yaml
 in_force
-trusting trusted_root.json '.certificateAuthorities[0].validFor.end = $until' --arg until "$END"
-add_ca trusted_root.json $SERVER/ca-2.pem
+fetch_trusted_root
+expect "[null,\"$END\",null]" "$(ends)" "ends"
+INTERMEDIATE_END=$END
 timestamped second.json
 verifies second.json
 verifies first.json
@@ -90,7 +102,7 @@ origin=$(sed -n 's/^  origin: \([^ ]*\).*/\1/p' $SERVER/mayfly.yaml)
 sed -i '/^log:/,/^[^ #]/{/^  /d}' $SERVER/mayfly.yaml
 sed -i "/^log:/r /dev/stdin" $SERVER/mayfly.yaml <<YAML
   shards:
-    - {origin: $origin, directory: log, key: log-key.pem, retired: true, not-after: {from: 2026-01-01T00:00:00Z, until: $BORDER}}
+    - {origin: $origin, directory: log, key: log-key.pem, retired: true, trusted-until: $END, not-after: {from: 2026-01-01T00:00:00Z, until: $BORDER}}
     - origin: $origin-2
       directory: log-2
       key: log-2-key.pem
@@ -101,9 +113,9 @@ rm $SERVER/log-key.pem
 serve_ceremony
 curl -sS --fail "$API/log-2/log.v3.json" >log-2.json
 jq -r .key log-2.json | base64 -d | openssl pkey -pubin -inform DER -out $SERVER/log-2.pem
-trusting trusted_root.json '.ctlogs[0].publicKey.validFor.end = $until | .ctlogs += [.ctlogs[0] | .baseUrl += "-2" | .publicKey.rawBytes = $key
-  | .publicKey.validFor = {start: $until} | .logId.keyId = $id]' \
-  --arg until "$END" --arg key "$(jq -r .key log-2.json)" --arg id "$(jq -r .log_id log-2.json)"
+fetch_trusted_root
+expect "[null,\"$INTERMEDIATE_END\",\"$END\",\"2036-01-01T00:00:00Z\"]" "$(ends)" "ends"
+LOG_END=$END
 timestamped third.json
 verifies third.json
 verifies first.json
@@ -143,10 +155,10 @@ timestamped stolen.json
   --ca-passphrase file:server-passphrase >/dev/null
 cp again/server/ca.pem $SERVER/ca-3.pem
 cp again/server/ca-key.pem $SERVER/ca-3-key.pem
-sed -i 's/ca-2\.pem/ca-3.pem/; s/ca-2-key\.pem/ca-3-key.pem/' $SERVER/mayfly.yaml
+sed -i "s/ca-2\.pem/ca-3.pem/; s/ca-2-key\.pem/ca-3-key.pem/; s/also-trusted: \[/&{chain: ca-2.pem, until: $END}, /" $SERVER/mayfly.yaml
 in_force
-trusting trusted_root.json '.certificateAuthorities[].validFor.end |= (. // $until)' --arg until "$END"
-add_ca trusted_root.json $SERVER/ca-3.pem
+fetch_trusted_root
+expect "[null,\"$END\",\"$INTERMEDIATE_END\",\"$LOG_END\",\"2036-01-01T00:00:00Z\"]" "$(ends)" "ends"
 timestamped sixth.json
 for bundle in first second third fourth fifth sixth; do verifies $bundle.json; done
 refused "certificate" verifies stolen.json
