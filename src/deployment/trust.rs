@@ -1,4 +1,5 @@
-//! What clients are to trust: as the operator says it, and all of it from the files of a configuration, without a server that runs.
+//! What clients are to trust: as the operator says it, and all of it from the files of a configuration, without a
+//! server that runs.
 
 use std::{
     collections::BTreeMap,
@@ -69,7 +70,7 @@ fn load(
         until,
     };
     if !other.is_believed(other.since()) {
-        tracing::warn!(path = %path.display(), "a CA under `also-trusted` is never believed: its `until` is before its certificate begins");
+        tracing::warn!(path = %path.display(), "a CA under `also-trusted` ends, by its `until`, before it begins");
     }
     Ok(other)
 }
@@ -105,8 +106,9 @@ pub struct PublicHalves {
 }
 
 impl PublicHalves {
-    /// Reads what `settings` name: the chains, the issuer file, and the public half of each log's key. Clients reach the CA at `url`, or
-    /// where the settings say. A private key is opened only if its log is not on this machine and no file has its public half.
+    /// Reads what `settings` name: the chains, the issuer file, and the public half of each log's key. Clients reach
+    /// the CA at `url`, or where the settings say. A private key is opened only if its log is not on this machine and
+    /// no file has its public half.
     ///
     /// # Errors
     /// The first that cannot be read.

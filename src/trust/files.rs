@@ -36,9 +36,9 @@ pub fn is_log_key_file(name: &str) -> bool {
 }
 
 impl TrustMaterial {
-    /// The files as of `now`: `trusted_root.json`, `signing_config.json`, `trust_config.json`, `ca.pem` with the CAs' chains, and
-    /// `ctlog-<n>.pem` with the logs' public keys in the order of the trusted root. PEM cannot say until when something is believed, so
-    /// what is believed no longer is not there.
+    /// The files as of `now`: `trusted_root.json`, `signing_config.json`, `trust_config.json`, `ca.pem` with the CAs'
+    /// chains, and `ctlog-<n>.pem` with the logs' public keys in the order of the trusted root. PEM cannot say until
+    /// when something is believed, so what is believed no longer is not there.
     ///
     /// # Errors
     /// [`TrustError::NoUrl`], [`TrustError::Time`].

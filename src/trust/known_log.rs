@@ -91,7 +91,8 @@ impl CtLog {
         }
     }
 
-    /// Whether the operator believes SCTs of `now`. A log whose time is over by itself counts as believed: nobody forges its SCTs.
+    /// Whether the operator would believe SCTs of `now`. A log whose window is over counts as believed: certificates
+    /// with its SCTs are still verified.
     pub(super) fn is_believed(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until >= now)
     }
@@ -119,8 +120,8 @@ pub(super) fn base_url(url: Option<&PublicUrl>, origin: &str) -> String {
     url.map_or_else(|| format!("https://{host}"), ToString::to_string)
 }
 
-/// `PublicKeyDetails` of sigstore's protocol buffers. SCTs are signed over SHA-256 with every kind of key; P-384 has no name there for
-/// that, and RSA none for other sizes.
+/// `PublicKeyDetails` of sigstore's protocol buffers. SCTs are signed over SHA-256 with every kind of key; P-384 has
+/// no name there for that, and RSA none for other sizes.
 fn key_details(spki: &[u8]) -> &'static str {
     let Ok(key) = SubjectPublicKeyInfoRef::from_der(spki) else {
         return "PUBLIC_KEY_DETAILS_UNSPECIFIED";

@@ -113,7 +113,8 @@ impl TrustMaterial {
     }
 }
 
-/// Where clients send people to log in; if there are no such issuers, all that have a URL. In the order of the issuer file, each once.
+/// Where clients send people to log in; if there are no such issuers, all that have a URL. In the order of the issuer
+/// file, each once.
 fn identity_providers(issuers: &TrustedIssuers) -> Vec<String> {
     let named = |people_only: bool| {
         let mut names: Vec<String> = Vec::new();

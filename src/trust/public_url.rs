@@ -6,8 +6,8 @@ use url::Url;
 
 use crate::loopback::is_loopback;
 
-/// The origin of the API as clients see it, such as `https://ca.example.com`: without a path, since sigstore-python and the
-/// gRPC clients drop one, and without a trailing slash, since others append to it.
+/// The origin of the API as clients see it, such as `https://ca.example.com`: without a path, since sigstore-python
+/// and the gRPC clients drop one, and without a trailing slash, since others append to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicUrl(String);
 

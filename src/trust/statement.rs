@@ -12,7 +12,8 @@ pub struct TrustStatement {
     pub url: Option<PublicUrl>,
     /// CAs that are yet to sign, and those that did.
     pub also_trusted: Vec<TrustedAuthority>,
-    /// Until when SCTs of a log of this instance are believed, by its origin; others are believed as long as their log lasts.
+    /// Until when SCTs of a log of this instance are believed, by its origin; others are believed as long as their
+    /// log lasts.
     pub logs_until: BTreeMap<String, Timestamp>,
 }
 

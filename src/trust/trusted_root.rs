@@ -14,7 +14,8 @@ use super::{
 const COMMON_NAME: ObjectIdentifier = const_oid::db::rfc4519::CN;
 const ORGANIZATION: ObjectIdentifier = const_oid::db::rfc4519::O;
 
-/// The trusted root of an instance: its CAs, each from its issuing certificate's notBefore to the end that the operator set, and its logs.
+/// The trusted root of an instance: its CAs, each from its issuing certificate's notBefore to the end that the
+/// operator set, and its logs.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedRoot {
@@ -54,8 +55,8 @@ struct RawCertificate {
 }
 
 impl TrustedRoot {
-    /// What the file says that it is, also as a `Content-Type`. The specification says v0.2, but sigstore-go and sigstore-python
-    /// accept this one only.
+    /// What the file says that it is, also as a `Content-Type`. The specification says v0.2, but sigstore-go and
+    /// sigstore-python accept this one only.
     pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.trustedroot+json;version=0.1";
 
     pub(super) fn new(material: &TrustMaterial) -> Result<Self, TrustError> {

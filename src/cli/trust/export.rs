@@ -91,7 +91,7 @@ pub(super) fn run(arguments: ExportArguments) -> Result<(), Failure> {
     }
     if url.is_none() && settings.url().is_none() {
         return Err(Failure::configuration(
-            "it is not known where clients reach the CA: say --url https://ca.example.com, or write `url` into the configuration",
+            "it is not known where clients reach the CA: say --url https://ca.example.com, or write `url` into mayfly.yaml",
         ));
     }
     let runtime = tokio::runtime::Runtime::new()?;
