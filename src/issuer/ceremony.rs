@@ -2,6 +2,7 @@
 //! (Fulcio's certificate specification).
 
 mod names;
+mod timestamp;
 
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
+pub use self::timestamp::{TimestampNames, generate_timestamp_authority};
 use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
     clock::Timestamp,
@@ -118,16 +120,11 @@ pub async fn certify(
     if is_rsa(&root) != is_rsa(&intermediate) {
         return Err(CeremonyError::Schemes);
     }
-    let validity = |lifetime| -> Result<_, CeremonyError> {
-        let from = Duration::from_secs(now.unix_seconds());
-        let until = profile::time(from.saturating_add(lifetime))?;
-        Ok(Validity::new(profile::time(from)?, until))
-    };
-    let root_validity = validity(lifetimes.root)?;
+    let root_validity = validity(now, lifetimes.root)?;
     let root_certificate = root
         .sign(root.contents(&root, root_validity, root_extensions(&root)?)?)
         .await?;
-    let validity = validity(lifetimes.intermediate.min(lifetimes.root))?;
+    let validity = validity(now, lifetimes.intermediate.min(lifetimes.root))?;
     let extensions = intermediate_extensions(&intermediate, &root)?;
     let certificate = root
         .sign(intermediate.contents(&root, validity, extensions)?)
@@ -149,6 +146,12 @@ pub async fn request(name: Name, key: &dyn SigningKey) -> Result<Vec<u8>, Ceremo
     let info = request.finalize(&public)?;
     let signature = key.sign(&info).await?;
     Ok(tbs::assemble(&info, key.algorithm(), &signature)?)
+}
+
+fn validity(now: Timestamp, lifetime: Duration) -> Result<Validity, CeremonyError> {
+    let from = Duration::from_secs(now.unix_seconds());
+    let until = profile::time(from.saturating_add(lifetime))?;
+    Ok(Validity::new(profile::time(from)?, until))
 }
 
 struct Party<'a> {
