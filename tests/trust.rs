@@ -93,6 +93,42 @@ fn signing_config() {
     assert_eq!(config.to_json(), golden("signing_config.json"));
 }
 
+#[test]
+fn with_a_timestamp_authority() {
+    let key = vector("log-key.der");
+    let chain = [vector("intermediate.der"), vector("root.der")];
+    let url = "http://127.0.0.1:5555/api/v1/timestamp";
+    let root = TrustedRoot::new("http://127.0.0.1:5555", [&chain[..]], &[log(&key, START)]).unwrap();
+    let root = root.with_timestamp_authority(url, &chain).unwrap();
+    let root: Value = serde_json::from_str(&root.to_json()).unwrap();
+    let (ca, authority) = (
+        &root["certificateAuthorities"][0],
+        &root["timestampAuthorities"][0],
+    );
+    assert_eq!(
+        (&authority["certChain"], &authority["validFor"]),
+        (&ca["certChain"], &ca["validFor"])
+    );
+    assert_eq!(authority["uri"], url);
+
+    let config = SigningConfig::new(
+        "http://127.0.0.1:5555",
+        "http://127.0.0.1:5555/dev/oidc",
+        "operator",
+        START,
+    );
+    let config = config
+        .unwrap()
+        .with_timestamp_authority(url, "operator", START)
+        .unwrap();
+    let config: Value = serde_json::from_str(&config.to_json()).unwrap();
+    let expected = json!([{
+        "url": url, "majorApiVersion": 1, "validFor": { "start": "2026-01-02T03:04:05Z" }, "operator": "operator"
+    }]);
+    assert_eq!(config["tsaUrls"], expected);
+    assert_eq!(config["tsaConfig"], json!({ "selector": "ANY" }));
+}
+
 /// Each of these stops a client (docs of the fields say which): no selector without a service, no note key id on the
 /// log, no null.
 #[test]

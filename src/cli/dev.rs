@@ -19,13 +19,15 @@ use mayfly::{
     issue::Authority,
     issuer::ceremony::KeyKind,
     log::{LogsError, embedded::SubmissionSettings},
-    server::{Listeners, ServeError},
+    server::{Listeners, ServeError, TIMESTAMP_PATH},
     telemetry::KeyMetrics,
+    timestamp::TimestampAuthority,
     trust::{CtLog, SigningConfig, TrustedRoot},
 };
 
 use super::{
     deployment::{self, Around, Running},
+    dev_timestamps,
     failure::Failure,
     guide::Guide,
     place::{DEFAULT_DATA_DIR, Keep, Place},
@@ -172,13 +174,15 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let issuers = Issuers::at(&ready.api);
     write_public(&place.data_dir().issuers(), &issuer_file(&issuers))?;
     let (authority, issuer_file) = deployment::open(&place, settings.ca_key).await?;
-    write_trust_files(&ready, &authority)?;
+    let timestamps = dev_timestamps::open(&place, settings.ca_key).await?;
+    write_trust_files(&ready, &authority, &timestamps)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
     let around = Around {
         routes: provider.router(),
         submissions: SubmissionSettings::default(),
         keys: KeyMetrics::new()?,
+        timestamps: Some(Arc::new(timestamps)),
     };
     let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;
     match settings.announcement {
@@ -206,7 +210,11 @@ fn ready(listeners: &Listeners, data_dir: &DataDir) -> Ready {
     }
 }
 
-fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure> {
+fn write_trust_files(
+    ready: &Ready,
+    authority: &Authority,
+    timestamps: &TimestampAuthority,
+) -> Result<(), Failure> {
     let signing = authority.signing();
     let chain = signing.issuer().chain();
     let since_epoch = chain
@@ -221,8 +229,15 @@ fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure
         .iter()
         .map(|log| CtLog::of(log, &ready.api, start))
         .collect();
-    let root = TrustedRoot::new(&ready.api, [chain.der()], &logs)?;
-    let config = SigningConfig::new(&ready.api, &ready.issuer, OPERATOR, start)?;
+    let timestamp_url = format!("{}{TIMESTAMP_PATH}", ready.api);
+    let timestamp_chain = timestamps.chain().der();
+    let root = TrustedRoot::new(&ready.api, [chain.der()], &logs)?
+        .with_timestamp_authority(&timestamp_url, timestamp_chain)?;
+    let config = SigningConfig::new(&ready.api, &ready.issuer, OPERATOR, start)?.with_timestamp_authority(
+        &timestamp_url,
+        OPERATOR,
+        start,
+    )?;
     write_public(&ready.trusted_root, &root.to_json())?;
     write_public(&ready.signing_config, &config.to_json())?;
     Ok(())

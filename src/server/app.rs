@@ -32,7 +32,7 @@ use super::{
     api,
     error::ApiError,
     gate::Gate,
-    grpc, health, openapi, route,
+    grpc, health, openapi, route, timestamp,
 };
 use crate::telemetry::{Metrics, Served};
 
@@ -69,6 +69,7 @@ impl App {
         extra: Router,
     ) -> Result<Self, AssemblyError> {
         let own = api::routes()
+            .merge(timestamp::routes())
             .merge(health::routes())
             .merge(openapi::routes()?)
             .method_not_allowed_fallback(|| std::future::ready(ApiError::method_not_allowed()))

@@ -24,6 +24,7 @@ const INDEX_TEXT: &str = concat!(
     POST /api/v2/signingCert      a token and a proof of key possession in, a logged certificate out\n\
     GET  /api/v2/trustBundle      the certificates to verify with\n\
     GET  /api/v2/configuration    the trusted token issuers\n\
+    POST /api/v1/timestamp        a timestamp (RFC 3161), if this instance gives them\n\
     GET  /api/v2/openapi.json     the whole interface; the same over gRPC, with reflection\n\
     GET  /readyz                  can it issue?\n\
     \n",

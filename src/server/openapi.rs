@@ -6,7 +6,7 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{api, health, route};
+use super::{api, health, route, timestamp};
 
 /// The interface over HTTP.
 #[derive(OpenApi)]
@@ -18,6 +18,8 @@ use super::{api, health, route};
         api::configuration,
         api::legacy_signing_cert,
         api::legacy_root_cert,
+        timestamp::timestamp,
+        timestamp::chain,
         health::index,
         health::healthz,
         health::readyz,

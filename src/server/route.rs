@@ -9,14 +9,19 @@ pub(super) const TRUST_BUNDLE: &str = "/api/v2/trustBundle";
 pub(super) const CONFIGURATION: &str = "/api/v2/configuration";
 pub(super) const LEGACY_SIGNING_CERT: &str = "/api/v1/signingCert";
 pub(super) const LEGACY_ROOT_CERT: &str = "/api/v1/rootCert";
+/// Where timestamps are asked for, as of sigstore's timestamp authority.
+pub const TIMESTAMP: &str = "/api/v1/timestamp";
+pub(super) const TIMESTAMP_CHAIN: &str = "/api/v1/timestamp/certchain";
 
 /// Paths over HTTP.
-pub(super) const HTTP: [&str; 9] = [
+pub(super) const HTTP: [&str; 11] = [
     SIGNING_CERT,
     TRUST_BUNDLE,
     CONFIGURATION,
     LEGACY_SIGNING_CERT,
     LEGACY_ROOT_CERT,
+    TIMESTAMP,
+    TIMESTAMP_CHAIN,
     HEALTHZ,
     READYZ,
     OPENAPI,

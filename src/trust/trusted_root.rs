@@ -63,7 +63,7 @@ impl<'a> CtLog<'a> {
     }
 }
 
-/// The trusted root of a CA and its logs.
+/// The trusted root of a CA, its logs, and its timestamp authorities.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedRoot {
@@ -71,7 +71,7 @@ pub struct TrustedRoot {
     tlogs: [(); 0],
     certificate_authorities: Vec<CertificateAuthority>,
     ctlogs: Vec<Log>,
-    timestamp_authorities: [(); 0],
+    timestamp_authorities: Vec<CertificateAuthority>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -143,8 +143,19 @@ impl TrustedRoot {
             tlogs: [],
             certificate_authorities: authorities.collect::<Result<_, _>>()?,
             ctlogs: logs.iter().map(Log::new).collect::<Result<_, _>>()?,
-            timestamp_authorities: [],
+            timestamp_authorities: Vec::new(),
         })
+    }
+
+    /// With the timestamp authority at `url`, of this chain: DER, its own certificate first and the root last. It counts from that
+    /// certificate's notBefore on.
+    ///
+    /// # Errors
+    /// As [`TrustedRoot::new`].
+    pub fn with_timestamp_authority(mut self, url: &str, chain: &[Vec<u8>]) -> Result<Self, TrustError> {
+        self.timestamp_authorities
+            .push(CertificateAuthority::new(url, chain)?);
+        Ok(self)
     }
 
     /// The file's text.
