@@ -76,8 +76,8 @@ stop_mayfly() {
   expect 0 "$status" "exit code after SIGTERM"
 }
 
-# start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA and log of
-# the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
+# start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA, log and
+# timestamp authority of the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
 # and waits until it is ready.
 start_serve() {
   local provider=$1 host=$2 certificate=${3:-} key=${4:-} authority=${5:-} port deadline
@@ -99,6 +99,9 @@ log:
   directory: $DATA/log
   origin: $(jq -r .origin "$DATA/log/log.json")
   key: $DATA/log-key.pem
+timestamp:
+  chain: $DATA/timestamp-chain.pem
+  key: $DATA/timestamp-key.pem
 issuers: issuers.yaml
 private-identity-providers:
   - $host
@@ -186,19 +189,6 @@ status() {
   write_token token --email "$EMAIL"
   challenge_request token "$EMAIL" request.json
   curl -sS -o answer.json -w '%{http_code}' -H 'Content-Type: application/json' --data-binary @request.json "$API/api/v2/signingCert"
-}
-
-# A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
-start_tsa() {
-  start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"
-  TSA_URL=$(ready url) TSA_TRUSTED_ROOT="$WORK/trusted_root.tsa.json" TSA_SIGNING_CONFIG="$WORK/signing_config.tsa.json"
-  jq --argjson tsa "$READY" '.timestampAuthorities = [{
-    subject: {organization: "interop test", commonName: "TSA"}, uri: $tsa.url,
-    certChain: {certificates: ($tsa.chain | map({rawBytes: .}))}, validFor: {start: "2026-01-01T00:00:00Z"}
-  }]' "$TRUSTED_ROOT" >"$TSA_TRUSTED_ROOT"
-  jq --argjson tsa "$READY" '.tsaConfig = {selector: "ANY"} | .tsaUrls = [{
-    url: $tsa.url, majorApiVersion: 1, validFor: {start: "2026-01-01T00:00:00Z"}, operator: "interop test"
-  }]' "$SIGNING_CONFIG" >"$TSA_SIGNING_CONFIG"
 }
 
 # A port that nobody listens on now, for a command that must be told one.
