@@ -11,6 +11,7 @@ mod plan;
 mod request;
 mod secret;
 mod summary;
+mod timestamps;
 
 use std::io::{self, Write};
 

@@ -159,7 +159,7 @@ serve_ceremony() {
   done
 }
 
-# sign BUNDLE, verify BUNDLE: the file `blob`, by cosign with the files of the ceremony for clients.
+# sign BUNDLE, verify BUNDLE [OPTION...]: the file `blob`, by cosign with the files of the ceremony for clients.
 sign() {
   write_token token --email "$EMAIL"
   cosign sign-blob -y --identity-token token --signing-config "$CLIENTS/signing_config.json" \
@@ -167,7 +167,7 @@ sign() {
 }
 verify() {
   cosign verify-blob --trusted-root "$CLIENTS/trusted_root.json" --insecure-ignore-tlog --bundle "$1" \
-    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" "${@:2}" blob
 }
 
 # leaf BUNDLE: its certificate, PEM.

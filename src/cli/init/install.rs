@@ -50,7 +50,7 @@ pub(super) fn run(file: &Path, directory: &Path) -> Result<Summary, Failure> {
     let host = write_chain(&chain, &layout)?;
     let log_key = log_key(&layout)?;
     if !layout.trusted_root().exists() {
-        make::write_trusted_root(&host, (&chain, &log_key), &layout)?;
+        make::write_trusted_root(&host, (&chain, None, &log_key), &layout)?;
     }
     let settings = finish(&layout)?;
     Summary::of_chain(&layout, &settings, (&chain, &log_key))

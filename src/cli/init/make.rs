@@ -5,11 +5,13 @@ use std::sync::Arc;
 use mayfly::{
     clock::{Clock, SystemClock, Timestamp},
     config::Settings,
-    issuer::{CertificateChain, Issuer, ceremony},
+    issuer::{CertificateChain, ChainError, Issuer, ceremony},
     key::SigningKey,
     log::embedded::{EmbeddedLogSettings, PromiseSettings, ShardKey, ShardSettings},
+    server::TIMESTAMP_PATH,
     staging::StagedFolder,
     telemetry::KeyMetrics,
+    timestamp::TimestampChain,
     trust::{CtLog, SigningConfig, TrustedRoot},
 };
 use tokio::task::spawn_blocking;
@@ -22,6 +24,7 @@ use super::{
     plan::{Plan, Root, ServerKey},
     request,
     summary::Summary,
+    timestamps,
 };
 use crate::cli::failure::Failure;
 
@@ -36,31 +39,34 @@ pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
         folder::make(&made)?;
     }
     let ca_key = keys::intermediate(&plan.ca, plan.kind, layout.ca_key()).await?;
-    let chain = match &plan.root {
-        Some(root) => Some(certify(root, plan, ca_key, &layout).await?),
+    let (chain, timestamps) = match &plan.root {
+        Some(root) => {
+            let (chain, timestamps) = certify(root, plan, ca_key, &layout).await?;
+            (Some(chain), timestamps)
+        }
         None => {
             request::write(plan, ca_key.as_ref(), (&layout, &place)).await?;
-            None
+            (None, None)
         }
     };
     write_configuration(plan, &layout)?;
     // Last: from here on, a key that is not in a file has signed for a log.
     let log_key = make_log(plan, &layout).await?;
-    write_signing_config(plan, &layout)?;
+    write_signing_config(plan, timestamps.as_ref(), &layout)?;
     if let Some(chain) = &chain {
-        write_trusted_root(&plan.host, (chain, &log_key), &layout)?;
+        write_trusted_root(&plan.host, (chain, timestamps.as_ref(), &log_key), &layout)?;
     }
     staged.publish().map_err(io_error(place.path()))?;
-    Summary::of_ceremony(plan, &place, (chain.as_ref(), &log_key))
+    Summary::of_ceremony(plan, &place, (chain.as_ref(), timestamps.as_ref(), &log_key))
 }
 
-/// Root and intermediate; the chain passes the checks of a start, with the intermediate's key.
+/// Root, intermediate and timestamp authority; the chains pass the checks of a start, with their keys.
 async fn certify(
     root: &Root,
     plan: &Plan,
     ca_key: Arc<dyn SigningKey>,
     layout: &Layout,
-) -> Result<CertificateChain, Failure> {
+) -> Result<(CertificateChain, Option<TimestampChain>), Failure> {
     folder::make(&layout.root())?;
     let root_key = keys::root(&root.key, plan.kind, layout.root_key()).await?;
     let now = SystemClock.now();
@@ -71,8 +77,17 @@ async fn certify(
     let root_pem = chain.pem().last().map_or("", String::as_str);
     folder::write_new(&layout.root_certificate(), root_pem)?;
     let pem = chain.pem().concat();
+    let timestamps = match &plan.timestamps {
+        Some(timestamps) => {
+            let (lifetimes, root_der) = (root.lifetimes, chain.der().last().ok_or(ChainError::TooShort)?);
+            let lifetime = lifetimes.intermediate.min(lifetimes.root);
+            let by = (root_key.as_ref(), root_der.as_slice(), lifetime, now);
+            Some(timestamps::certify(timestamps, plan.kind, by, layout).await?)
+        }
+        None => None,
+    };
     Issuer::new(ca_key, chain).await?;
-    Ok(CertificateChain::from_pem(pem.as_bytes(), now)?)
+    Ok((CertificateChain::from_pem(pem.as_bytes(), now)?, timestamps))
 }
 
 fn write_configuration(plan: &Plan, layout: &Layout) -> Result<(), Failure> {
@@ -112,16 +127,28 @@ async fn make_log(plan: &Plan, layout: &Layout) -> Result<Vec<u8>, Failure> {
     Ok(public)
 }
 
-fn write_signing_config(plan: &Plan, layout: &Layout) -> Result<(), Failure> {
-    let url = plan.host.url();
-    let config = SigningConfig::new(&url, plan.issuers.url(), &plan.organization, SystemClock.now())?;
+fn write_signing_config(
+    plan: &Plan,
+    timestamps: Option<&TimestampChain>,
+    layout: &Layout,
+) -> Result<(), Failure> {
+    let (url, now) = (plan.host.url(), SystemClock.now());
+    let mut config = SigningConfig::new(&url, plan.issuers.url(), &plan.organization, now)?;
+    if timestamps.is_some() {
+        let url = timestamp_url(&plan.host);
+        config = config.with_timestamp_authority(&url, &plan.organization, now)?;
+    }
     Ok(folder::write_new(&layout.signing_config(), &config.to_json())?)
 }
 
-/// What verifiers trust: this chain, and SCTs of this log.
+fn timestamp_url(host: &Host) -> String {
+    format!("{}{TIMESTAMP_PATH}", host.url())
+}
+
+/// What verifiers trust: this chain, SCTs of this log, and times by this authority.
 pub(super) fn write_trusted_root(
     host: &Host,
-    (chain, log_key): (&CertificateChain, &[u8]),
+    (chain, timestamps, log_key): (&CertificateChain, Option<&TimestampChain>, &[u8]),
     layout: &Layout,
 ) -> Result<(), Failure> {
     let since = chain.issuing().tbs_certificate().validity().not_before;
@@ -131,6 +158,9 @@ pub(super) fn write_trusted_root(
         start: Timestamp::from_unix(since.to_unix_duration()),
         end: None,
     };
-    let root = TrustedRoot::new(&host.url(), [chain.der()], &[log])?;
+    let mut root = TrustedRoot::new(&host.url(), [chain.der()], &[log])?;
+    if let Some(timestamps) = timestamps {
+        root = root.with_timestamp_authority(&timestamp_url(host), timestamps.der())?;
+    }
     Ok(folder::write_new(&layout.trusted_root(), &root.to_json())?)
 }

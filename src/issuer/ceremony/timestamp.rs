@@ -1,5 +1,7 @@
 //! The certificate of a timestamp authority, by a root.
 
+use std::time::Duration;
+
 use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
 use der::flagset::FlagSet;
 use x509_cert::{
@@ -13,7 +15,7 @@ use x509_cert::{
 use super::{CeremonyError, KeyKind, LIFETIME, NewAuthority, Party, generate_key, root_extensions, validity};
 use crate::{
     clock::Timestamp,
-    key::SoftwareKey,
+    key::{SigningKey, SoftwareKey},
     profile::{Critical, extension, subject_key_identifier},
 };
 
@@ -39,19 +41,37 @@ pub async fn generate_timestamp_authority(
     let root_key = SoftwareKey::from_pkcs8_der(&generate_key(kind)?)?;
     let key = generate_key(kind)?;
     let authority_key = SoftwareKey::from_pkcs8_der(&key)?;
-    let root = Party::new(names.root, &root_key)?;
-    let authority = Party::new(names.authority, &authority_key)?;
+    let root = Party::new(names.root.clone(), &root_key)?;
     let root_certificate = root
         .sign(root.contents(&root, validity(now, LIFETIME)?, root_extensions(&root)?)?)
         .await?;
-    let extensions = authority_extensions(&authority, &root)?;
-    let certificate = root
-        .sign(authority.contents(&root, validity(now, LIFETIME)?, extensions)?)
-        .await?;
+    let keys: (&dyn SigningKey, &dyn SigningKey) = (&root_key, &authority_key);
+    let certificate = certify_timestamp_authority(names, keys, LIFETIME, now).await?;
     Ok(NewAuthority {
         chain: vec![certificate, root_certificate],
         key,
     })
+}
+
+/// Makes the certificate of a timestamp authority under a root, with keys that are there already, the root's first; valid from
+/// `now`. DER.
+///
+/// # Errors
+/// If the keys are one, the root's does not sign, or the certificate cannot be encoded.
+pub async fn certify_timestamp_authority(
+    names: TimestampNames,
+    (root_key, authority_key): (&dyn SigningKey, &dyn SigningKey),
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Vec<u8>, CeremonyError> {
+    if root_key.spki_der() == authority_key.spki_der() {
+        return Err(CeremonyError::RootSignsTimes);
+    }
+    let root = Party::new(names.root, root_key)?;
+    let authority = Party::new(names.authority, authority_key)?;
+    let extensions = authority_extensions(&authority, &root)?;
+    let contents = authority.contents(&root, validity(now, lifetime)?, extensions)?;
+    root.sign(contents).await
 }
 
 /// RFC 3161 2.3: for timestamping and nothing else, critically.
