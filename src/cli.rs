@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod deployment;
 mod dev;
+mod dev_timestamps;
 mod failure;
 mod guide;
 mod init;

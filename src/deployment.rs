@@ -6,6 +6,7 @@ mod log_service;
 mod reload;
 mod self_audits;
 mod shard_reminder;
+mod timestamps;
 mod trust;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
     },
     profile::ProfileError,
     telemetry::{ExternalLogMetrics, KeyMetrics},
+    timestamp::{TimestampChainError, TimestampError},
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
     trust::{PublicUrl, TrustStatement},
     trusted_issuer::TrustedIssuers,
@@ -41,6 +43,7 @@ pub use self::{
     reload::IssuerFileFollower,
     self_audits::SelfAudits,
     shard_reminder::remind_of_shards,
+    timestamps::timestamp_authority,
     trust::{KeySource, PublicHalves, TrustMaterialError},
 };
 
@@ -168,13 +171,19 @@ impl Files {
     }
 }
 
-/// What is wrong with the files of the CA's chains, as far as that shows without its key.
+/// What is wrong with the files of the chains, the CA's and the timestamp authority's, as far as that shows without their keys.
 #[must_use]
 pub fn check_chains(settings: &Settings) -> Vec<DeploymentError> {
     let ca = settings.ca();
     let own = load_chain(ca.chain());
     let trust = Files::from(settings).trust_beside(own.as_ref().ok());
-    own.err().into_iter().chain(trust.err()).collect()
+    let timestamp = settings.timestamp();
+    let timestamp = timestamp.and_then(|files| timestamps::load_chain(files.chain()).err());
+    own.err()
+        .into_iter()
+        .chain(trust.err())
+        .chain(timestamp)
+        .collect()
 }
 
 /// Unlocks the CA's key, wherever it is, and has it sign: whether it is the key of the chain, and `mayfly serve` could use it.
@@ -280,6 +289,20 @@ pub enum DeploymentError {
     /// The CA's key cannot be used.
     #[error("the CA has no key")]
     Key(#[from] OpenKeyError),
+    /// The timestamp authority's chain is not one that clients would accept.
+    #[error("the timestamp authority's certificates in {} cannot be used", path.display())]
+    TimestampChain {
+        /// Where they are.
+        path: PathBuf,
+        /// What is wrong.
+        source: TimestampChainError,
+    },
+    /// The timestamp authority's key cannot be used.
+    #[error("the timestamp authority has no key")]
+    TimestampKey(#[source] OpenKeyError),
+    /// The timestamp authority's key and chain do not fit, or the key does not sign.
+    #[error("the timestamp authority does not start")]
+    Timestamp(#[source] TimestampError),
     /// The embedded log does not start.
     #[error("the certificate log {origin} does not start")]
     Log {

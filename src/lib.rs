@@ -14,6 +14,7 @@
 //! | draft -> precertificate; logged -> certificate | [`issuer`], the only holder of the CA key |
 //! | precertificate -> logged | [`log`], over the crate `ct_log` |
 //! | every signature on record | [`audit`] |
+//! | digest -> digest with the time, signed: a request of its own | [`timestamp`] |
 //!
 //! Round it: [`config`] (files to checked settings), [`deployment`] (settings to an authority), [`key`] (where private keys are),
 //! [`clock`], [`telemetry`], [`staging`] (folders that appear whole), [`explain`] (what a token would get), [`trust`] (the files that clients need), [`dev`] (the development identity
@@ -53,6 +54,7 @@ pub mod proof;
 pub mod server;
 pub mod staging;
 pub mod telemetry;
+pub mod timestamp;
 pub mod token;
 pub mod trust;
 pub mod trusted_issuer;

@@ -3,7 +3,7 @@
 //! ```text
 //! connection   how many, how long, TLS or not, HTTP/1.1 or HTTP/2; draining
 //!   app        id, deadline, panics, CORS, one log line, metrics
-//!     api, grpc, trust, health, openapi    the interfaces
+//!     api, grpc, trust, timestamp, health, openapi    the interfaces
 //!       wire   formats -> IssueRequest
 //!       gate   admission, then the authority
 //!   answer     the one place where an error (error.rs) is written out
@@ -20,6 +20,7 @@ mod health;
 mod limits;
 mod openapi;
 mod route;
+mod timestamp;
 mod tls;
 mod trust;
 mod wire;
@@ -43,12 +44,14 @@ use self::{
 };
 pub use self::{
     limits::Limits,
+    route::TIMESTAMP as TIMESTAMP_PATH,
     tls::{TlsError, TlsFiles},
 };
 use crate::{
     issue::Authority,
     log::Shards,
     telemetry::{KeyMetrics, Metrics, Sources},
+    timestamp::TimestampAuthority,
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -115,6 +118,8 @@ pub struct ServerSettings {
     pub limits: Limits,
     /// What the keys outside this process count.
     pub keys: Option<KeyMetrics>,
+    /// The timestamp authority; without one its paths are not there.
+    pub timestamps: Option<Arc<TimestampAuthority>>,
 }
 
 impl Default for ServerSettings {
@@ -124,6 +129,7 @@ impl Default for ServerSettings {
             tls: None,
             limits: Limits::standard(),
             keys: None,
+            timestamps: None,
         }
     }
 }
@@ -184,7 +190,8 @@ impl Server {
             issuers: Some(Arc::new(move || of_issuers.tokens().status().collect())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);
-        let gate = Arc::new(Gate::new(authority, settings.limits, Arc::clone(&meters)));
+        let parts = (authority, settings.timestamps);
+        let gate = Arc::new(Gate::new(parts, settings.limits, Arc::clone(&meters)));
         let reporter = HealthReporter::new();
         let app = Arc::new(App::new(Arc::clone(&gate), reporter.clone(), extra)?);
         Ok(Self {

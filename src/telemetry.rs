@@ -5,6 +5,7 @@ mod issuers;
 mod keys;
 mod logs;
 mod reloads;
+mod timestamps;
 mod witnesses;
 
 use std::{sync::Arc, time::Duration};
@@ -27,7 +28,9 @@ pub(crate) use self::{
     external_logs::{Attempted, ExternalLogSeries},
     keys::{KeySeries, Signed},
 };
-use self::{issuers::IssuerMetrics, logs::LogMetrics, witnesses::WitnessMetrics};
+use self::{
+    issuers::IssuerMetrics, logs::LogMetrics, timestamps::TimestampMetrics, witnesses::WitnessMetrics,
+};
 
 /// Every metric of one process.
 pub struct Metrics {
@@ -48,6 +51,7 @@ pub struct Metrics {
     issuer_file: ReloadMetrics,
     configuration: ReloadMetrics,
     ca_end: IntGauge,
+    timestamps: TimestampMetrics,
     self_audit_found: IntCounterVec,
     self_audit_alarms: IntCounterVec,
     self_audit_failing: IntGaugeVec,
@@ -170,6 +174,7 @@ impl Metrics {
                 "mayfly_ca_end_timestamp_seconds",
                 "When the CA's chain that signs is over, since the Unix epoch",
             )?,
+            timestamps: TimestampMetrics::new(&make)?,
             self_audit_found: make.counters(
                 "mayfly_log_self_audit_found_total",
                 "Entries that were found in the public log as their SCTs say",
@@ -250,6 +255,11 @@ impl Metrics {
         self.self_audit_waiting
             .with_label_values(&label)
             .set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
+    }
+
+    /// A request for a timestamp was answered: `granted`, or refused for a reason of a bounded set.
+    pub fn timestamped(&self, outcome: &'static str, took: Duration) {
+        self.timestamps.ended(outcome, took);
     }
 
     /// A panic was caught.

@@ -208,8 +208,24 @@ fn the_first_start_makes_and_the_later_ones_keep() {
         let file = fs::read(first[key].as_str().unwrap()).unwrap();
         serde_json::from_slice::<Value>(&file).unwrap();
     }
+    let root = fs::read_to_string(first["trusted_root"].as_str().unwrap()).unwrap();
+    let root: Value = serde_json::from_str(&root).unwrap();
+    let timestamps = &root["timestampAuthorities"][0];
+    let url = format!("{}/api/v1/timestamp", first["api"].as_str().unwrap());
+    assert_eq!(timestamps["uri"], url);
+    // The authority's own and the root: sigstore-python wants two.
+    assert_eq!(
+        timestamps["certChain"]["certificates"].as_array().unwrap().len(),
+        2
+    );
+    let config = fs::read_to_string(first["signing_config"].as_str().unwrap()).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(
+        (&config["tsaUrls"][0]["url"], &config["tsaConfig"]["selector"]),
+        (&url.into(), &"ANY".into())
+    );
     assert_eq!(dev.stop(), (String::new(), Some(0)));
-    for key in ["ca/key.pem", "log-key.pem", "oidc-key.pem"] {
+    for key in ["ca/key.pem", "log-key.pem", "oidc-key.pem", "timestamp-key.pem"] {
         let mode = fs::metadata(Path::new(&data).join(key))
             .unwrap()
             .permissions()
@@ -277,6 +293,8 @@ fn made_once(data: &str) -> Vec<Vec<u8>> {
         "ca/key.pem",
         "log-key.pem",
         "oidc-key.pem",
+        "timestamp-chain.pem",
+        "timestamp-key.pem",
     ]
     .iter()
     .map(|name| fs::read(Path::new(data).join(name)).unwrap())
@@ -346,7 +364,7 @@ fn instructions_can_be_pasted() {
         "/my data/signing_config.json' \\\n",
         "dev token --email you@example.com",
         "--identity-token token.jwt",
-        "cosign verify-blob --insecure-ignore-tlog \\\n    --trusted-root '",
+        "cosign verify-blob --insecure-ignore-tlog --use-signed-timestamps \\\n    --trusted-root '",
         "--certificate-identity you@example.com",
         "/dev/oidc \\\n    --bundle hello.sigstore.json hello.txt",
     ] {

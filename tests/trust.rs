@@ -8,15 +8,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ct_log::{ExternalLogKey, LogSpec, Window};
 use mayfly::{
     clock::Timestamp,
     config::issuers,
     issuer::{
         CertificateChain,
-        ceremony::{self, AuthorityNames, KeyKind},
+        ceremony::{self, AuthorityNames, KeyKind, TimestampNames},
     },
     log::{ExternalLogSettings, Use},
+    timestamp::TimestampChain,
     token::{FetchPolicy, LoopbackHttp},
     trust::{Logs, OwnLog, TrustError, TrustMaterial, TrustStatement, TrustedAuthority, is_log_key_file},
     trusted_issuer::TrustedIssuers,
@@ -250,6 +252,49 @@ fn people_log_in_where_people_do() {
         ["https://b.example.com", "https://a.example.com"]
     );
     assert_eq!(urls(format!("oidc-issuers:\n{ci}")), ["https://ci.example.com"]);
+}
+
+#[tokio::test]
+async fn with_a_timestamp_authority() {
+    let names = TimestampNames::of("Acme", "Acme").unwrap();
+    let start = seconds(1_767_323_045);
+    let made = ceremony::generate_timestamp_authority(names, KeyKind::EcdsaP256, start).await;
+    let chain = TimestampChain::from_der(made.unwrap().chain, start).unwrap();
+    let url = format!("{URL}/api/v1/timestamp");
+    let with = |statement: &TrustStatement| {
+        material(statement, vec![own("localhost/log", None)]).with_timestamps(&chain)
+    };
+
+    let material = with(&statement());
+    let authority = &trusted_root(&material)["timestampAuthorities"][0];
+    let certificates: Vec<_> = chain
+        .der()
+        .iter()
+        .map(|der| json!({ "rawBytes": STANDARD.encode(der) }))
+        .collect();
+    assert_eq!(
+        authority,
+        &json!({
+            "subject": { "organization": "Acme", "commonName": "Acme timestamping" },
+            "uri": url,
+            "certChain": { "certificates": certificates },
+            "validFor": { "start": "2026-01-02T03:04:05Z" },
+        })
+    );
+    let config: Value = serde_json::from_str(&material.signing_config().unwrap().to_json()).unwrap();
+    let (ca, tsa) = (&config["caUrls"][0], &config["tsaUrls"]);
+    let operator = &ca["operator"];
+    assert_eq!(
+        tsa,
+        &json!([{ "url": url, "majorApiVersion": 1, "validFor": ca["validFor"], "operator": operator }])
+    );
+    assert_eq!(config["tsaConfig"], json!({ "selector": "ANY" }));
+    let files = material.files(start).unwrap();
+    let pem = files.iter().find(|file| file.name == "tsa.pem").unwrap();
+    assert_eq!(pem.contents, chain.to_pem());
+
+    let nowhere = trusted_root(&with(&TrustStatement::default()));
+    assert_eq!(nowhere["timestampAuthorities"][0]["uri"], "https://localhost");
 }
 
 /// Each of these stops a client (docs of the fields say which): no selector without a service, no note key id on the

@@ -31,6 +31,7 @@ use mayfly::{
     },
     server::{Listeners, Server, ServerSettings, TlsFiles},
     telemetry::KeyMetrics,
+    timestamp::TimestampAuthority,
     token::{FetchPolicy, LoopbackHttp},
     trust::{PublicUrl, TrustStatement},
 };
@@ -38,6 +39,7 @@ use tokio::{sync::watch, task::JoinSet};
 use x509_cert::name::Name;
 
 use super::{
+    dev_timestamps,
     failure::Failure,
     place::Place,
     signal::{self, StopSignals},
@@ -57,6 +59,7 @@ pub(crate) async fn create(data_dir: &DataDir, kind: KeyKind) -> Result<(), Fail
     write_public(&data_dir.ca_chain(), &chain.pem().concat())?;
     write_public(&data_dir.ca_root(), chain.pem().last().map_or("", String::as_str))?;
     key_file::write_new(&data_dir.ca_key(), &new.key, None)?;
+    dev_timestamps::create(data_dir, kind).await?;
     let settings = log_settings(data_dir);
     for shard in settings.shards {
         shard
@@ -160,6 +163,8 @@ pub(crate) struct Around {
     pub(crate) submissions: SubmissionSettings,
     /// What the keys count.
     pub(crate) keys: KeyMetrics,
+    /// Who says the time, if anybody does.
+    pub(crate) timestamps: Option<Arc<TimestampAuthority>>,
 }
 
 /// The certificate log failed.
@@ -180,6 +185,7 @@ impl Running {
         let settings = ServerSettings {
             tls,
             keys: Some(around.keys),
+            timestamps: around.timestamps,
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), log_service.routes())?;
@@ -277,6 +283,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let mut parts = Files::from(&settings).load((issuers, fetch), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
+    let timestamps = deployment::timestamp_authority(&settings, &keys).await?;
     let tls = settings.tls().cloned();
     let scheme = match &tls {
         Some(_) => OwnScheme::Https,
@@ -291,6 +298,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         routes: Router::new(),
         submissions,
         keys: keys.clone(),
+        timestamps,
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
     running.follow_configuration((config.to_owned(), &settings), keys);

@@ -21,11 +21,13 @@ use mayfly::{
     log::embedded::SubmissionSettings,
     server::{Listeners, ServeError},
     telemetry::KeyMetrics,
+    timestamp::TimestampAuthority,
     trust::TrustMaterial,
 };
 
 use super::{
     deployment::{self, Around, Running},
+    dev_timestamps,
     failure::Failure,
     guide::Guide,
     place::{DEFAULT_DATA_DIR, Keep, Place},
@@ -169,13 +171,15 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let issuers = Issuers::at(&ready.api);
     write_public(&place.data_dir().issuers(), &issuer_file(&issuers))?;
     let (authority, issuer_file) = deployment::open(&place, settings.ca_key, ready.api.parse()?).await?;
-    write_trust_files(&ready, &authority)?;
+    let timestamps = dev_timestamps::open(&place, settings.ca_key).await?;
+    write_trust_files(&ready, &authority, &timestamps)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
     let around = Around {
         routes: provider.router(),
         submissions: SubmissionSettings::default(),
         keys: KeyMetrics::new()?,
+        timestamps: Some(Arc::new(timestamps)),
     };
     let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;
     match settings.announcement {
@@ -204,8 +208,12 @@ fn ready(listeners: &Listeners, data_dir: &DataDir) -> Ready {
 }
 
 /// What the server answers at /trust, too.
-fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure> {
-    let material = TrustMaterial::of(authority);
+fn write_trust_files(
+    ready: &Ready,
+    authority: &Authority,
+    timestamps: &TimestampAuthority,
+) -> Result<(), Failure> {
+    let material = TrustMaterial::of(authority).with_timestamps(timestamps.chain());
     write_public(&ready.trusted_root, &material.trusted_root()?.to_json())?;
     write_public(&ready.signing_config, &material.signing_config()?.to_json())?;
     Ok(())

@@ -74,8 +74,11 @@ impl<'a> Guide<'a> {
     }
 
     fn write_verifying(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Verify it, within the ten minutes of its certificate:\n")?;
-        writeln!(f, "  cosign verify-blob --insecure-ignore-tlog \\")?;
+        writeln!(f, "Verify it:\n")?;
+        writeln!(
+            f,
+            "  cosign verify-blob --insecure-ignore-tlog --use-signed-timestamps \\"
+        )?;
         writeln!(f, "    --trusted-root {} \\", quoted(&self.ready.trusted_root))?;
         writeln!(f, "    --certificate-identity {EXAMPLE_EMAIL} \\")?;
         writeln!(f, "    --certificate-oidc-issuer {} \\", self.ready.issuer)?;

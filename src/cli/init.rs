@@ -11,6 +11,7 @@ pub(super) mod plan;
 mod request;
 pub(super) mod secret;
 mod summary;
+mod timestamps;
 
 use std::io::{self, Write};
 

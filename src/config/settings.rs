@@ -10,12 +10,14 @@ mod promise;
 mod read;
 mod self_audit;
 mod shards;
+mod timestamp;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+pub use self::timestamp::TimestampFiles;
 use super::{
     ConfigErrors,
     path::Folder,
@@ -40,6 +42,7 @@ pub struct Settings {
     ca: CaFiles,
     log: Option<EmbeddedLogSettings>,
     logs: external_logs::Policy,
+    timestamp: Option<TimestampFiles>,
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
     audit: PathBuf,
@@ -130,6 +133,12 @@ impl Settings {
     #[must_use]
     pub fn embedding(&self) -> Embedding {
         self.logs.embedding
+    }
+
+    /// The timestamp authority, if there is one.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<&TimestampFiles> {
+        self.timestamp.as_ref()
     }
 
     /// What works and may not be meant.

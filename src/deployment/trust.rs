@@ -11,7 +11,7 @@ use std::{
 
 use ct_log::{Log, LogPublicKey, OpenError};
 
-use super::{DeploymentError, Files, fetch_policy, load_chain, read};
+use super::{DeploymentError, Files, fetch_policy, load_chain, read, timestamps};
 use crate::{
     clock::{Clock, SystemClock},
     config::{AlsoTrusted, ConfigErrors, Settings, issuers},
@@ -131,10 +131,11 @@ impl PublicHalves {
             sources.push((shard.origin.clone(), source));
         }
         let issuers = issuers::load(settings.issuers(), &fetch_policy(settings))?.issuers;
-        Ok(Self {
-            material: TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers),
-            sources,
-        })
+        let mut material = TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers);
+        if let Some(files) = settings.timestamp() {
+            material = material.with_timestamps(&timestamps::load_chain(files.chain())?);
+        }
+        Ok(Self { material, sources })
     }
 }
 

@@ -22,6 +22,8 @@ const MADE_ONCE: &[&str] = &[
     "log",
     "log-key.pem",
     "oidc-key.pem",
+    "timestamp-chain.pem",
+    "timestamp-key.pem",
 ];
 
 /// Why the directory cannot be used.
@@ -95,6 +97,10 @@ files! {
     log_key = "log-key.pem";
     /// The identity provider's private key, PKCS#8 PEM, mode 0600.
     oidc_key = "oidc-key.pem";
+    /// The timestamp authority's certificates, PEM: its own first, the root last.
+    timestamp_chain = "timestamp-chain.pem";
+    /// The timestamp authority's private key, PKCS#8 PEM, mode 0600.
+    timestamp_key = "timestamp-key.pem";
     /// The issuer file; rewritten at every start.
     issuers = "issuers.yaml";
     /// The audit records, one JSON object a line.

@@ -2,8 +2,7 @@
 //! (Fulcio's certificate specification).
 
 mod names;
-
-pub use names::next_intermediate;
+mod timestamp;
 
 use std::time::Duration;
 
@@ -32,6 +31,10 @@ use x509_cert::{
 };
 use zeroize::Zeroizing;
 
+pub use self::{
+    names::next_intermediate,
+    timestamp::{TimestampNames, certify_timestamp_authority, generate_timestamp_authority},
+};
 use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
     clock::Timestamp,
@@ -329,6 +332,11 @@ pub enum CeremonyError {
     /// The same key twice.
     #[error("root and intermediate have the same key, so the server would hold the root's: name two keys")]
     OneKey,
+    /// The same key twice.
+    #[error(
+        "root and timestamp authority have the same key, so the server would hold the root's: name two keys"
+    )]
+    RootSignsTimes,
     /// ECDSA and RSA in one chain.
     #[error(
         "the keys of root and intermediate must be of one scheme, ECDSA or RSA, as Fulcio's certificate specification wants"

@@ -98,7 +98,7 @@ impl CertificateChain {
 }
 
 /// DER.
-fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, ChainError> {
+pub(crate) fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, ChainError> {
     let blocks = pem::parse_many(pem).map_err(|_| ChainError::NotPem)?;
     if blocks.is_empty() || blocks.iter().any(|block| block.tag() != "CERTIFICATE") {
         return Err(ChainError::NotPem);
@@ -106,7 +106,8 @@ fn blocks(pem: &[u8]) -> Result<Vec<Vec<u8>>, ChainError> {
     Ok(blocks.into_iter().map(pem::Pem::into_contents).collect())
 }
 
-fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Duration> {
+/// When all of them are valid, since the Unix epoch.
+pub(crate) fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Duration> {
     let each = || {
         certificates
             .iter()
@@ -120,22 +121,36 @@ fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Duration> {
 }
 
 fn check(certificates: &[Certificate], now: Option<Timestamp>) -> Result<(), ChainError> {
-    let [issuing, .., root] = certificates else {
+    let [issuing, .., _] = certificates else {
         return Err(ChainError::TooShort);
     };
+    check_links(certificates, 0, now)?;
+    check_issuing(issuing)
+}
+
+/// What holds of any chain up to its root: all are valid at `now`, each issued the one before it, and those from `first_authority`
+/// on are CAs that may.
+pub(crate) fn check_links(
+    certificates: &[Certificate],
+    first_authority: usize,
+    now: Option<Timestamp>,
+) -> Result<(), ChainError> {
+    let root = certificates.last().ok_or(ChainError::TooShort)?;
     for (at, certificate) in certificates.iter().enumerate() {
         now.map_or(Ok(()), |now| check_time(certificate, at, now))?;
-        check_authority(certificate, at)?;
+        if at >= first_authority {
+            check_authority(certificate, at)?;
+        }
     }
     for (at, pair) in certificates.windows(2).enumerate() {
         let [subject, issuer] = pair else { continue };
         check_issued(subject, issuer, at)?;
     }
     check_issued(root, root, certificates.len().saturating_sub(1)).map_err(|_| ChainError::NoRoot)?;
-    for (at, certificate) in certificates.iter().enumerate() {
-        check_path_length(certificate, at)?;
+    for (at, certificate) in certificates.iter().enumerate().skip(first_authority) {
+        check_path_length(certificate, at, at.saturating_sub(first_authority))?;
     }
-    check_issuing(issuing)
+    Ok(())
 }
 
 fn check_time(certificate: &Certificate, at: usize, now: Timestamp) -> Result<(), ChainError> {
@@ -168,11 +183,11 @@ fn check_authority(certificate: &Certificate, at: usize) -> Result<(), ChainErro
     Ok(())
 }
 
-/// RFC 5280 4.2.1.9: as many CAs stand under a certificate as before it in the chain.
-fn check_path_length(certificate: &Certificate, at: usize) -> Result<(), ChainError> {
+/// RFC 5280 4.2.1.9; `below` is how many CAs stand under the certificate.
+fn check_path_length(certificate: &Certificate, at: usize, below: usize) -> Result<(), ChainError> {
     let constraints = extension::<BasicConstraints>(certificate, at)?;
     match constraints.and_then(|constraints| constraints.path_len_constraint) {
-        Some(length) if usize::from(length) < at => Err(ChainError::TooManyBelow { at }),
+        Some(length) if usize::from(length) < below => Err(ChainError::TooManyBelow { at }),
         _ => Ok(()),
     }
 }
@@ -216,7 +231,8 @@ fn check_issued(subject: &Certificate, issuer: &Certificate, at: usize) -> Resul
     }
 }
 
-fn extension<T>(certificate: &Certificate, at: usize) -> Result<Option<T>, ChainError>
+/// The extension of type `T`, if the certificate has it.
+pub(crate) fn extension<T>(certificate: &Certificate, at: usize) -> Result<Option<T>, ChainError>
 where
     T: for<'a> Decode<'a, Error = der::Error> + const_oid::AssociatedOid,
 {
@@ -260,7 +276,7 @@ pub enum ChainError {
     NoRoot,
     /// Out of order, or from different hierarchies.
     #[error(
-        "certificate {at} of the chain is not signed by the one after it: order them from the intermediate to the root"
+        "certificate {at} of the chain is not signed by the one after it: order them from the one that signs to the root"
     )]
     NotIssuedByNext {
         /// Its position.

@@ -140,6 +140,10 @@ fn refusal(parts: &mut Parts) -> Option<Arc<ApiError>> {
 }
 
 fn http(error: &ApiError, id: &str, headers: &mut HeaderMap) -> Body {
+    if let Some((media_type, body)) = error.body() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        return Body::from(body.to_vec());
+    }
     let (_, code) = error.codes();
     let body = ErrorBody {
         code: code.into(),

@@ -26,7 +26,7 @@ use super::{
 use crate::{issue::IssueRequest, issuer::CertificateChain};
 
 /// RFC 8555 section 9.1.
-const PEM_CHAIN: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/pem-certificate-chain")];
+pub(super) const PEM_CHAIN: [(HeaderName, &str); 1] = [(CONTENT_TYPE, "application/pem-certificate-chain")];
 
 /// Answer of `POST /api/v2/signingCert`. Clients decode it as a tagged union: never a second key.
 #[derive(Serialize, ToSchema)]

@@ -32,7 +32,7 @@ use super::{
     api,
     error::ApiError,
     gate::Gate,
-    grpc, health, openapi, route, trust,
+    grpc, health, openapi, route, timestamp, trust,
 };
 use crate::telemetry::{Metrics, Served};
 
@@ -70,6 +70,7 @@ impl App {
     ) -> Result<Self, AssemblyError> {
         let own = api::routes()
             .merge(trust::routes())
+            .merge(timestamp::routes())
             .merge(health::routes())
             .merge(openapi::routes()?)
             .method_not_allowed_fallback(|| std::future::ready(ApiError::method_not_allowed()))

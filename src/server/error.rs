@@ -16,6 +16,7 @@ use crate::{
     issuer::IssuerError,
     log::{EmbeddedError, LogError},
     profile::ProfileError,
+    timestamp::TimestampError,
     token::TokenError,
 };
 
@@ -30,6 +31,8 @@ const LOG: &str =
     "Error entering certificate in CTL: the log takes no entries now, so nothing was issued; try again";
 const NO_SHARD: &str = "The certificate transparency log has no shard for a certificate of this time, so nothing was issued; its operator must act";
 const CA: &str = "The certificate authority cannot sign now, so nothing was issued; its operator must act";
+const TIMESTAMP: &str = "The timestamp authority cannot sign now; its operator must act";
+const CLOCK: &str = "The clock cannot be relied on, so no time is signed; the operator must act";
 const AUDIT: &str = "The audit record cannot be written, so nothing was issued; the operator must act";
 /// When to come back if a part of this instance does not work: somebody has to act, or a disk to catch up.
 const REPAIR_RETRY: Duration = Duration::from_secs(30);
@@ -80,6 +83,8 @@ pub(super) struct ApiError {
     reason: &'static str,
     message: String,
     retry_after: Option<Duration>,
+    /// Media type and bytes, instead of what is written of all this otherwise.
+    body: Option<(&'static str, Vec<u8>)>,
     #[source]
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -91,6 +96,7 @@ impl ApiError {
             reason,
             message: message.into(),
             retry_after: None,
+            body: None,
             cause: None,
         }
     }
@@ -147,6 +153,14 @@ impl ApiError {
             Kind::UnsupportedMediaType,
             "content_type_unsupported",
             "The request body must be JSON: send Content-Type: application/json",
+        )
+    }
+
+    pub(super) fn timestamp_content_type() -> Self {
+        Self::new(
+            Kind::UnsupportedMediaType,
+            "content_type_unsupported",
+            "The request body must be a timestamp request: send Content-Type: application/timestamp-query or application/json",
         )
     }
 
@@ -318,6 +332,20 @@ impl ApiError {
         Self::new(kind, reason, status.message())
     }
 
+    /// With a body that is already written, of this media type.
+    pub(super) fn with_body(self, media_type: &'static str, body: Vec<u8>) -> Self {
+        Self {
+            body: Some((media_type, body)),
+            ..self
+        }
+    }
+
+    /// Media type and bytes of a body that is already written.
+    pub(super) fn body(&self) -> Option<(&'static str, &[u8])> {
+        let (media_type, body) = self.body.as_ref()?;
+        Some((media_type, body))
+    }
+
     /// Stable and machine-readable; a bounded set, so it is also a metric label.
     pub(super) fn reason(&self) -> &'static str {
         self.reason
@@ -371,6 +399,22 @@ impl From<IssueError> for ApiError {
             IssueError::Log(error) => Self::unavailable("log_unavailable", LOG, error),
             IssueError::Audit(error) => Self::unavailable("audit_unavailable", AUDIT, error),
             error @ IssueError::Interrupted => Self::internal(error),
+        }
+    }
+}
+
+impl From<TimestampError> for ApiError {
+    fn from(error: TimestampError) -> Self {
+        match error {
+            TimestampError::Query(error) => {
+                let message = format!("The timestamp request is refused: {error}");
+                Self::new(Kind::InvalidRequest, error.reason(), message)
+            }
+            error @ TimestampError::Clock(_) => Self::unavailable("clock_stepped", CLOCK, error),
+            error @ (TimestampError::Key(_) | TimestampError::CertificatesNotValid) => {
+                Self::unavailable("timestamp_unavailable", TIMESTAMP, error)
+            }
+            error => Self::internal(error),
         }
     }
 }

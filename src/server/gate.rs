@@ -1,9 +1,10 @@
-//! The one way from every interface to the authority: admission first, then issue, then count.
+//! The one way from every interface to the authorities: admission first, then issue, then count.
 
 use std::sync::Arc;
 
 use axum::body::Body;
 use serde::Serialize;
+use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::{
@@ -13,12 +14,14 @@ use super::{
 use crate::{
     issue::{Authority, IssueRequest},
     telemetry::Metrics,
+    timestamp::TimestampAuthority,
     trusted_issuer::{IssuerName, TrustedIssuer},
 };
 
 /// What handlers share.
 pub(super) struct Gate {
     authority: Arc<Authority>,
+    timestamps: Option<Arc<TimestampAuthority>>,
     capacity: Capacity,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -51,9 +54,14 @@ pub(super) struct IssuerInfo {
 }
 
 impl Gate {
-    pub(super) fn new(authority: Arc<Authority>, limits: Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        (authority, timestamps): (Arc<Authority>, Option<Arc<TimestampAuthority>>),
+        limits: Limits,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             authority,
+            timestamps,
             capacity: Capacity::new(&limits),
             limits,
             metrics,
@@ -64,6 +72,10 @@ impl Gate {
         &self.authority
     }
 
+    pub(super) fn timestamps(&self) -> Option<&TimestampAuthority> {
+        self.timestamps.as_deref()
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -72,9 +84,14 @@ impl Gate {
         &self.metrics
     }
 
+    /// A place among what is being signed, or a refusal at once.
+    pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.capacity.admit()
+    }
+
     /// One certificate with its chain, one PEM block each, leaf first.
     pub(super) async fn issue(&self, request: IssueRequest) -> Result<Vec<String>, ApiError> {
-        let _place = self.capacity.admit()?;
+        let _place = self.admit()?;
         let issued = self.authority.issue(request).await?;
         self.metrics.issued();
         Ok(issued.to_pem())
@@ -84,6 +101,14 @@ impl Gate {
         self.capacity
             .read(body, self.limits.json_body, self.limits.body)
             .await
+    }
+
+    pub(super) async fn read_timestamp_query(
+        &self,
+        body: Body,
+        largest: usize,
+    ) -> Result<Buffered<'_>, ApiError> {
+        self.capacity.read(body, largest, self.limits.body).await
     }
 
     /// A gRPC message in its five bytes of framing.

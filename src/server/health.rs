@@ -24,6 +24,7 @@ const INDEX_TEXT: &str = concat!(
     POST /api/v2/signingCert          a token and a proof of key possession in, a logged certificate out\n\
     GET  /api/v2/trustBundle          the certificates to verify with\n\
     GET  /api/v2/configuration        the trusted token issuers\n\
+    POST /api/v1/timestamp            a timestamp (RFC 3161), if this instance gives them\n\
     GET  /trust/trusted_root.json     all that verifiers need, as a file\n\
     GET  /trust/signing_config.json   all that signers need\n\
     GET  /api/v2/openapi.json         the whole interface; the same over gRPC, with reflection\n\

@@ -6,7 +6,7 @@ use utoipa::{
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
 
-use super::{api, health, route, trust};
+use super::{api, health, route, timestamp, trust};
 
 /// The interface over HTTP.
 #[derive(OpenApi)]
@@ -21,6 +21,8 @@ use super::{api, health, route, trust};
         trust::trusted_root,
         trust::signing_config,
         trust::trust_config,
+        timestamp::timestamp,
+        timestamp::chain,
         health::index,
         health::healthz,
         health::readyz,

@@ -12,9 +12,12 @@ pub(super) const LEGACY_ROOT_CERT: &str = "/api/v1/rootCert";
 pub(super) const TRUSTED_ROOT: &str = "/trust/trusted_root.json";
 pub(super) const SIGNING_CONFIG: &str = "/trust/signing_config.json";
 pub(super) const TRUST_CONFIG: &str = "/trust/trust_config.json";
+/// Where timestamps are asked for, as of sigstore's timestamp authority.
+pub const TIMESTAMP: &str = "/api/v1/timestamp";
+pub(super) const TIMESTAMP_CHAIN: &str = "/api/v1/timestamp/certchain";
 
 /// Paths over HTTP.
-pub(super) const HTTP: [&str; 12] = [
+pub(super) const HTTP: [&str; 14] = [
     SIGNING_CERT,
     TRUST_BUNDLE,
     CONFIGURATION,
@@ -23,6 +26,8 @@ pub(super) const HTTP: [&str; 12] = [
     TRUSTED_ROOT,
     SIGNING_CONFIG,
     TRUST_CONFIG,
+    TIMESTAMP,
+    TIMESTAMP_CHAIN,
     HEALTHZ,
     READYZ,
     OPENAPI,

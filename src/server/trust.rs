@@ -40,7 +40,7 @@ pub(super) async fn trusted_root(
     State(gate): State<Arc<Gate>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let file = TrustMaterial::of(gate.authority()).trusted_root()?.to_json();
+    let file = material(&gate).trusted_root()?.to_json();
     Ok(answer(TrustedRoot::MEDIA_TYPE, file, &headers))
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn signing_config(
     State(gate): State<Arc<Gate>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let file = TrustMaterial::of(gate.authority()).signing_config()?.to_json();
+    let file = material(&gate).signing_config()?.to_json();
     Ok(answer(SigningConfig::MEDIA_TYPE, file, &headers))
 }
 
@@ -76,8 +76,16 @@ pub(super) async fn trust_config(
     State(gate): State<Arc<Gate>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let file = TrustMaterial::of(gate.authority()).trust_config()?.to_json();
+    let file = material(&gate).trust_config()?.to_json();
     Ok(answer(TrustConfig::MEDIA_TYPE, file, &headers))
+}
+
+fn material(gate: &Gate) -> TrustMaterial {
+    let material = TrustMaterial::of(gate.authority());
+    match gate.timestamps() {
+        Some(timestamps) => material.with_timestamps(timestamps.chain()),
+        None => material,
+    }
 }
 
 fn answer(media_type: &'static str, file: String, asked: &HeaderMap) -> Response {

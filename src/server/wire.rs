@@ -145,25 +145,26 @@ pub(super) fn parse_grpc(
 
 /// A JSON body: the media type may be absent, a compressed body never comes in.
 pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers
-        .get(CONTENT_ENCODING)
-        .is_some_and(|coding| coding != "identity")
-    {
-        return Err(ApiError::content_encoding());
+    check_encoding(headers)?;
+    match media_type(headers) {
+        None => Ok(()),
+        Some(kind) if kind.eq_ignore_ascii_case("application/json") => Ok(()),
+        Some(_) => Err(ApiError::content_type()),
     }
-    let Some(value) = headers.get(CONTENT_TYPE) else {
-        return Ok(());
-    };
-    let essence = value
-        .to_str()
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default();
-    match essence.trim().eq_ignore_ascii_case("application/json") {
-        true => Ok(()),
-        false => Err(ApiError::content_type()),
+}
+
+/// A compressed body never comes in.
+pub(super) fn check_encoding(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(CONTENT_ENCODING) {
+        Some(coding) if coding != "identity" => Err(ApiError::content_encoding()),
+        _ => Ok(()),
     }
+}
+
+/// The media type without its parameters; empty if it cannot be read, nothing if there is none.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or_default();
+    Some(value.split(';').next().unwrap_or_default().trim())
 }
 
 impl Parts {

@@ -1,10 +1,13 @@
 //! All files that an instance gives to clients, for those who copy them by hand or put them on a web server.
 
 use super::{TrustError, TrustMaterial};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, pem_block};
 
 /// Certificates, PEM.
 const CERTIFICATES: &str = "ca.pem";
+
+/// Those of the timestamp authority, its own first, PEM.
+const TIMESTAMP_CERTIFICATES: &str = "tsa.pem";
 
 /// Before and after the number in the name of a log's public key, PEM.
 const LOG_KEY: (&str, &str) = ("ctlog-", ".pem");
@@ -37,7 +40,7 @@ pub fn is_log_key_file(name: &str) -> bool {
 
 impl TrustMaterial {
     /// The files as of `now`: `trusted_root.json`, `signing_config.json`, `trust_config.json`, `ca.pem` with the CAs'
-    /// chains, and `ctlog-<n>.pem` with the logs' public keys in the order of the trusted root. PEM cannot say until
+    /// chains, `tsa.pem` with the timestamp authority's if there is one, and `ctlog-<n>.pem` with the logs' public keys in the order of the trusted root. PEM cannot say until
     /// when something is believed, so what is believed no longer is not there.
     ///
     /// # Errors
@@ -49,10 +52,12 @@ impl TrustMaterial {
             TrustFile::new("trust_config.json", self.trust_config()?.to_json()),
             TrustFile::new(CERTIFICATES, self.certificates(now)),
         ];
+        let timestamps = self.timestamps.iter();
+        files.extend(timestamps.map(|chain| TrustFile::new(TIMESTAMP_CERTIFICATES, chain.to_pem())));
         let logs = self.logs.iter().filter(|log| log.is_believed(now));
         for (number, log) in (1..).zip(logs) {
             let (before, after) = LOG_KEY;
-            let key = pem("PUBLIC KEY", &log.public_key);
+            let key = pem_block::encode("PUBLIC KEY", &log.public_key);
             files.push(TrustFile::new(format!("{before}{number}{after}"), key));
         }
         Ok(files)
@@ -69,12 +74,7 @@ impl TrustMaterial {
         }
         certificates
             .into_iter()
-            .map(|der| pem("CERTIFICATE", der))
+            .map(|der| pem_block::encode("CERTIFICATE", der))
             .collect()
     }
-}
-
-fn pem(label: &str, der: &[u8]) -> String {
-    let lines = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    pem::encode_config(&pem::Pem::new(label, der), lines)
 }

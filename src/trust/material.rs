@@ -10,6 +10,8 @@ use crate::{
     issue::Authority,
     issuer::CertificateChain,
     log::{ExternalLogSettings, Shards, Use},
+    server::TIMESTAMP_PATH,
+    timestamp::TimestampChain,
     trusted_issuer::{IssuerName, TrustedIssuers},
 };
 
@@ -24,7 +26,7 @@ pub struct TrustMaterial {
     /// The one that signs first, each once.
     pub(super) authorities: Vec<TrustedAuthority>,
     pub(super) logs: Vec<CtLog>,
-    // Timestamp authorities belong here: their chains for the trusted root, their URLs for the signing config.
+    pub(super) timestamps: Option<TimestampChain>,
     /// Issuers of tokens, the `iss` of each.
     pub(super) identity_providers: Vec<String>,
 }
@@ -70,6 +72,7 @@ impl TrustMaterial {
             signing,
             authorities,
             logs: own.chain(external).collect(),
+            timestamps: None,
             identity_providers: identity_providers(issuers),
         }
     }
@@ -86,6 +89,19 @@ impl TrustMaterial {
         };
         let chain = Arc::clone(signing.issuer().chain());
         Self::new(chain, signing.trust(), logs, authority.tokens().issuers())
+    }
+
+    /// With the timestamp authority that the same server is.
+    #[must_use]
+    pub fn with_timestamps(mut self, chain: &TimestampChain) -> Self {
+        self.timestamps = Some(chain.clone());
+        self
+    }
+
+    /// Where timestamps are asked for, if they can be and it is known where this instance is.
+    pub(super) fn timestamp_url(&self) -> Option<String> {
+        let url = self.url.as_ref().filter(|_| self.timestamps.is_some())?;
+        Some(format!("{}{TIMESTAMP_PATH}", url.as_str()))
     }
 
     /// `trusted_root.json`.

@@ -4,18 +4,31 @@ use serde::Serialize;
 
 use super::{TrustError, TrustMaterial, ValidFor, to_json, trusted_root::DistinguishedName};
 
-/// Clients look for version 1 of both services, although the CA's paths say v2.
+/// Clients look for version 1 of every service, although the CA's paths say v2.
 const MAJOR_API_VERSION: u32 = 1;
 
-/// The signing config of one CA and its identity providers. Rekor and timestamp authority are absent, and so are
-/// their selectors: sigstore-js refuses a selector without a service.
+/// The signing config of one CA and its identity providers, and of its timestamp authority if there is one. What is absent
+/// has no selector either: sigstore-js refuses a selector without a service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SigningConfig {
     media_type: &'static str,
     ca_urls: Vec<Service>,
     oidc_urls: Vec<Service>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tsa_urls: Vec<Service>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tsa_config: Option<Selection>,
 }
+
+/// Which of several services clients use.
+#[derive(Clone, Debug, Serialize)]
+struct Selection {
+    selector: &'static str,
+}
+
+/// Any of them. sigstore-js knows no other.
+const ANY: Selection = Selection { selector: "ANY" };
 
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,10 +56,13 @@ impl SigningConfig {
             operator: operator.to_owned(),
         };
         let identity_providers = material.identity_providers.iter();
+        let timestamps = material.timestamp_url();
         Ok(Self {
             media_type: Self::MEDIA_TYPE,
             ca_urls: vec![service(url.as_str())],
             oidc_urls: identity_providers.map(|url| service(url)).collect(),
+            tsa_config: timestamps.is_some().then_some(ANY),
+            tsa_urls: timestamps.iter().map(|url| service(url)).collect(),
         })
     }
 

@@ -5,6 +5,8 @@ use der::{Tag, Tagged, asn1::ObjectIdentifier};
 use serde::Serialize;
 use x509_cert::name::Name;
 
+use crate::{clock::Timestamp, timestamp::TimestampChain};
+
 use super::{
     TrustError, TrustMaterial, TrustedAuthority, ValidFor,
     known_log::{CtLog, Entry},
@@ -15,7 +17,7 @@ const COMMON_NAME: ObjectIdentifier = const_oid::db::rfc4519::CN;
 const ORGANIZATION: ObjectIdentifier = const_oid::db::rfc4519::O;
 
 /// The trusted root of an instance: its CAs, each from its issuing certificate's notBefore to the end that the
-/// operator set, and its logs.
+/// operator set, its logs, and its timestamp authority.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TrustedRoot {
@@ -23,7 +25,7 @@ pub struct TrustedRoot {
     tlogs: [(); 0],
     certificate_authorities: Vec<CertificateAuthority>,
     ctlogs: Vec<Entry>,
-    timestamp_authorities: [(); 0],
+    timestamp_authorities: Vec<CertificateAuthority>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -62,12 +64,16 @@ impl TrustedRoot {
     pub(super) fn new(material: &TrustMaterial) -> Result<Self, TrustError> {
         let authorities = material.authorities.iter();
         let authorities = authorities.map(|authority| CertificateAuthority::new(&material.uri, authority));
+        let timestamp_url = material.timestamp_url();
+        let timestamp_uri = timestamp_url.as_deref().unwrap_or(&material.uri);
+        let timestamps = material.timestamps.iter();
+        let timestamps = timestamps.map(|chain| CertificateAuthority::of_timestamps(timestamp_uri, chain));
         Ok(Self {
             media_type: Self::MEDIA_TYPE,
             tlogs: [],
             certificate_authorities: authorities.collect::<Result<_, _>>()?,
             ctlogs: material.logs.iter().map(CtLog::entry).collect::<Result<_, _>>()?,
-            timestamp_authorities: [],
+            timestamp_authorities: timestamps.collect::<Result<_, _>>()?,
         })
     }
 
@@ -78,25 +84,46 @@ impl TrustedRoot {
     }
 }
 
-impl CertificateAuthority {
-    fn new(uri: &str, authority: &TrustedAuthority) -> Result<Self, TrustError> {
+impl Chain {
+    fn of(der: &[Vec<u8>]) -> Self {
         let raw = |der: &Vec<u8>| RawCertificate {
             raw_bytes: STANDARD.encode(der),
         };
+        Self {
+            certificates: der.iter().map(raw).collect(),
+        }
+    }
+}
+
+impl CertificateAuthority {
+    fn new(uri: &str, authority: &TrustedAuthority) -> Result<Self, TrustError> {
         Ok(Self {
             subject: DistinguishedName::of(authority),
             uri: uri.to_owned(),
-            cert_chain: Chain {
-                certificates: authority.chain.der().iter().map(raw).collect(),
-            },
+            cert_chain: Chain::of(authority.chain.der()),
             valid_for: ValidFor::new(authority.since(), authority.until)?,
+        })
+    }
+
+    /// It counts from its own certificate's notBefore on.
+    fn of_timestamps(uri: &str, chain: &TimestampChain) -> Result<Self, TrustError> {
+        let tbs = chain.signer().tbs_certificate();
+        let since = Timestamp::from_unix(tbs.validity().not_before.to_unix_duration());
+        Ok(Self {
+            subject: DistinguishedName::new(tbs.subject()),
+            uri: uri.to_owned(),
+            cert_chain: Chain::of(chain.der()),
+            valid_for: ValidFor::new(since, None)?,
         })
     }
 }
 
 impl DistinguishedName {
     pub(super) fn of(authority: &TrustedAuthority) -> Self {
-        let subject = authority.chain.issuing().tbs_certificate().subject();
+        Self::new(authority.chain.issuing().tbs_certificate().subject())
+    }
+
+    fn new(subject: &Name) -> Self {
         Self {
             organization: attribute(subject, ORGANIZATION),
             common_name: attribute(subject, COMMON_NAME),

@@ -306,6 +306,51 @@ fn files_that_are_not_mappings_are_refused() {
 }
 
 #[test]
+fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
+    let with = |section: &str| Installation::new(&format!("{MINIMAL}timestamp: {{{section}}}\n"));
+    assert!(Installation::new(MINIMAL).load().unwrap().timestamp().is_none());
+    let installation = with("chain: ca.pem, key: ca-key.pem");
+    let settings = installation.load().unwrap();
+    let timestamp = settings.timestamp().unwrap();
+    assert_eq!(timestamp.chain(), installation.path("ca.pem"));
+    assert_eq!(
+        timestamp.key(),
+        &KeySettings::plain_file(installation.path("ca-key.pem"))
+    );
+    assert_eq!(timestamp.policy().to_string(), "1.3.6.1.4.1.57264.2");
+    let settings = with("chain: ca.pem, key: \"awskms:///alias/time\", policy: 1.2.3.4")
+        .load()
+        .unwrap();
+    let timestamp = settings.timestamp().unwrap();
+    assert_eq!(timestamp.policy().to_string(), "1.2.3.4");
+    assert_eq!(timestamp.key().to_string(), "awskms:///alias/time");
+
+    for (section, said) in [
+        ("chain: ca.pem", "5: timestamp: `key` is missing"),
+        ("key: ca-key.pem", "5: timestamp: `chain` is missing"),
+        (
+            "chain: none.pem, key: ca-key.pem",
+            "5: timestamp.chain: none.pem cannot be read",
+        ),
+        ("chain: ca.pem, key: ca.pem", "chmod 600 ca.pem"),
+        (
+            "chain: ca.pem, key: ca-key.pem, policy: sigstore",
+            "5: timestamp.policy: `sigstore` is not an object identifier",
+        ),
+        (
+            "chain: ca.pem, key: ca-key.pem, polcy: 1.2.3",
+            "5: timestamp.polcy: is not a known key. Did you mean `policy`?",
+        ),
+    ] {
+        let problems = with(section).problems();
+        assert!(
+            problems.iter().any(|problem| problem.contains(said)),
+            "{problems:?}"
+        );
+    }
+}
+
+#[test]
 fn a_key_may_be_elsewhere_and_its_passphrase_too() {
     let with = |key: &str| {
         let text = MINIMAL.replace("key: ca-key.pem}", &format!("{key}}}"));

@@ -27,7 +27,7 @@ split_chain() {
 
 step "mayfly init: keys encrypted, the root's by itself"
 ceremony ca --root-passphrase file:root-passphrase --ca-passphrase file:server-passphrase
-for key in root/root server/ca server/log; do grep -q 'BEGIN ENCRYPTED PRIVATE KEY' "ca/$key-key.pem" || fail "$key is not encrypted"; done
+for key in root/root server/ca server/timestamp server/log; do grep -q 'BEGIN ENCRYPTED PRIVATE KEY' "ca/$key-key.pem" || fail "$key is not encrypted"; done
 init=(--yes --organization 'Interop test' --host ca.example.com)
 refused "is not empty" "$MAYFLY" init ca "${init[@]}" --insecure-unencrypted-root-key --no-passphrase
 fingerprint=$(openssl x509 -in ca/root/root.pem -noout -fingerprint -sha256 | cut -d= -f2)
@@ -39,6 +39,8 @@ mv ca/root "$WORK/offline"
 step "config check, serve, and cosign with the files for clients"
 serve_ceremony
 signs_and_verifies
+verify bundle.json --use-signed-timestamps
+openssl verify -CAfile "$WORK/offline/root.pem" -purpose timestampsign ca/server/timestamp.pem
 "$MAYFLY" log verify --key ca/server/log.pem ca/server/log
 stop_mayfly
 

@@ -76,8 +76,8 @@ stop_mayfly() {
   expect 0 "$status" "exit code after SIGTERM"
 }
 
-# start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA and log of
-# the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
+# start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA, log and
+# timestamp authority of the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
 # and waits until it is ready.
 start_serve() {
   local provider=$1 host=$2 certificate=${3:-} key=${4:-} authority=${5:-} port deadline
@@ -99,6 +99,9 @@ log:
   directory: $DATA/log
   origin: $(jq -r .origin "$DATA/log/log.json")
   key: $DATA/log-key.pem
+timestamp:
+  chain: $DATA/timestamp-chain.pem
+  key: $DATA/timestamp-key.pem
 issuers: issuers.yaml
 private-identity-providers:
   - $host
@@ -156,7 +159,7 @@ serve_ceremony() {
   done
 }
 
-# sign BUNDLE, verify BUNDLE: the file `blob`, by cosign with the files of the ceremony for clients.
+# sign BUNDLE, verify BUNDLE [OPTION...]: the file `blob`, by cosign with the files of the ceremony for clients.
 sign() {
   write_token token --email "$EMAIL"
   cosign sign-blob -y --identity-token token --signing-config "$CLIENTS/signing_config.json" \
@@ -164,7 +167,7 @@ sign() {
 }
 verify() {
   cosign verify-blob --trusted-root "$CLIENTS/trusted_root.json" --insecure-ignore-tlog --bundle "$1" \
-    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" "${@:2}" blob
 }
 
 # leaf BUNDLE: its certificate, PEM.
@@ -182,14 +185,6 @@ signs_again() {
 
 now() { date -u +%FT%TZ; }
 
-# trusting FILE FILTER ARGUMENTS...: changes a trusted root, as whoever maintains it for the clients.
-trusting() {
-  local file=$1 filter=$2
-  shift 2
-  jq "$@" "$filter" "$file" >"$file.next"
-  mv "$file.next" "$file"
-}
-
 # certificates_of FILE: as a trusted root has them, one a line.
 certificates_of() {
   local rest
@@ -198,12 +193,6 @@ certificates_of() {
     openssl x509 -outform DER <<<"$rest" | base64 -w0 | jq -R '{rawBytes: .}'
     rest=${rest#*-----END CERTIFICATE-----}
   done
-}
-
-# add_ca FILE CHAIN: a CA more in a trusted root, from now on.
-add_ca() {
-  trusting "$1" '.certificateAuthorities += [.certificateAuthorities[0] | .certChain.certificates = $chain | .validFor = {start: $now}]' \
-    --argjson chain "$(certificates_of "$2" | jq -s .)" --arg now "$(now)"
 }
 
 # in_force: the server of serve_ceremony reads its configuration again, and it is in force.
@@ -223,25 +212,6 @@ status() {
   write_token token --email "$EMAIL"
   challenge_request token "$EMAIL" request.json
   curl -sS -o answer.json -w '%{http_code}' -H 'Content-Type: application/json' --data-binary @request.json "$API/api/v2/signingCert"
-}
-
-# A throw-away timestamp authority, with a trusted root and a signing config that name it beside ours.
-start_tsa() {
-  start_server tsa python3 "$HERE/tsa.py" "$WORK/tsa"
-  TSA=$READY TSA_URL=$(ready url)
-  with_tsa
-}
-
-# with_tsa: the same for the TRUSTED_ROOT and SIGNING_CONFIG of now.
-with_tsa() {
-  TSA_TRUSTED_ROOT="$WORK/trusted_root.tsa.json" TSA_SIGNING_CONFIG="$WORK/signing_config.tsa.json"
-  jq --argjson tsa "$TSA" '.timestampAuthorities = [{
-    subject: {organization: "interop test", commonName: "TSA"}, uri: $tsa.url,
-    certChain: {certificates: ($tsa.chain | map({rawBytes: .}))}, validFor: {start: "2026-01-01T00:00:00Z"}
-  }]' "$TRUSTED_ROOT" >"$TSA_TRUSTED_ROOT"
-  jq --argjson tsa "$TSA" '.tsaConfig = {selector: "ANY"} | .tsaUrls = [{
-    url: $tsa.url, majorApiVersion: 1, validFor: {start: "2026-01-01T00:00:00Z"}, operator: "interop test"
-  }]' "$SIGNING_CONFIG" >"$TSA_SIGNING_CONFIG"
 }
 
 # A port that nobody listens on now, for a command that must be told one.

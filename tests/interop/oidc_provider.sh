@@ -28,7 +28,9 @@ stop_mayfly
 start_serve "$PROVIDER" localhost tls.pem tls.key "$WORK/authority.pem"
 
 step "cosign logs in there and signs"
-jq --arg api "$API" --arg issuer "$PROVIDER" '.caUrls[0].url = $api | .oidcUrls[0].url = $issuer' "$SIGNING_CONFIG" >signing_config.json
+jq --arg api "$API" --arg issuer "$PROVIDER" \
+  '.caUrls[0].url = $api | .oidcUrls[0].url = $issuer | .tsaUrls[0].url = $api + "/api/v1/timestamp"' "$SIGNING_CONFIG" \
+  >signing_config.json
 cat >bin/xdg-open <<SH
 #!/usr/bin/env bash
 python3 "$HERE/browser.py" "\$1" "$EMAIL" >"$WORK/browser.log" 2>&1 &
@@ -37,7 +39,7 @@ chmod +x bin/xdg-open
 PATH="$WORK/bin:$PATH" trusting timeout 120 cosign sign-blob -y --fulcio-auth-flow normal --signing-config signing_config.json \
   --trusted-root "$TRUSTED_ROOT" --bundle bundle.json blob </dev/null
 cat browser.log
-cosign verify-blob --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --bundle bundle.json \
+cosign verify-blob --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps --bundle bundle.json \
   --certificate-identity "$EMAIL" --certificate-oidc-issuer "$PROVIDER" blob
 refused "identit" cosign verify-blob --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --bundle bundle.json \
   --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob

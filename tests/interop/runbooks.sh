@@ -13,7 +13,7 @@ echo 'correct horse' >root-passphrase
 echo 'battery staple' >server-passphrase
 SERVER=ca/server
 
-# timestamped BUNDLE: signed with the files for clients, and a timestamp of the throw-away authority.
+# timestamped BUNDLE: signed with the files for clients, and a timestamp.
 timestamped() {
   write_token token --email "$EMAIL"
   cosign sign-blob -y --identity-token token --signing-config signing_config.json --trusted-root trusted_root.json --bundle "$1" blob
@@ -25,13 +25,8 @@ verifies() {
     --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
 }
 
-# fetch_trusted_root: what the server says now, with the throw-away authority.
-fetch_trusted_root() {
-  TRUSTED_ROOT=$WORK/served.json
-  curl -sS --fail -o "$TRUSTED_ROOT" "$API/trust/trusted_root.json"
-  with_tsa
-  mv "$TSA_TRUSTED_ROOT" trusted_root.json
-}
+# fetch_trusted_root: what the server says now.
+fetch_trusted_root() { curl -sS --fail -o trusted_root.json "$API/trust/trusted_root.json"; }
 
 # ends: of the CAs and logs in it.
 ends() { jq -c '[.certificateAuthorities[].validFor.end, .ctlogs[].publicKey.validFor.end]' trusted_root.json; }
@@ -48,10 +43,7 @@ chmod 700 offline-mayfly
 MAYFLY="$PWD/offline-mayfly" ceremony ca --root-passphrase file:root-passphrase --ca-passphrase file:server-passphrase
 mv ca/root offline
 serve_ceremony
-TRUSTED_ROOT=$CLIENTS/trusted_root.json SIGNING_CONFIG=$CLIENTS/signing_config.json
-start_tsa
-mv "$TSA_TRUSTED_ROOT" trusted_root.json
-mv "$TSA_SIGNING_CONFIG" signing_config.json
+cp "$CLIENTS/trusted_root.json" "$CLIENTS/signing_config.json" .
 timestamped first.json
 verifies first.json
 verifies first.json unshare --map-root-user --net

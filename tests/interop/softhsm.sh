@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A CA whose keys are all in hardware security modules, SoftHSM 2 in their place: the root's on one token, the intermediate's and
-# the log's on another. The ceremony, the operator's command, cosign as ever.
+# A CA whose keys are all in hardware security modules, SoftHSM 2 in their place: the root's on one token, those of intermediate,
+# log and timestamp authority on another. The ceremony, the operator's command, cosign as ever.
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home" SOFTHSM2_CONF="$WORK/softhsm2.conf"
 mkdir -p "$HOME" "$WORK/tokens"
@@ -22,12 +22,14 @@ keypair() {
 keypair 'the root' root 01 secp384r1
 keypair 'the CA' intermediate 01 prime256v1
 keypair 'the CA' log 02 prime256v1
+keypair 'the CA' timestamp 03 prime256v1
 uri() { echo "pkcs11:token=${1// /%20};object=$2?module-path=$MODULE"; }
 
 step "mayfly init with them, and mayfly serve: without the root's token"
 start_dev
 ceremony ca --root-key "$(uri 'the root' root)&pin-source=file:$WORK/pin" --ca-key-uri "$(uri 'the CA' intermediate)" \
-  --log-key "$(uri 'the CA' log)" --the-key-never-signed-for-a-log --ca-passphrase file:pin --log-passphrase file:pin
+  --log-key "$(uri 'the CA' log)" --the-key-never-signed-for-a-log --timestamp-key "$(uri 'the CA' timestamp)" \
+  --ca-passphrase file:pin --log-passphrase file:pin --timestamp-passphrase file:pin
 if compgen -G 'ca/*/*-key.pem' >keys; then fail "keys in files: $(<keys)"; fi
 mkdir offline gone
 mv "$(dirname "$(grep -lr 'the root' tokens | head -n 1)")" offline/
@@ -54,7 +56,7 @@ cp -r offline/* tokens/
 mv next/ca.pem ca/server/next.pem
 sed -i 's/chain: ca\.pem/chain: next.pem/; s/the%20CA;object=intermediate/the%20next%20CA;object=intermediate/' "$CONFIG"
 in_force
-add_ca "$CLIENTS/trusted_root.json" ca/server/next.pem
+curl -sS --fail -o "$CLIENTS/trusted_root.json" "$API/trust/trusted_root.json"
 sign next.json
 verify next.json
 openssl verify -CAfile ca/root/root.pem -untrusted ca/server/next.pem -ignore_critical <(leaf next.json)

@@ -96,7 +96,7 @@ step "cosign verifies with a trusted root that names TesseraCT as the log"
 jq --arg key "$(grep -v '^-----' tesseract.pem | tr -d '\n')" --arg id "$(xxd -r -p <<<"$LOG_ID" | base64 -w0)" '
   .ctlogs[0].publicKey.rawBytes = $key | .ctlogs[0].logId.keyId = $id | .ctlogs[0].baseUrl = "http://tesseract"' \
   "$TRUSTED_ROOT" >trusted_root.json
-jq --arg api "$API" '.caUrls[0].url = $api' "$SIGNING_CONFIG" >signing_config.json
+jq --arg api "$API" 'del(.tsaUrls, .tsaConfig) | .caUrls[0].url = $api' "$SIGNING_CONFIG" >signing_config.json
 date >blob
 cosign sign-blob -y --identity-token token --signing-config signing_config.json --trusted-root trusted_root.json \
   --bundle bundle.json blob

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The files of `mayfly trust export` and of /trust/ in other people's clients, over a rotation in which the old CA's key leaked: from
-# a moment on, nothing that it signed is believed, and what it signed before still is. Trusted time is a throw-away authority's.
+# a moment on, nothing that it signed is believed, and what it signed before still is.
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home"
 mkdir "$HOME"
@@ -27,6 +27,7 @@ url: $API
 listen: 127.0.0.1:$PORT
 metrics-listen: "off"
 ca: {chain: $1.pem, key: $1-key.pem, also-trusted: [$2]}
+timestamp: {chain: $DATA/timestamp-chain.pem, key: $DATA/timestamp-key.pem}
 log: {directory: log, origin: ca.example.com/log, key: log-key.pem}
 issuers: issuers.yaml
 private-identity-providers: [127.0.0.1]
@@ -35,7 +36,7 @@ YAML
   mv next.yaml mayfly.yaml
 }
 
-# export_trust FOLDER: and with the timestamp authority, as clients will use it. What the server serves must be the same.
+# export_trust FOLDER: for the clients. What the server serves must be the same.
 export_trust() {
   "$MAYFLY" trust export --config mayfly.yaml --output "$1" 2>export.log
   for file in trusted_root signing_config trust_config; do
@@ -43,15 +44,14 @@ export_trust() {
     cmp served.json "$1/$file.json" || fail "$file.json is not what is served"
   done
   TRUSTED_ROOT=$WORK/$1/trusted_root.json SIGNING_CONFIG=$WORK/$1/signing_config.json
-  with_tsa
 }
 
 sign() { # BUNDLE
   write_token token --email "$EMAIL"
-  cosign sign-blob -y --identity-token token --signing-config "$TSA_SIGNING_CONFIG" --trusted-root "$TSA_TRUSTED_ROOT" --bundle "$1" blob
+  cosign sign-blob -y --identity-token token --signing-config "$SIGNING_CONFIG" --trusted-root "$TRUSTED_ROOT" --bundle "$1" blob
 }
 verify() { # BUNDLE
-  cosign verify-blob --trusted-root "$TSA_TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps --bundle "$1" \
+  cosign verify-blob --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps --bundle "$1" \
     --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
 }
 js_verify() { # BUNDLE
@@ -66,7 +66,7 @@ js_verify() { # BUNDLE
     const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json(root))), { tlogThreshold: 0 });
     verifier.verify(toSignedEntity(bundleFromJSON(json(bundle)), fs.readFileSync(blob)),
       { subjectAlternativeName: identity, extensions: { issuer } });
-  ' "$TSA_TRUSTED_ROOT" "$1" blob "$EMAIL" "$ISSUER"
+  ' "$TRUSTED_ROOT" "$1" blob "$EMAIL" "$ISSUER"
 }
 
 step "\`mayfly serve\`, and what it serves is what an export writes"
@@ -80,17 +80,13 @@ until curl -sS --fail -o ready.json "$API/readyz" 2>/dev/null; do
   ((SECONDS < deadline)) || fail "not ready"
   sleep 0.2
 done
-start_tsa
 export_trust clients
 "$MAYFLY" trust export --config mayfly.yaml --output clients 2>again.log && fail "an export overwrote files"
 grep -q -- '--force' again.log
 
-step "cosign: signed with the files as they are, verified while the certificate lasts"
-write_token token --email "$EMAIL"
-cosign sign-blob -y --identity-token token --signing-config clients/signing_config.json --trusted-root clients/trusted_root.json \
-  --bundle plain.json blob
-cosign verify-blob --trusted-root clients/trusted_root.json --insecure-ignore-tlog --bundle plain.json \
-  --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
+step "cosign: signed and verified with the files as they are"
+sign plain.json
+verify plain.json
 
 step "cosign 2: the PEM files"
 SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-1.pem "$CACHE/cosign2/cosign" sign-blob -y \
@@ -103,7 +99,7 @@ SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-
 
 step "sigstore-js: signing config and trusted root"
 write_token token --email "$EMAIL"
-NODE_ROOT="$CACHE/node" node "$HERE/sigstore_js.cjs" "$TSA_SIGNING_CONFIG" "$TSA_TRUSTED_ROOT" token "$EMAIL" "$ISSUER"
+NODE_ROOT="$CACHE/node" node "$HERE/sigstore_js.cjs" "$SIGNING_CONFIG" "$TRUSTED_ROOT" token "$EMAIL" "$ISSUER"
 
 step "sigstore-python: trusted root and trust config; the signing config in it, once a Rekor is in it"
 python_loads() { # FOLDER CERTIFICATES

@@ -142,7 +142,12 @@ async fn what_it_makes_starts_as_it_is_without_the_root() {
     for folder in ["", "root", "server"] {
         assert_eq!(mode(&made.join(folder)), 0o700, "{folder}");
     }
-    for key in ["root/root-key.pem", "server/ca-key.pem", "server/log-key.pem"] {
+    for key in [
+        "root/root-key.pem",
+        "server/ca-key.pem",
+        "server/log-key.pem",
+        "server/timestamp-key.pem",
+    ] {
         assert_eq!(mode(&made.join(key)), 0o600, "{key}");
         let text = fs::read_to_string(made.join(key)).unwrap();
         assert!(text.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{key}");
@@ -250,6 +255,11 @@ async fn what_is_missing_or_wrong_is_exit_code_2_and_nothing_is_made() {
         (format!("{whole} --root-years 0"), "--root-years"),
         (format!("{whole} --issuer ftp"), "--issuer is not a URL"),
         (format!("{whole} --issuer http://idp.example.com"), "issuers.yaml"),
+        (
+            format!("{whole} --ca-key-uri hashivault://x --timestamp-key hashivault://x"),
+            "the timestamp authority needs one of its own",
+        ),
+        (format!("{whole} --timestamp-key kms:x"), "is not a kind of key"),
         (
             format!("{whole} --log-key log-key.pem"),
             "a log's key in a file is made here",

@@ -9,7 +9,8 @@ use clap::Args;
 use mayfly::{
     causes,
     config::{Problem, Settings, issuers},
-    deployment,
+    deployment::{self, DeploymentError},
+    key::KeySettings,
     telemetry::KeyMetrics,
     token::TokenVerifier,
     trusted_issuer::TrustedIssuers,
@@ -27,7 +28,7 @@ Examples:
 Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about
 what works and may not be meant, such as an issuer that vouches for the whole world.
 
-Exit codes: 0 no errors; 1 the CA's key did not sign, or an issuer did not answer as it should
+Exit codes: 0 no errors; 1 a key did not sign, or an issuer did not answer as it should
 (--online); 2 errors, or warnings that are denied.";
 
 /// Say all that is wrong with a configuration
@@ -117,7 +118,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     }
     let runtime = tokio::runtime::Runtime::new()?;
     if let Some(settings) = &settings {
-        runtime.block_on(key(settings, &mut out))?;
+        runtime.block_on(keys(settings, &mut out))?;
     }
     match trusted {
         Some(trusted) => runtime.block_on(online(trusted, settings.as_ref(), &mut out)),
@@ -125,9 +126,23 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     }
 }
 
-async fn key(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
-    let name = settings.ca().key();
-    match deployment::check_key(settings, &KeyMetrics::new()?).await {
+async fn keys(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
+    let metrics = KeyMetrics::new()?;
+    let checked = deployment::check_key(settings, &metrics).await;
+    report(settings.ca().key(), checked, out)?;
+    if let Some(files) = settings.timestamp() {
+        let opened = deployment::timestamp_authority(settings, &metrics).await;
+        report(files.key(), opened.map(drop), out)?;
+    }
+    Ok(())
+}
+
+fn report(
+    name: &KeySettings,
+    checked: Result<(), DeploymentError>,
+    out: &mut impl Write,
+) -> Result<(), Failure> {
+    match checked {
         Ok(()) => Ok(writeln!(out, "signs: {name}: the key of the chain")?),
         Err(error) => {
             writeln!(out, "unusable: {name}: {}", causes::in_one_line(&error))?;

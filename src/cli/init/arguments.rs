@@ -64,8 +64,12 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "PLACE")]
     pub(super) log_passphrase: Option<String>,
 
+    /// Passphrase (or PIN) of the timestamp authority's key [default: the first of the above]
+    #[arg(long, value_name = "PLACE")]
+    pub(super) timestamp_passphrase: Option<String>,
+
     /// Leave the server's keys unencrypted, in files with mode 0600
-    #[arg(long, conflicts_with_all = ["ca_passphrase", "log_passphrase"])]
+    #[arg(long, conflicts_with_all = ["ca_passphrase", "log_passphrase", "timestamp_passphrase"])]
     pub(super) no_passphrase: bool,
 
     /// Leave the root's key unencrypted: only where its disk is encrypted and offline
@@ -84,6 +88,10 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "KEY")]
     pub(super) log_key: Option<String>,
 
+    /// A key that is there already, for the timestamp authority
+    #[arg(long, value_name = "KEY")]
+    pub(super) timestamp_key: Option<String>,
+
     /// Say that the key of --log-key never did: two logs under one key are a fork
     #[arg(long, requires = "log_key")]
     pub(super) the_key_never_signed_for_a_log: bool,
@@ -99,6 +107,7 @@ pub(crate) struct InitArguments {
     /// Make no root: write a request for one that you have already
     #[arg(long, conflicts_with_all = [
         "root_passphrase", "root_key", "insecure_unencrypted_root_key", "root_years", "ca_years",
+        "timestamp_passphrase", "timestamp_key",
     ])]
     pub(super) csr: bool,
 
@@ -106,7 +115,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "host", "organization", "common_name", "ca_key", "root_passphrase", "ca_passphrase", "log_passphrase",
         "no_passphrase", "insecure_unencrypted_root_key", "root_key", "ca_key_uri", "log_key", "root_years",
-        "ca_years", "csr", "issuer", "github_organization", "listen", "yes",
+        "ca_years", "csr", "timestamp_passphrase", "timestamp_key", "issuer", "github_organization", "listen", "yes",
     ])]
     pub(super) chain: Option<PathBuf>,
 

@@ -143,6 +143,7 @@ pub(super) fn settings(plan: &Plan) -> String {
     let Plan { host, listen, .. } = plan;
     let ca = key(&plan.ca, "ca-key.pem");
     let log = key(&plan.log, "log-key.pem");
+    let timestamp = timestamp(plan);
     let private = match &plan.issuers {
         Issuers::Email {
             private: Some(host), ..
@@ -180,6 +181,8 @@ log:
   directory: log # back it up, and never roll it back
   origin: {origin} # the log's name for ever
 {log}
+# The timestamp authority: signatures with its timestamps outlive their certificates (docs/timestamps.md).
+{timestamp}
 # Who is trusted to say who somebody is.
 issuers: issuers.yaml
 
@@ -191,6 +194,17 @@ audit: audit.jsonl
         url = scalar(&host.url()),
         origin = scalar(&host.log_origin()),
     )
+}
+
+/// The section `timestamp`, as a comment if there is no authority.
+fn timestamp(plan: &Plan) -> String {
+    match &plan.timestamps {
+        Some(timestamps) => {
+            let key = key(&timestamps.key, "timestamp-key.pem");
+            format!("timestamp:\n  chain: timestamp.pem # its certificate, then the root\n{key}")
+        }
+        None => "# timestamp:\n#   chain: timestamp.pem\n#   key: timestamp-key.pem\n".to_owned(),
+    }
 }
 
 /// The lines `key` and `passphrase` of a section.

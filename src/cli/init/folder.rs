@@ -37,6 +37,8 @@ files! {
     issuers = "server/issuers.yaml";
     chain = "server/ca.pem";
     ca_key = "server/ca-key.pem";
+    timestamp_chain = "server/timestamp.pem";
+    timestamp_key = "server/timestamp-key.pem";
     log = "server/log";
     log_key = "server/log-key.pem";
     log_public_key = "server/log.pem";

@@ -38,11 +38,29 @@ pub(in crate::cli) async fn intermediate(
     kind: KeyKind,
     path: PathBuf,
 ) -> Result<Arc<dyn SigningKey>, Failure> {
+    server(key, kind, path, ("ca", "the intermediate's key")).await
+}
+
+/// The timestamp authority's key; a new one is written to `path`.
+pub(super) async fn timestamps(
+    key: &ServerKey,
+    kind: KeyKind,
+    path: PathBuf,
+) -> Result<Arc<dyn SigningKey>, Failure> {
+    server(key, kind, path, ("timestamp", "the timestamp authority's key")).await
+}
+
+async fn server(
+    key: &ServerKey,
+    kind: KeyKind,
+    path: PathBuf,
+    (purpose, what): (&str, &str),
+) -> Result<Arc<dyn SigningKey>, Failure> {
     match key {
-        ServerKey::Existing(settings) => open(settings, "ca").await,
+        ServerKey::Existing(settings) => open(settings, purpose).await,
         ServerKey::New(secret) => {
             let passphrase = secret.as_ref().map(|secret| secret.passphrase.clone());
-            new(kind, path, passphrase, "the intermediate's key").await
+            new(kind, path, passphrase, what).await
         }
     }
 }

@@ -6,12 +6,13 @@ use mayfly::{
     clock::{Clock, SystemClock},
     config::Settings,
     deployment::PublicHalves,
-    issuer::{CertificateChain, Issuer, ceremony},
+    issuer::{CertificateChain, ChainError, Issuer, ceremony},
     key::SigningKey,
     log::embedded::{EmbeddedLogSettings, PromiseSettings, ShardKey, ShardSettings},
     pem_block,
     staging::StagedFolder,
     telemetry::KeyMetrics,
+    timestamp::TimestampChain,
 };
 use tokio::task::spawn_blocking;
 
@@ -22,6 +23,7 @@ use super::{
     plan::{Plan, Root, ServerKey},
     request,
     summary::Summary,
+    timestamps,
 };
 use crate::cli::failure::Failure;
 
@@ -36,11 +38,14 @@ pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
         folder::make(&made)?;
     }
     let ca_key = keys::intermediate(&plan.ca, plan.kind, layout.ca_key()).await?;
-    let chain = match &plan.root {
-        Some(root) => Some(certify(root, plan, ca_key, &layout).await?),
+    let (chain, timestamps) = match &plan.root {
+        Some(root) => {
+            let (chain, timestamps) = certify(root, plan, ca_key, &layout).await?;
+            (Some(chain), timestamps)
+        }
         None => {
             request::write(plan, ca_key.as_ref(), (&layout, &place)).await?;
-            None
+            (None, None)
         }
     };
     write_configuration(plan, &layout)?;
@@ -50,16 +55,16 @@ pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
         write_client_files(&Settings::load(&layout.settings())?, &layout).await?;
     }
     staged.publish().map_err(io_error(place.path()))?;
-    Summary::of_ceremony(plan, &place, (chain.as_ref(), &log_key))
+    Summary::of_ceremony(plan, &place, (chain.as_ref(), timestamps.as_ref(), &log_key))
 }
 
-/// Root and intermediate; the chain passes the checks of a start, with the intermediate's key.
+/// Root, intermediate and timestamp authority; the chains pass the checks of a start, with their keys.
 async fn certify(
     root: &Root,
     plan: &Plan,
     ca_key: Arc<dyn SigningKey>,
     layout: &Layout,
-) -> Result<CertificateChain, Failure> {
+) -> Result<(CertificateChain, Option<TimestampChain>), Failure> {
     folder::make(&layout.root())?;
     let root_key = keys::root(&root.key, plan.kind, layout.root_key()).await?;
     let now = SystemClock.now();
@@ -70,8 +75,17 @@ async fn certify(
     let root_pem = chain.pem().last().map_or("", String::as_str);
     folder::write_new(&layout.root_certificate(), root_pem)?;
     let pem = chain.pem().concat();
+    let timestamps = match &plan.timestamps {
+        Some(timestamps) => {
+            let (lifetimes, root_der) = (root.lifetimes, chain.der().last().ok_or(ChainError::TooShort)?);
+            let lifetime = lifetimes.intermediate.min(lifetimes.root);
+            let by = (root_key.as_ref(), root_der.as_slice(), lifetime, now);
+            Some(timestamps::certify(timestamps, plan.kind, by, layout).await?)
+        }
+        None => None,
+    };
     Issuer::new(ca_key, chain).await?;
-    Ok(CertificateChain::from_pem(pem.as_bytes(), now)?)
+    Ok((CertificateChain::from_pem(pem.as_bytes(), now)?, timestamps))
 }
 
 fn write_configuration(plan: &Plan, layout: &Layout) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path, path::PathBuf, time::Duration};
 
 use clap::ValueEnum;
 use mayfly::{
-    issuer::ceremony::{AuthorityNames, KeyKind, Lifetimes},
+    issuer::ceremony::{AuthorityNames, KeyKind, Lifetimes, TimestampNames},
     key::{
         KeyReference, KeySettings, ReferenceError,
         passphrase::{Passphrase, PassphraseSource},
@@ -37,8 +37,16 @@ pub(super) struct Plan {
     pub(super) root: Option<Root>,
     pub(super) ca: ServerKey,
     pub(super) log: ServerKey,
+    /// Nothing if a root elsewhere is asked, or nobody said how its key is to be kept.
+    pub(super) timestamps: Option<Timestamps>,
     pub(super) issuers: Issuers,
     pub(super) listen: SocketAddr,
+}
+
+#[derive(Debug)]
+pub(super) struct Timestamps {
+    pub(super) names: TimestampNames,
+    pub(super) key: ServerKey,
 }
 
 #[derive(Debug)]
@@ -82,17 +90,27 @@ impl Plan {
         let issuers = Issuers::of(arguments, &host)?;
         let kind = kind(arguments, &places, terminal)?;
         let root = root(arguments, &places, terminal)?;
-        let (ca, log) = server_keys(arguments, places, terminal)?;
+        let ServerKeys { ca, log, timestamp } = server_keys(arguments, places, terminal)?;
         confirm_log_key(arguments, &host, &log, terminal)?;
         Ok(Self {
             directory: path::absolute(&arguments.directory)?,
             host,
-            organization,
+            organization: organization.clone(),
             names,
             kind,
             root,
             ca,
             log,
+            timestamps: match timestamp {
+                Some(key) => {
+                    let names = TimestampNames::of(&organization, &common_name);
+                    Some(Timestamps {
+                        names: names.map_err(Failure::configuration)?,
+                        key,
+                    })
+                }
+                None => None,
+            },
             issuers,
             listen: arguments.listen,
         })
@@ -104,9 +122,11 @@ struct Places {
     root_passphrase: Option<PassphraseSource>,
     ca_passphrase: Option<PassphraseSource>,
     log_passphrase: Option<PassphraseSource>,
+    timestamp_passphrase: Option<PassphraseSource>,
     root_key: Option<KeyReference>,
     ca_key: Option<KeyReference>,
     log_key: Option<KeyReference>,
+    timestamp_key: Option<KeyReference>,
 }
 
 /// An option does not name a key. The text is not repeated: there may be a PIN in it.
@@ -131,7 +151,16 @@ impl Places {
                 "--log-key and --ca-key-uri name the same key: CA and log need one each",
             ));
         }
+        let timestamp_key = key("--timestamp-key", arguments.timestamp_key.as_deref())?;
+        if timestamp_key.is_some() && (timestamp_key == ca_key || timestamp_key == log_key) {
+            return Err(Failure::configuration(
+                "--timestamp-key names the key of the CA or of the log: the timestamp authority needs one of its own",
+            ));
+        }
+        let timestamp_passphrase = arguments.timestamp_passphrase.as_deref();
         Ok(Self {
+            timestamp_passphrase: secret::source("--timestamp-passphrase", timestamp_passphrase)?,
+            timestamp_key,
             root_passphrase: secret::source("--root-passphrase", arguments.root_passphrase.as_deref())?,
             ca_passphrase: secret::source("--ca-passphrase", arguments.ca_passphrase.as_deref())?,
             log_passphrase: secret::source("--log-passphrase", arguments.log_passphrase.as_deref())?,
@@ -247,11 +276,17 @@ fn typed_for_root(terminal: Option<&Terminal>) -> Result<Passphrase, Failure> {
     }
 }
 
+struct ServerKeys {
+    ca: ServerKey,
+    log: ServerKey,
+    timestamp: Option<ServerKey>,
+}
+
 fn server_keys(
     arguments: &InitArguments,
     places: Places,
     terminal: Option<&Terminal>,
-) -> Result<(ServerKey, ServerKey), Failure> {
+) -> Result<ServerKeys, Failure> {
     let mut shared: Option<Option<Secret>> = arguments.no_passphrase.then_some(None);
     let mut make = |key: Option<KeyReference>, source: Option<PassphraseSource>, of: &str| {
         if let Some(reference) = key {
@@ -272,9 +307,21 @@ fn server_keys(
         shared.get_or_insert_with(|| secret.clone());
         Ok::<_, Failure>(ServerKey::New(secret))
     };
+    let makes_a_key = places.ca_key.is_none() || places.log_key.is_none();
     let ca = make(places.ca_key, places.ca_passphrase, "the intermediate's key")?;
     let log = make(places.log_key, places.log_passphrase, "the log's key")?;
-    Ok((ca, log))
+    // Where the other keys are elsewhere and nobody is there to ask, there is no passphrase: better no authority than an open key.
+    let is_said = places.timestamp_key.is_some() || places.timestamp_passphrase.is_some();
+    let can_be_kept = is_said || terminal.is_some() || makes_a_key || arguments.no_passphrase;
+    let timestamp = match can_be_kept && !arguments.csr {
+        true => Some(make(
+            places.timestamp_key,
+            places.timestamp_passphrase,
+            "the timestamp authority's key",
+        )?),
+        false => None,
+    };
+    Ok(ServerKeys { ca, log, timestamp })
 }
 
 fn typed_for_server(terminal: Option<&Terminal>) -> Result<Option<Secret>, Failure> {

@@ -9,6 +9,7 @@ use mayfly::{
     config::Settings,
     issuer::CertificateChain,
     key::{KeySettings, SignatureAlgorithm},
+    timestamp::TimestampChain,
 };
 use serde::Serialize;
 use x509_cert::{Certificate, spki::SubjectPublicKeyInfoRef};
@@ -29,6 +30,8 @@ pub(super) struct Summary {
     root: Option<Authority>,
     #[serde(skip_serializing_if = "Option::is_none")]
     intermediate: Option<Authority>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp: Option<Authority>,
     /// Where the intermediate's key is.
     ca_key: Key,
     log: Log,
@@ -72,7 +75,7 @@ impl Summary {
     pub(super) fn of_ceremony(
         plan: &Plan,
         layout: &Layout,
-        (chain, log_key): (Option<&CertificateChain>, &[u8]),
+        (chain, timestamps, log_key): (Option<&CertificateChain>, Option<&TimestampChain>, &[u8]),
     ) -> Result<Self, Failure> {
         let file = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
         let ca_key = Key::of(&configuration::settings_of(&plan.ca, &file(layout.ca_key())));
@@ -82,6 +85,10 @@ impl Summary {
             ca_key,
             Log::of(&plan.host.log_origin(), log_key, &log_settings)?,
         );
+        if let (Some(plan), Some([der, ..])) = (&plan.timestamps, timestamps.map(TimestampChain::der)) {
+            let key = configuration::settings_of(&plan.key, &file(layout.timestamp_key()));
+            summary.timestamp = Some(Authority::of(der, Some(Key::of(&key)))?);
+        }
         let root_key = plan.root.as_ref().map(|root| root_key(&root.key, layout));
         match chain {
             Some(chain) => summary.add_chain(chain, root_key, layout)?,
@@ -138,6 +145,7 @@ impl Summary {
             directory: layout.path().to_string_lossy().into_owned(),
             root: None,
             intermediate: None,
+            timestamp: None,
             ca_key,
             log,
             configuration: None,
@@ -279,7 +287,11 @@ impl fmt::Display for Summary {
                 self.directory
             )?,
         }
-        for (role, authority) in [("root", &self.root), ("intermediate", &self.intermediate)] {
+        for (role, authority) in [
+            ("root", &self.root),
+            ("intermediate", &self.intermediate),
+            ("timestamps", &self.timestamp),
+        ] {
             let Some(authority) = authority else { continue };
             writeln!(f, "  {role:13} {}, {}", authority.subject, authority.algorithm)?;
             writeln!(f, "    SHA-256     {}", fingerprint(&authority.sha256))?;

@@ -7,7 +7,7 @@ use url::Host;
 use super::{
     AlsoTrusted, CaFiles, Settings, embedded_log, external_logs,
     key::{self, Existing},
-    shards,
+    shards, timestamp,
 };
 use crate::{
     config::{
@@ -34,6 +34,7 @@ const ROOT: Keys = &[
     "log",
     "external-logs",
     "embed-scts",
+    "timestamp",
     "issuers",
     "private-identity-providers",
     "audit",
@@ -54,6 +55,9 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         .get("log")
         .map(|(place, node)| embedded_log::settings(place, node, folder, problems));
     let logs = external_logs::policy(&fields, folder, problems);
+    let timestamp = fields
+        .get("timestamp")
+        .map(|(place, node)| timestamp::settings(place, node, folder, problems));
     let issuers = fields.required_text("issuers", "Name the issuer file, such as issuers.yaml", problems);
     let issuers = issuers.and_then(|text| folder.file(&text, problems));
     let audit = fields.required_text(
@@ -72,6 +76,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         ca: ca?,
         log: log.map_or(Some(None), |log| log.map(Some))?,
         logs: logs?,
+        timestamp: timestamp.map_or(Some(None), |timestamp| timestamp.map(Some))?,
         issuers: issuers?,
         private_identity_providers,
         audit: audit?,

@@ -8,7 +8,7 @@ use x509_cert::{
     name::{Name, RdnSequence, RelativeDistinguishedName},
 };
 
-use super::{AuthorityNames, CeremonyError};
+use super::{AuthorityNames, CeremonyError, TimestampNames};
 
 /// Of common name and organisation, in characters (RFC 5280 appendix A.1, `ub-common-name`, `ub-organization-name`).
 const LONGEST: usize = 64;
@@ -43,6 +43,19 @@ pub fn next_intermediate(root: &Name, common_name: Option<&str>) -> Result<Name,
         }
     };
     name(&value(root.organization()?), &common_name)
+}
+
+impl TimestampNames {
+    /// For an organisation: `common_name` with "root" and "timestamping" after it.
+    ///
+    /// # Errors
+    /// As [`AuthorityNames::of`].
+    pub fn of(organization: &str, common_name: &str) -> Result<Self, CeremonyError> {
+        Ok(Self {
+            root: name(organization, &format!("{common_name} root"))?,
+            authority: name(organization, &format!("{common_name} timestamping"))?,
+        })
+    }
 }
 
 fn name(organization: &str, common_name: &str) -> Result<Name, CeremonyError> {

@@ -101,10 +101,10 @@ fn refuses_more_authorities_than_a_certificate_allows_under_it() {
     };
     let certificate = issuing_with(&constraints, &ExtendedKeyUsage(vec![ID_KP_CODE_SIGNING]));
     assert!(matches!(
-        check_path_length(&certificate, 1),
+        check_path_length(&certificate, 1, 1),
         Err(ChainError::TooManyBelow { at: 1 })
     ));
-    assert!(check_path_length(&certificate, 0).is_ok());
+    assert!(check_path_length(&certificate, 0, 0).is_ok());
 }
 
 /// What `openssl x509 -req` makes of a P-384 key unless told otherwise.

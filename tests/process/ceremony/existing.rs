@@ -39,6 +39,10 @@ async fn keys_that_make_no_ca_are_refused_and_nothing_is_made() {
     for (keys, said) in [
         ("--root-key p.pem --ca-key-uri p.pem", "have the same key"),
         (
+            "--root-key p.pem --timestamp-key p.pem",
+            "root and timestamp authority have the same key",
+        ),
+        (
             "--root-key p.pem --ca-key-uri e.pem",
             "the key is Ed25519, which cannot sign here",
         ),

@@ -1,0 +1,80 @@
+//! `timestamp`: the timestamp authority.
+
+use std::path::{Path, PathBuf};
+
+use der::asn1::ObjectIdentifier;
+
+use super::key::{self, Existing};
+use crate::{
+    config::{
+        fields::{Fields, Keys},
+        path::Folder,
+        problem::{Place, Problems},
+        yaml::Node,
+    },
+    key::KeySettings,
+    timestamp::DEFAULT_POLICY,
+};
+
+const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy"];
+
+/// The timestamp authority's chain, the key of its first certificate, and its policy.
+#[derive(Clone, Debug)]
+pub struct TimestampFiles {
+    chain: PathBuf,
+    key: KeySettings,
+    policy: ObjectIdentifier,
+}
+
+impl TimestampFiles {
+    /// PEM certificates from the one that signs times to the root.
+    #[must_use]
+    pub fn chain(&self) -> &Path {
+        &self.chain
+    }
+
+    /// The private key of the first of them.
+    #[must_use]
+    pub fn key(&self) -> &KeySettings {
+        &self.key
+    }
+
+    /// What timestamps name as the policy under which they were made.
+    #[must_use]
+    pub fn policy(&self) -> ObjectIdentifier {
+        self.policy
+    }
+}
+
+pub(super) fn settings(
+    place: Place,
+    node: &Node,
+    folder: &Folder,
+    problems: &mut Problems,
+) -> Option<TimestampFiles> {
+    let fields = Fields::open(place, node, TIMESTAMP, problems)?;
+    let suggestion =
+        "Name a PEM file with the timestamp authority's certificate, the ones above it, and the root";
+    let chain = fields.required_text("chain", suggestion, problems);
+    let chain = chain.and_then(|text| folder.file(&text, problems));
+    let key = key::read(&fields, Existing::Yes, folder, problems);
+    let policy = policy(&fields, problems);
+    Some(TimestampFiles {
+        chain: chain?,
+        key: key?,
+        policy: policy?,
+    })
+}
+
+fn policy(fields: &Fields<'_>, problems: &mut Problems) -> Option<ObjectIdentifier> {
+    let Some(text) = fields.text("policy", problems) else {
+        return Some(DEFAULT_POLICY);
+    };
+    let policy = ObjectIdentifier::new(text.value).ok();
+    if policy.is_none() {
+        let what = format!("`{}` is not an object identifier", text.value);
+        let suggestion = "Write one of your own arc, such as 1.3.6.1.4.1.99999.1, or leave it out";
+        problems.report(&text.place, what, suggestion);
+    }
+    policy
+}

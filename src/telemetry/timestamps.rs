@@ -1,0 +1,40 @@
+//! Metrics of the timestamp authority.
+
+use std::time::Duration;
+
+use prometheus::{HistogramVec, IntCounterVec};
+
+use super::Maker;
+
+/// Requests for timestamps and how they ended.
+pub(super) struct TimestampMetrics {
+    outcomes: IntCounterVec,
+    took: HistogramVec,
+}
+
+impl TimestampMetrics {
+    pub(super) fn new(make: &Maker) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            outcomes: make.counters(
+                "mayfly_timestamps_total",
+                "Requests for timestamps, by `granted` or the stable reason of the refusal",
+                &["outcome"],
+            )?,
+            took: make.histogram(
+                "mayfly_timestamp_seconds",
+                "Time to read a request for a timestamp and to answer it, in seconds",
+                &["outcome"],
+            )?,
+        })
+    }
+
+    /// `outcome` is of a bounded set.
+    pub(super) fn ended(&self, outcome: &'static str, took: Duration) {
+        self.outcomes.with_label_values(&[outcome]).inc();
+        let kind = match outcome {
+            "granted" => outcome,
+            _ => "refused",
+        };
+        self.took.with_label_values(&[kind]).observe(took.as_secs_f64());
+    }
+}
