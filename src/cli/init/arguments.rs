@@ -60,7 +60,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "PLACE")]
     pub(super) ca_passphrase: Option<String>,
 
-    /// Passphrase (or PIN) of the log's key [default: as --ca-passphrase, where both keys are made]
+    /// Passphrase (or PIN) of the log's key [default: as --ca-passphrase, if both are made]
     #[arg(long, value_name = "PLACE")]
     pub(super) log_passphrase: Option<String>,
 
