@@ -86,6 +86,8 @@ async fn the_openapi_document_has_every_route_and_every_route_is_served() {
         "/",
         "/api/v1/rootCert",
         "/api/v1/signingCert",
+        "/api/v1/timestamp",
+        "/api/v1/timestamp/certchain",
         "/api/v2/configuration",
         "/api/v2/openapi.json",
         "/api/v2/signingCert",
@@ -103,7 +105,10 @@ async fn the_openapi_document_has_every_route_and_every_route_is_served() {
         for method in operations.as_object().unwrap().keys() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let reply = client().request(method, server.url(path)).send().await.unwrap();
-            assert!(![404, 405].contains(&reply.status().as_u16()), "{path}");
+            // Those of the timestamp authority, which this instance has not, are in timestamp.rs.
+            let expected = path.starts_with("/api/v1/timestamp");
+            assert_eq!(reply.status().as_u16() == 404, expected, "{path}");
+            assert_ne!(reply.status().as_u16(), 405, "{path}");
         }
     }
     let schemas = &document["components"]["schemas"];

@@ -280,10 +280,11 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
     let keys = KeyMetrics::new()?;
+    // First: what is wrong with it must show before a log is made.
+    let timestamps = deployment::timestamp_authority(&settings, &keys).await?;
     let mut parts = Files::from(&settings).load((issuers, fetch), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
-    let timestamps = deployment::timestamp_authority(&settings, &keys).await?;
     let tls = settings.tls().cloned();
     let scheme = match &tls {
         Some(_) => OwnScheme::Https,

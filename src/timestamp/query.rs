@@ -158,8 +158,9 @@ pub enum QueryError {
 }
 
 impl QueryError {
+    /// The words of a parser, some of which repeat what they read as it was.
     fn format(problem: impl Display) -> Self {
-        Self::Format(problem.to_string())
+        Self::Format(problem.to_string().replace(char::is_control, "?"))
     }
 
     /// The code in an answer.

@@ -8,6 +8,7 @@
 
 mod audit;
 mod bad_ca;
+mod bad_timestamps;
 mod bucket;
 mod ceremony;
 mod certificate;

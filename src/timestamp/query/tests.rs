@@ -230,6 +230,18 @@ fn json_that_is_refused() {
 }
 
 #[test]
+fn refusals_repeat_no_control_characters() {
+    let digest = STANDARD.encode([7; 32]);
+    for spoilt in ["\u{7f}", "\\n", "\\u001b[31m"] {
+        let json =
+            format!(r#"{{"artifactHash":"{digest}","hashAlgorithm":"sha256","tsaPolicyOID":"1.{spoilt}"}}"#);
+        let error = Query::from_json(json.as_bytes()).unwrap_err();
+        assert!(matches!(error, QueryError::Format(_)), "{error:?}");
+        assert!(!error.to_string().contains(char::is_control), "{error:?}");
+    }
+}
+
+#[test]
 fn nonces_of_any_size_and_sign() {
     for nonce in [
         "0",

@@ -1,0 +1,84 @@
+//! Timestamp authorities that clients would refuse: what an operator is told by `mayfly serve`, before anything is made.
+
+use std::{fs, str::FromStr};
+
+use mayfly::{
+    clock::{Clock, SystemClock},
+    issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
+    key::file as key_file,
+    timestamp::TimestampChain,
+};
+use x509_cert::name::Name;
+
+use crate::installation::Installation;
+
+impl Installation {
+    /// With a timestamp authority in `timestamp.pem` and `timestamp-key.pem`.
+    async fn with_timestamps() -> Self {
+        let installation = Self::new().await;
+        let section = "timestamp: {chain: timestamp.pem, key: timestamp-key.pem}\n";
+        let configuration = fs::read_to_string(installation.path("mayfly.yaml")).unwrap();
+        installation.write("mayfly.yaml", &(configuration + section));
+        installation.make_timestamps().await;
+        installation
+    }
+
+    async fn make_timestamps(&self) {
+        let names = TimestampNames {
+            root: Name::from_str("CN=root").unwrap(),
+            authority: Name::from_str("CN=time").unwrap(),
+        };
+        let now = SystemClock.now();
+        let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
+            .await
+            .unwrap();
+        let chain = TimestampChain::from_der(new.chain, now).unwrap();
+        self.write("timestamp.pem", &chain.to_pem());
+        let key = self.path("timestamp-key.pem");
+        let _ = fs::remove_file(&key);
+        key_file::write_new(&key, &new.key, None).unwrap();
+    }
+
+    fn assert_refused_before_a_log(&self, said: &str) {
+        let (code, stderr) = self.refusal();
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(said), "not said: {said}\n{stderr}");
+        assert!(!self.path("log").exists() && !self.path("log-key.pem").exists());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_right_starts() {
+    let installation = Installation::with_timestamps().await;
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_the_certificates() {
+    let installation = Installation::with_timestamps().await;
+    let chain = fs::read_to_string(installation.path("timestamp.pem")).unwrap();
+    installation.make_timestamps().await;
+    installation.write("timestamp.pem", &chain);
+    installation.assert_refused_before_a_log("is not that of the first certificate of its chain");
+}
+
+#[tokio::test]
+async fn the_cas_own_chain_and_key() {
+    let installation = Installation::with_timestamps().await;
+    for file in ["ca.pem", "ca-key.pem"] {
+        let text = fs::read_to_string(installation.path(file)).unwrap();
+        installation.write(&file.replace("ca", "timestamp"), &text);
+    }
+    installation.assert_refused_before_a_log("the first certificate of the chain is a CA");
+}
+
+#[tokio::test]
+async fn a_chain_without_its_root() {
+    let installation = Installation::with_timestamps().await;
+    let chain = fs::read_to_string(installation.path("timestamp.pem")).unwrap();
+    let second = chain.rfind("-----BEGIN").unwrap();
+    installation.write("timestamp.pem", &chain[..second]);
+    installation.assert_refused_before_a_log("at least two certificates");
+}
