@@ -74,7 +74,7 @@ sleep 2
 timestamped stolen.json # the old key still signs here, as it does for the thief
 mv next/ca.pem $SERVER/ca-2.pem
 mv next/ca-key.pem $SERVER/ca-2-key.pem
-sed -i "s/ca\.pem/ca-2.pem/; s/ca-key\.pem/ca-2-key.pem/; /^  chain:/a\\  also-trusted: [{chain: ca.pem, until: $END}]" $SERVER/mayfly.yaml
+sed -i "s/ca\.pem/ca-2.pem/; s/ca-key\.pem/ca-2-key.pem/; /^  chain: ca/a\\  also-trusted: [{chain: ca.pem, until: $END}]" $SERVER/mayfly.yaml
 in_force
 fetch_trusted_root
 expect "[null,\"$END\",null]" "$(ends)" "ends"
