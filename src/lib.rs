@@ -51,6 +51,7 @@ mod loopback;
 pub mod pem_block;
 pub mod profile;
 pub mod proof;
+mod response;
 pub mod server;
 pub mod staging;
 pub mod telemetry;

@@ -24,7 +24,11 @@ use super::{
     json,
     keys::{KeySet, MAX_KEYS},
 };
-use crate::{identity::Rule, trusted_issuer::TrustedIssuer};
+use crate::{
+    identity::Rule,
+    response::{BodyError, body},
+    trusted_issuer::TrustedIssuer,
+};
 
 /// Discovery and JWKS together must be done within this; a healthy issuer takes some tens of milliseconds.
 pub(super) const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -180,7 +184,7 @@ impl Fetcher {
         {
             request = request.bearer_auth(token.expose_secret());
         }
-        let mut response = request.send().await.map_err(FetchError::of_request)?;
+        let response = request.send().await.map_err(FetchError::of_request)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
@@ -188,13 +192,7 @@ impl Fetcher {
             .headers()
             .get(CACHE_CONTROL)
             .and_then(|value| max_age(value.to_str().ok()?));
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(FetchError::Transport)? {
-            if body.len().saturating_add(chunk.len()) > MAX_DOCUMENT_BYTES {
-                return Err(FetchError::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = body(response, MAX_DOCUMENT_BYTES).await?;
         let object = json::parse_object(&body).map_err(FetchError::NotJson)?;
         Ok(Document { object, max_age })
     }
@@ -321,6 +319,15 @@ pub enum FetchError {
     /// The fetch has not happened or was broken off on our side.
     #[error("the keys have not been fetched yet")]
     Interrupted,
+}
+
+impl From<BodyError> for FetchError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Transport(error) => Self::Transport(error),
+            BodyError::TooLarge => Self::TooLarge,
+        }
+    }
 }
 
 impl FetchError {

@@ -3,17 +3,17 @@
 use std::{
     io,
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use reqwest::{
-    Client, Method, Response, StatusCode,
-    header::{HeaderValue, RETRY_AFTER},
-};
+use reqwest::{Client, Method, StatusCode, header::HeaderValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::place::{Place, header};
-use crate::key::{passphrase::PassphraseError, remote::Trouble};
+use crate::{
+    key::{passphrase::PassphraseError, remote::Trouble},
+    response::{self, BodyError},
+};
 
 /// From the first packet to a connection, TLS included.
 pub(super) const CONNECT: Duration = Duration::from_secs(2);
@@ -106,9 +106,9 @@ impl Exchange {
         }
         let response = request.send().await.map_err(VaultError::Transport)?;
         let status = response.status();
-        let retry_after = retry_after(&response);
-        match (status, bounded(response).await) {
-            (StatusCode::OK, body) => body,
+        let retry_after = response::retry_after(&response);
+        match (status, response::body(response, MAX_ANSWER).await) {
+            (StatusCode::OK, body) => Ok(body?),
             // What else it says is not needed.
             (status, body) => Err(VaultError::Status {
                 status,
@@ -129,25 +129,13 @@ async fn read_token(place: &Place) -> Result<HeaderValue, VaultError> {
     )
 }
 
-async fn bounded(mut response: Response) -> Result<Vec<u8>, VaultError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(VaultError::Transport)? {
-        if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return Err(VaultError::TooLarge);
+impl From<BodyError> for VaultError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Transport(error) => Self::Transport(error),
+            BodyError::TooLarge => Self::TooLarge,
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(body)
-}
-
-/// Seconds or a date (RFC 9110 section 10.2.3).
-fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// Its own words, on one line.

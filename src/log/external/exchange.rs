@@ -1,16 +1,13 @@
 //! One `add-pre-chain` over HTTP: no redirects, bounded in size and time.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::body::Bytes;
-use reqwest::{
-    Certificate, Client, ClientBuilder, Response, StatusCode,
-    header::{CONTENT_TYPE, RETRY_AFTER},
-    redirect,
-};
+use reqwest::{Certificate, Client, ClientBuilder, StatusCode, header::CONTENT_TYPE, redirect};
 use url::Url;
 
 use super::AttemptError;
+use crate::response::{BodyError, body, retry_after};
 
 /// Largest answer that is read, in bytes. An SCT in JSON is less than 2 KiB.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -45,12 +42,12 @@ impl Endpoint {
     }
 
     /// The body of the answer.
-    pub(super) async fn post(&self, body: Bytes) -> Result<Vec<u8>, AttemptError> {
+    pub(super) async fn post(&self, submission: Bytes) -> Result<Vec<u8>, AttemptError> {
         let request = self.client.post(self.url.clone());
-        let request = request.header(CONTENT_TYPE, "application/json").body(body);
+        let request = request.header(CONTENT_TYPE, "application/json").body(submission);
         let response = request.send().await.map_err(AttemptError::Transport)?;
         match response.status() {
-            StatusCode::OK => bounded(response).await,
+            StatusCode::OK => Ok(body(response, MAX_ANSWER).await?),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(AttemptError::SentAway {
                 status: response.status().as_u16(),
                 retry_after: retry_after(&response).unwrap_or(DEFAULT_RETRY_AFTER),
@@ -69,23 +66,11 @@ fn client() -> ClientBuilder {
         .user_agent(concat!("mayfly/", env!("CARGO_PKG_VERSION")))
 }
 
-async fn bounded(mut response: Response) -> Result<Vec<u8>, AttemptError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(AttemptError::Transport)? {
-        if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
-            return Err(AttemptError::TooLarge);
+impl From<BodyError> for AttemptError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Transport(error) => Self::Transport(error),
+            BodyError::TooLarge => Self::TooLarge,
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(body)
-}
-
-/// Seconds or a date (RFC 9110 section 10.2.3).
-fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(SystemTime::now()).unwrap_or_default())
 }
