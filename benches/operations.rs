@@ -6,7 +6,7 @@
 
 mod support;
 
-use std::{cell::RefCell, hint::black_box};
+use std::{cell::RefCell, hint::black_box, sync::Arc};
 
 use aws_lc_rs::{
     digest::{SHA256, digest},
@@ -22,13 +22,18 @@ use aws_lc_rs::{
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use mayfly::{
     admission::{Admission, Admitted},
-    clock::Timestamp,
+    clock::{Clock, SystemClock, Timestamp},
     identity::{Identity, identify},
     issue::IssueRequest,
-    issuer::{Issuer, Precertificate, ceremony::KeyKind},
+    issuer::{
+        Issuer, Precertificate,
+        ceremony::{self, KeyKind, TimestampNames},
+    },
+    key::{SigningKey, SoftwareKey},
     log::{CertificateLog, Logged},
     profile::{Draft, Profile},
     proof::{Applicant, KeyProof, prove},
+    timestamp::{DEFAULT_POLICY, Query, TimestampAuthority, TimestampChain, WatchedClock},
     token::{TokenVerifier, VerifiedToken},
 };
 use tokio::runtime::Runtime;
@@ -44,7 +49,7 @@ const MESSAGE: &[u8] = &[0x5a; 1024];
 criterion_group! {
     name = operations;
     config = Criterion::default().with_measurement(CpuTime);
-    targets = cryptography, steps
+    targets = cryptography, steps, timestamps
 }
 criterion_main!(operations);
 
@@ -204,4 +209,33 @@ impl<'a> Path<'a> {
             .block_on(self.log.submit(self.precertificate()))
             .unwrap()
     }
+}
+
+/// A whole timestamp, from request to answer, beside the one signature that it cannot do without.
+fn timestamps(criterion: &mut Criterion<CpuTime>) {
+    const QUERY: &[u8] =
+        br#"{"artifactHash":"WlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlpaWlo=","hashAlgorithm":"sha256","certificates":true}"#;
+    let mut group = criterion.benchmark_group("timestamps");
+    let runtime = Runtime::new().unwrap();
+    for (name, kind) in [("p256", KeyKind::EcdsaP256), ("p384", KeyKind::EcdsaP384)] {
+        let now = SystemClock.now();
+        let names = TimestampNames::of("Acme", "Acme").unwrap();
+        let made = ceremony::generate_timestamp_authority(names, kind, now);
+        let made = runtime.block_on(made).unwrap();
+        let key = Arc::new(SoftwareKey::from_pkcs8_der(&made.key).unwrap());
+        group.bench_function(format!("{name}/signature"), |b| {
+            b.iter(|| runtime.block_on(key.sign(black_box(MESSAGE))).unwrap());
+        });
+        let chain = TimestampChain::from_der(made.chain, now).unwrap();
+        let clock = WatchedClock::of_this_machine();
+        let authority = TimestampAuthority::new(key.clone(), chain, DEFAULT_POLICY, clock);
+        let authority = runtime.block_on(authority).unwrap();
+        group.bench_function(format!("{name}/timestamp"), |b| {
+            b.iter(|| {
+                let query = Query::from_json(black_box(QUERY)).unwrap();
+                runtime.block_on(authority.stamp(&query)).unwrap()
+            });
+        });
+    }
+    group.finish();
 }
