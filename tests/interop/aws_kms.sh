@@ -38,7 +38,7 @@ grep -q "$KEY" serve.log || fail "the key's ARN is not in the log"
 step "cosign signs and verifies"
 sign bundle.json
 verify bundle.json
-openssl verify -CAfile ca/root/root.pem -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
+openssl verify -CAfile "$ROOT/root.pem" -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
 
 step "the service goes away: no certificate, no 500; it comes back: certificates again, without a restart"
 kill -TERM "$KMS_PID"

@@ -34,7 +34,7 @@ serve_ceremony
 step "cosign signs and verifies"
 sign bundle.json
 verify bundle.json
-openssl verify -CAfile ca/root/root.pem -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
+openssl verify -CAfile "$ROOT/root.pem" -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
 
 step "the key is rotated there: the CA's key stays the version of its certificate"
 bao write -f transit/keys/ca/rotate >/dev/null

@@ -76,11 +76,33 @@ stop_mayfly() {
   expect 0 "$status" "exit code after SIGTERM"
 }
 
+# serving CONFIG [CURL_OPTION...]: `mayfly serve`, once it is ready at API.
+serving() {
+  local deadline=$((SECONDS + 60))
+  "$MAYFLY" serve --config "$1" >>"$WORK/serve.log" 2>&1 &
+  MAYFLY_PID=$!
+  PIDS+=("$MAYFLY_PID")
+  until curl -sS --fail "${@:2}" -o ready.json "$API/readyz" 2>curl.log; do
+    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
+    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
+    sleep 0.2
+  done
+}
+
+# authority NAME: NAME.pem and NAME-key.pem, a CA of its own. A development directory has one; a server that stops at once leaves it behind.
+authority() {
+  start_server "$1" "$MAYFLY" dev --json --port 0 --ca-key p256 --data-dir "$WORK/$1-ca"
+  kill -TERM "$SERVER_PID"
+  wait "$SERVER_PID"
+  cp "$WORK/$1-ca/ca/chain.pem" "$1.pem"
+  cp "$WORK/$1-ca/ca/key.pem" "$1-key.pem"
+}
+
 # start_serve PROVIDER PRIVATE_HOST [TLS_CERTIFICATE TLS_KEY AUTHORITY]: the operator's command, with the CA, log and
 # timestamp authority of the development directory, which must have ended; trusts PROVIDER alone. Writes its files into the working directory,
 # and waits until it is ready.
 start_serve() {
-  local provider=$1 host=$2 certificate=${3:-} key=${4:-} authority=${5:-} port deadline
+  local provider=$1 host=$2 certificate=${3:-} key=${4:-} authority=${5:-} port
   port=$(free_port)
   cat >issuers.yaml <<YAML
 oidc-issuers:
@@ -112,25 +134,21 @@ YAML
     API=https://$host:$port
     printf 'tls:\n  certificate: %s\n  key: %s\n' "$certificate" "$key" >>mayfly.yaml
   fi
-  env ${authority:+"SSL_CERT_FILE=$authority"} "$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-  MAYFLY_PID=$!
-  PIDS+=("$MAYFLY_PID")
-  deadline=$((SECONDS + 60))
-  until curl -sS --fail ${authority:+--cacert "$authority"} -o ready.json "$API/readyz" 2>curl.log; do
-    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
-    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
-    sleep 0.2
-  done
+  if [[ $authority ]]; then
+    SSL_CERT_FILE=$authority serving mayfly.yaml --cacert "$authority"
+  else
+    serving mayfly.yaml
+  fi
 }
 
 # ceremony FOLDER OPTION...: `mayfly init`, with the identity provider of start_dev, and a certificate for TLS that curl and
-# cosign believe from here on. Its server will be at API; PROVIDER_PID is the provider. What it says is in the file `summary`.
+# cosign believe from here on. Its server will be at API, the files of its root are in ROOT; PROVIDER_PID is the provider. What it says is in the file `summary`.
 ceremony() {
   local folder=$1 port
   shift
   PROVIDER_PID=${PROVIDER_PID:-$MAYFLY_PID}
   port=$(free_port)
-  API=https://localhost:$port CLIENTS=$folder/clients CONFIG=$folder/server/mayfly.yaml
+  API=https://localhost:$port ROOT=$folder/root CLIENTS=$folder/clients CONFIG=$folder/server/mayfly.yaml
   "$MAYFLY" init "$folder" --yes --organization 'Interop test' --host "localhost:$port" --listen "127.0.0.1:$port" \
     --issuer "$ISSUER" --client-id sigstore --private-issuer "$@" | tee summary
   if [[ ! -e tls.pem ]]; then
@@ -144,19 +162,11 @@ ceremony() {
 # serve_ceremony: `mayfly serve` with what the ceremony made; only the TLS certificate is new, in the section that stands in its
 # mayfly.yaml as a comment.
 serve_ceremony() {
-  local deadline=$((SECONDS + 60))
   cp tls.pem tls-key.pem "$(dirname "$CONFIG")"
   sed -i -E '/^# (tls:|  certificate:|  key: tls)/s/^# //; s/^metrics-listen: .*/metrics-listen: "off"/' "$CONFIG"
   grep -q '^tls:' "$CONFIG" || fail "no tls section in $CONFIG"
   "$MAYFLY" config check --online --config "$CONFIG"
-  "$MAYFLY" serve --config "$CONFIG" >>"$WORK/serve.log" 2>&1 &
-  MAYFLY_PID=$!
-  PIDS+=("$MAYFLY_PID")
-  until curl -sS --fail -o ready.json "$API/readyz" 2>curl.log; do
-    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
-    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
-    sleep 0.2
-  done
+  serving "$CONFIG"
 }
 
 # sign BUNDLE, verify BUNDLE [OPTION...]: the file `blob`, by cosign with the files of the ceremony for clients.
@@ -195,7 +205,7 @@ certificates_of() {
   done
 }
 
-# in_force: the server of serve_ceremony reads its configuration again, and it is in force.
+# in_force: the server of `serving` reads its configuration again, and it is in force.
 in_force() {
   local before deadline=$((SECONDS + 20))
   before=$(grep -c 'in force as configured' "$WORK/serve.log" || true)

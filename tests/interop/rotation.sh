@@ -8,14 +8,8 @@ CONNECTIONS=${ROTATION_CONNECTIONS:-8}
 step "a provider whose tokens \`mayfly bench\` can make, and two CAs"
 start_dev
 cp "$DATA/issuers.yaml" issuers.yaml
-for ca in old new; do
-  # A development directory has a CA; one that stops at once leaves it behind.
-  start_server "$ca" "$MAYFLY" dev --json --port 0 --ca-key p256 --data-dir "$WORK/$ca-ca"
-  kill -TERM "$SERVER_PID"
-  wait "$SERVER_PID"
-  cp "$WORK/$ca-ca/ca/chain.pem" "$ca.pem"
-  cp "$WORK/$ca-ca/ca/key.pem" "$ca-key.pem"
-done
+authority old
+authority new
 
 rfc3339() { date -u -d "@$1" +%FT%TZ; }
 NOW=$(date +%s)
@@ -67,14 +61,7 @@ bench() {
 
 step "\`mayfly serve\` with the old CA and the first shard"
 configure old ""
-"$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-SERVE_PID=$! MAYFLY_PID=$!
-PIDS+=("$SERVE_PID")
-deadline=$((SECONDS + 60))
-until curl -sS --fail -o ready.json "$API/readyz" 2>/dev/null; do
-  ((SECONDS < deadline)) || fail "not ready"
-  sleep 0.2
-done
+serving mayfly.yaml
 
 trusted_root before.json 1 1
 
@@ -123,5 +110,4 @@ echo "by the old CA $OLD, by the new one $NEW; in the first shard $ONE, in the n
 expect "$((ONE + TWO))" "$((OLD + NEW))" "certificates of both CAs"
 expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" "chains in the trust bundle"
 trusted_root after.json 1 2
-MAYFLY_PID=$SERVE_PID
 stop_mayfly

@@ -82,7 +82,7 @@ INTERMEDIATE_END=$END
 timestamped second.json
 verifies second.json
 verifies first.json
-refused "certificate" verifies stolen.json
+refused "leaf certificate verification failed" verifies stolen.json
 expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" "chains in the trust bundle"
 
 step "the log's key leaked: the next shard takes over, and the old log stays readable, without its key"
@@ -140,6 +140,21 @@ for bundle in first second third fourth fifth; do verifies $bundle.json; done
 expect 1 "$(jq -s length seen.jsonl)" "certificates since the monitor last looked: the log only grew"
 
 step "the root's key leaked: another root, the same log; the old one is believed until then"
+# Whoever has it can certify a timestamp authority, too, that says whatever time they like.
+openssl ecparam -name prime256v1 -genkey -noout -out thief-tsa-key.pem
+printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=critical,timeStamping \
+  authorityKeyIdentifier=keyid subjectKeyIdentifier=hash >thief-tsa.ext
+openssl req -new -config req.cnf -key thief-tsa-key.pem -subj /CN=time -out thief-tsa.csr
+openssl x509 -req -in thief-tsa.csr -CA offline/root.pem -CAkey offline/root-key.pem -passin file:root-passphrase -days 30 \
+  -extfile thief-tsa.ext -out thief-tsa.pem
+printf '%s\n' '[tsa]' 'serial = serial' 'signer_digest = sha256' 'default_policy = 1.2.3.4' 'digests = sha256' >ts.cnf
+jq -r .messageSignature.signature fifth.json | base64 -d >signature
+openssl ts -query -data signature -sha256 -cert -out query.tsq
+openssl ts -reply -config ts.cnf -section tsa -signer thief-tsa.pem -inkey thief-tsa-key.pem -queryfile query.tsq -out reply.tsr
+openssl ts -verify -queryfile query.tsq -in reply.tsr -CAfile offline/root.pem -untrusted thief-tsa.pem
+jq --arg reply "$(base64 -w0 reply.tsr)" \
+  '.verificationMaterial.timestampVerificationData.rfc3161Timestamps[0].signedTimestamp = $reply' fifth.json >thief-time.json
+refused "does not match the provided TSA certificate" verifies thief-time.json
 END=$(now)
 sleep 2
 timestamped stolen.json
@@ -153,7 +168,7 @@ fetch_trusted_root
 expect "[null,\"$END\",\"$INTERMEDIATE_END\",\"$LOG_END\",\"2036-01-01T00:00:00Z\"]" "$(ends)" "ends"
 timestamped sixth.json
 for bundle in first second third fourth fifth sixth; do verifies $bundle.json; done
-refused "certificate" verifies stolen.json
+refused "leaf certificate verification failed" verifies stolen.json
 "$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log-2.pem "$API/log-2"
 stop_mayfly
 MAYFLY_PID=$PROVIDER_PID

@@ -39,7 +39,7 @@ if grep -q CKA_EXTRACTABLE serve.log; then fail "a key is said to be extractable
 step "cosign signs and verifies"
 sign bundle.json
 verify bundle.json
-openssl verify -CAfile ca/root/root.pem -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
+openssl verify -CAfile "$ROOT/root.pem" -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
 
 step "the token goes away: no certificate, no 500; it comes back: certificates again, without a restart"
 mv tokens elsewhere
@@ -51,7 +51,7 @@ step "another token takes the place of the first: the root's comes back for an h
 softhsm2-util --init-token --free --label 'the next CA' --so-pin 12345678 --pin "$PIN"
 keypair 'the next CA' intermediate 01 prime256v1
 cp -r offline/* tokens/
-"$MAYFLY" intermediate next --root ca/root/root.pem --root-key "$(uri 'the root' root)" --root-passphrase file:pin \
+"$MAYFLY" intermediate next --root "$ROOT/root.pem" --root-key "$(uri 'the root' root)" --root-passphrase file:pin \
   --ca-key-uri "$(uri 'the next CA' intermediate)" --ca-passphrase file:pin
 mv next/ca.pem ca/server/next.pem
 sed -i 's/chain: ca\.pem/chain: next.pem/; s/the%20CA;object=intermediate/the%20next%20CA;object=intermediate/' "$CONFIG"
@@ -59,8 +59,8 @@ in_force
 curl -sS --fail -o "$CLIENTS/trusted_root.json" "$API/trust/trusted_root.json"
 sign next.json
 verify next.json
-openssl verify -CAfile ca/root/root.pem -untrusted ca/server/next.pem -ignore_critical <(leaf next.json)
-refused "unable to get" openssl verify -CAfile ca/root/root.pem -ignore_critical <(leaf next.json)
+openssl verify -CAfile "$ROOT/root.pem" -untrusted ca/server/next.pem -ignore_critical <(leaf next.json)
+refused "unable to get" openssl verify -CAfile "$ROOT/root.pem" -ignore_critical <(leaf next.json)
 stop_mayfly
 "$MAYFLY" log verify --key ca/server/log.pem ca/server/log
 

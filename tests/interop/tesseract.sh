@@ -52,19 +52,11 @@ YAML
 
 # serve_again: with the configuration as it is.
 serve_again() {
-  local port deadline
+  local port
   port=$(sed -n 's/^listen: 127.0.0.1://p' mayfly.yaml)
   "$MAYFLY" config check --config mayfly.yaml >check.txt || fail "$(<check.txt)"
-  "$MAYFLY" serve --config mayfly.yaml >>serve.log 2>&1 &
-  MAYFLY_PID=$!
-  PIDS+=("$MAYFLY_PID")
   API=http://127.0.0.1:$port
-  deadline=$((SECONDS + 60))
-  until curl -sS --fail -o ready.json "$API/readyz" 2>curl.log; do
-    kill -0 "$MAYFLY_PID" || fail "mayfly serve ended"
-    ((SECONDS < deadline)) || fail "not ready: $(<curl.log) $(cat ready.json)"
-    sleep 0.2
-  done
+  serving mayfly.yaml
 }
 
 step "certificates with its SCT, and no log of our own"

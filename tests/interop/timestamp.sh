@@ -32,7 +32,10 @@ for options in "-sha256 -cert" "-sha384 -cert" "-sha512 -cert" "-sha256 -cert -n
     fail "OpenSSL does not verify"
   refused "imprint|mismatch" openssl ts -verify -data other -in reply.tsr -CAfile tsa2.pem -untrusted tsa1.pem
 done
-openssl ts -reply -in reply.tsr -text 2>/dev/null | grep -E 'Policy OID: 1.3.6.1.4.1.57264.2|Accuracy: 0x01 seconds|Ordering: no'
+openssl ts -reply -in reply.tsr -text 2>/dev/null >said
+for line in 'Policy OID: 1.3.6.1.4.1.57264.2' 'Accuracy: 0x01 seconds' 'Ordering: no'; do
+  grep -qF "$line" said || fail "OpenSSL does not read '$line': $(<said)"
+done
 
 step "OpenSSL reads our refusals"
 openssl ts -query -data blob -sha1 -out sha1.tsq 2>/dev/null

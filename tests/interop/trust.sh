@@ -9,14 +9,8 @@ date >blob
 
 step "a provider, and two CAs"
 start_dev
-for ca in old new; do
-  # A development directory has a CA; one that stops at once leaves it behind.
-  start_server "$ca" "$MAYFLY" dev --json --port 0 --ca-key p256 --data-dir "$WORK/$ca-ca"
-  kill -TERM "$SERVER_PID"
-  wait "$SERVER_PID"
-  cp "$WORK/$ca-ca/ca/chain.pem" "$ca.pem"
-  cp "$WORK/$ca-ca/ca/key.pem" "$ca-key.pem"
-done
+authority old
+authority new
 PORT=$(free_port)
 API=http://127.0.0.1:$PORT
 
@@ -43,17 +37,10 @@ export_trust() {
     curl -sS --fail -o served.json "$API/trust/$file.json"
     cmp served.json "$1/$file.json" || fail "$file.json is not what is served"
   done
-  TRUSTED_ROOT=$WORK/$1/trusted_root.json SIGNING_CONFIG=$WORK/$1/signing_config.json
+  CLIENTS=$WORK/$1
 }
 
-sign() { # BUNDLE
-  write_token token --email "$EMAIL"
-  cosign sign-blob -y --identity-token token --signing-config "$SIGNING_CONFIG" --trusted-root "$TRUSTED_ROOT" --bundle "$1" blob
-}
-verify() { # BUNDLE
-  cosign verify-blob --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps --bundle "$1" \
-    --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" blob
-}
+timed_verify() { verify "$1" --use-signed-timestamps; }
 js_verify() { # BUNDLE
   NODE_ROOT="$CACHE/node" node -e '
     const fs = require("node:fs");
@@ -66,27 +53,20 @@ js_verify() { # BUNDLE
     const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json(root))), { tlogThreshold: 0 });
     verifier.verify(toSignedEntity(bundleFromJSON(json(bundle)), fs.readFileSync(blob)),
       { subjectAlternativeName: identity, extensions: { issuer } });
-  ' "$TRUSTED_ROOT" "$1" blob "$EMAIL" "$ISSUER"
+  ' "$CLIENTS/trusted_root.json" "$1" blob "$EMAIL" "$ISSUER"
 }
 
 step "\`mayfly serve\`, and what it serves is what an export writes"
 cp "$DATA/issuers.yaml" issuers.yaml
 configure old ""
-"$MAYFLY" serve --config mayfly.yaml >serve.log 2>&1 &
-MAYFLY_PID=$!
-PIDS+=("$MAYFLY_PID")
-deadline=$((SECONDS + 60))
-until curl -sS --fail -o ready.json "$API/readyz" 2>/dev/null; do
-  ((SECONDS < deadline)) || fail "not ready"
-  sleep 0.2
-done
+serving mayfly.yaml
 export_trust clients
 "$MAYFLY" trust export --config mayfly.yaml --output clients 2>again.log && fail "an export overwrote files"
 grep -q -- '--force' again.log
 
 step "cosign: signed and verified with the files as they are"
 sign plain.json
-verify plain.json
+timed_verify plain.json
 
 step "cosign 2: the PEM files"
 SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-1.pem "$CACHE/cosign2/cosign" sign-blob -y \
@@ -99,7 +79,7 @@ SIGSTORE_ROOT_FILE=clients/ca.pem SIGSTORE_CT_LOG_PUBLIC_KEY_FILE=clients/ctlog-
 
 step "sigstore-js: signing config and trusted root"
 write_token token --email "$EMAIL"
-NODE_ROOT="$CACHE/node" node "$HERE/sigstore_js.cjs" "$SIGNING_CONFIG" "$TRUSTED_ROOT" token "$EMAIL" "$ISSUER"
+NODE_ROOT="$CACHE/node" node "$HERE/sigstore_js.cjs" "$CLIENTS/signing_config.json" "$CLIENTS/trusted_root.json" token "$EMAIL" "$ISSUER"
 
 step "sigstore-python: trusted root and trust config; the signing config in it, once a Rekor is in it"
 python_loads() { # FOLDER CERTIFICATES
@@ -137,7 +117,7 @@ LEAKED=$(now)
 sleep 2
 sign after.json
 for bundle in before after; do
-  verify $bundle.json
+  timed_verify $bundle.json
   js_verify $bundle.json
 done
 
@@ -147,15 +127,15 @@ in_force
 "$MAYFLY" trust export --config mayfly.yaml --output clients --force >/dev/null 2>export.log
 export_trust rotated
 cmp clients/trusted_root.json rotated/trusted_root.json
-expect "[null,\"$LEAKED\"]" "$(jq -c '[.certificateAuthorities[].validFor.end]' "$TRUSTED_ROOT")" "ends of the CAs"
+expect "[null,\"$LEAKED\"]" "$(jq -c '[.certificateAuthorities[].validFor.end]' rotated/trusted_root.json)" "ends of the CAs"
 expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" "chains in the trust bundle"
 expect 2 "$(grep -c 'BEGIN CERTIFICATE' rotated/ca.pem)" "certificates in ca.pem"
 sign new.json
 for bundle in before new; do
-  verify $bundle.json
+  timed_verify $bundle.json
   js_verify $bundle.json
 done
-refused "certificate|verif" verify after.json
-refused "certificate|verif" js_verify after.json
+refused "leaf certificate verification failed" timed_verify after.json
+refused "Failed to verify certificate chain" js_verify after.json
 python_loads rotated 4
 stop_mayfly
