@@ -5,6 +5,7 @@ mod issuers;
 mod keys;
 mod logs;
 mod reloads;
+mod self_audits;
 mod timestamps;
 mod witnesses;
 
@@ -29,7 +30,8 @@ pub(crate) use self::{
     keys::{KeySeries, Signed},
 };
 use self::{
-    issuers::IssuerMetrics, logs::LogMetrics, timestamps::TimestampMetrics, witnesses::WitnessMetrics,
+    issuers::IssuerMetrics, logs::LogMetrics, self_audits::SelfAuditMetrics, timestamps::TimestampMetrics,
+    witnesses::WitnessMetrics,
 };
 
 /// Every metric of one process.
@@ -52,10 +54,7 @@ pub struct Metrics {
     configuration: ReloadMetrics,
     ca_end: IntGauge,
     timestamps: TimestampMetrics,
-    self_audit_found: IntCounterVec,
-    self_audit_alarms: IntCounterVec,
-    self_audit_failing: IntGaugeVec,
-    self_audit_waiting: IntGaugeVec,
+    self_audits: SelfAuditMetrics,
 }
 
 /// What is read at each scrape.
@@ -175,26 +174,7 @@ impl Metrics {
                 "When the CA's chain that signs is over, since the Unix epoch",
             )?,
             timestamps: TimestampMetrics::new(&make)?,
-            self_audit_found: make.counters(
-                "mayfly_log_self_audit_found_total",
-                "Entries that were found in the public log as their SCTs say",
-                &["log"],
-            )?,
-            self_audit_alarms: make.counters(
-                "mayfly_log_self_audit_alarms_total",
-                "Alarms of the self-audit of a log; must stay 0",
-                &["log"],
-            )?,
-            self_audit_failing: make.gauges(
-                "mayfly_log_self_audit_failing",
-                "1 while a public log is not what SCTs were given out for",
-                &["log"],
-            )?,
-            self_audit_waiting: make.gauges(
-                "mayfly_log_self_audit_waiting_entries",
-                "Entries with SCTs that were not found in the public log yet",
-                &["log"],
-            )?,
+            self_audits: SelfAuditMetrics::new(&make)?,
             registry: make.0,
         })
     }
@@ -242,19 +222,7 @@ impl Metrics {
 
     /// What SCTs were given out for was looked up in the public log of that origin, with so many alarms.
     pub fn self_audited(&self, origin: &str, round: &Round, alarms: usize) {
-        let label = [origin];
-        self.self_audit_found
-            .with_label_values(&label)
-            .inc_by(round.found);
-        self.self_audit_alarms
-            .with_label_values(&label)
-            .inc_by(u64::try_from(alarms).unwrap_or(u64::MAX));
-        self.self_audit_failing
-            .with_label_values(&label)
-            .set((alarms > 0).into());
-        self.self_audit_waiting
-            .with_label_values(&label)
-            .set(i64::try_from(round.waiting).unwrap_or(i64::MAX));
+        self.self_audits.ended(origin, round, alarms);
     }
 
     /// A request for a timestamp was answered: `granted`, or refused for a reason of a bounded set.

@@ -13,7 +13,6 @@ mod instance;
 mod running;
 
 use std::{
-    str::FromStr,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -30,7 +29,6 @@ use mayfly::{
     timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, WatchedClock},
 };
 use running::{Reply, Running, client, start, start_with};
-use x509_cert::name::Name;
 
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
@@ -87,10 +85,7 @@ impl SigningKey for Key {
 }
 
 async fn authority(spoilt: &Arc<Spoilt>) -> TimestampAuthority {
-    let names = TimestampNames {
-        root: Name::from_str("CN=root").unwrap(),
-        authority: Name::from_str("CN=time").unwrap(),
-    };
+    let names = TimestampNames::of("Acme", "Acme").unwrap();
     let now = SystemClock.now();
     let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
         .await

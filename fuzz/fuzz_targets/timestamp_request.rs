@@ -2,10 +2,7 @@
 //! with a token, unless it asks for another policy.
 #![no_main]
 
-use std::{
-    str::FromStr,
-    sync::{Arc, LazyLock},
-};
+use std::sync::{Arc, LazyLock};
 
 use futures_util::FutureExt;
 use libfuzzer_sys::fuzz_target;
@@ -24,10 +21,7 @@ const GRANTED: [u8; 5] = [0x30, 3, 2, 1, 0];
 #[expect(clippy::unwrap_used, reason = "does not depend on the input")]
 static AUTHORITY: LazyLock<TimestampAuthority> = LazyLock::new(|| {
     let made = async {
-        let names = TimestampNames {
-            root: FromStr::from_str("CN=root").unwrap(),
-            authority: FromStr::from_str("CN=time").unwrap(),
-        };
+        let names = TimestampNames::of("Acme", "Acme").unwrap();
         let now = SystemClock.now();
         let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
             .await

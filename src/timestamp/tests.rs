@@ -1,12 +1,11 @@
 //! Tokens, taken apart by hand.
 
-use std::{str::FromStr, sync::Mutex};
+use std::sync::Mutex;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use cms::{content_info::ContentInfo, signed_data::SignedData};
 use const_oid::db::rfc5911::{ID_AA_SIGNING_CERTIFICATE_V_2, ID_MESSAGE_DIGEST, ID_SIGNING_TIME};
 use der::asn1::OctetString;
-use x509_cert::name::Name;
 
 use super::{
     rfc3161::{SigningCertificateV2, TimeStampReq},
@@ -19,10 +18,7 @@ use crate::{
 };
 
 async fn new_authority(kind: KeyKind) -> NewAuthority {
-    let names = TimestampNames {
-        root: Name::from_str("CN=root").unwrap(),
-        authority: Name::from_str("CN=time").unwrap(),
-    };
+    let names = TimestampNames::of("Acme", "Acme").unwrap();
     generate_timestamp_authority(names, kind, SystemClock.now())
         .await
         .unwrap()

@@ -1,6 +1,6 @@
 //! Timestamp authorities that clients would refuse: what an operator is told by `mayfly serve`, before anything is made.
 
-use std::{fs, str::FromStr};
+use std::fs;
 
 use mayfly::{
     clock::{Clock, SystemClock},
@@ -8,7 +8,6 @@ use mayfly::{
     key::file as key_file,
     timestamp::TimestampChain,
 };
-use x509_cert::name::Name;
 
 use crate::installation::Installation;
 
@@ -24,10 +23,7 @@ impl Installation {
     }
 
     async fn make_timestamps(&self) {
-        let names = TimestampNames {
-            root: Name::from_str("CN=root").unwrap(),
-            authority: Name::from_str("CN=time").unwrap(),
-        };
+        let names = TimestampNames::of("Acme", "Acme").unwrap();
         let now = SystemClock.now();
         let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
             .await

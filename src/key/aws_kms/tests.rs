@@ -96,9 +96,7 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
     {
         let service = service().await;
         let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
-        service.then(act.clone());
-        key.sign(MESSAGE).await.unwrap();
-        assert_eq!(service.asked(), 2, "{act:?}");
+        service.assert_asked_again_after(act, &key).await;
     }
 }
 
@@ -106,17 +104,10 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
 async fn a_refusal_is_told_and_not_repeated() {
     let service = service().await;
     let key = under_discipline(find_at(service.address, "alias/ca").await.unwrap());
-    service.then(Act::Refuse(
-        400,
-        "DisabledException",
-        "arn:aws:kms:x:1:key/2 is disabled.",
-    ));
-    let error = text_of(&key.sign(MESSAGE).await.unwrap_err());
-    assert!(
-        error.contains("refused to sign: DisabledException: arn:aws:kms:x:1:key/2 is disabled."),
-        "{error}"
-    );
-    assert_eq!(service.asked(), 1);
+    let refusal = Act::Refuse(400, "DisabledException", "arn:aws:kms:x:1:key/2 is disabled.");
+    let said = "refused to sign: DisabledException: arn:aws:kms:x:1:key/2 is disabled.";
+    let error = service.assert_told_once(refusal, &key, said).await;
+    assert!(!error.contains(SECRET), "{error}");
 }
 
 #[tokio::test]

@@ -203,9 +203,7 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
     for act in fake::passing("ServiceUnavailable").into_iter().chain([throttled]) {
         let service = service().await;
         let key = under_discipline(find_at(service.address).await.unwrap());
-        service.then(act.clone());
-        key.sign(MESSAGE).await.unwrap();
-        assert_eq!(service.asked(), 2, "{act:?}");
+        service.assert_asked_again_after(act, &key).await;
     }
 }
 
@@ -213,15 +211,13 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
 async fn a_refusal_is_told_and_not_repeated() {
     let service = service().await;
     let key = under_discipline(find_at(service.address).await.unwrap());
-    service.then(Act::Refuse(
+    let refusal = Act::Refuse(
         403,
         "Forbidden",
         "Operation sign is not allowed on a disabled key.",
-    ));
-    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
+    );
     let said = "refused to sign: status 403, Forbidden: Operation sign is not allowed on a disabled key.";
-    assert!(error.contains(said), "{error}");
-    assert_eq!(service.asked(), 1);
+    service.assert_told_once(refusal, &key, said).await;
 }
 
 #[tokio::test]

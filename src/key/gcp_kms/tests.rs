@@ -114,9 +114,7 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
     for act in fake::passing("UNAVAILABLE").into_iter().chain([throttled]) {
         let service = FakeService::start(GoogleTongue::default()).await;
         let key = under_discipline(find_at(service.address).await.unwrap());
-        service.then(act.clone());
-        key.sign(MESSAGE).await.unwrap();
-        assert_eq!(service.asked(), 2, "{act:?}");
+        service.assert_asked_again_after(act, &key).await;
     }
 }
 
@@ -124,15 +122,13 @@ async fn what_may_pass_is_asked_again_and_only_by_us() {
 async fn a_refusal_is_told_and_not_repeated() {
     let service = FakeService::start(GoogleTongue::default()).await;
     let key = under_discipline(find_at(service.address).await.unwrap());
-    service.then(Act::Refuse(
+    let refusal = Act::Refuse(
         400,
         "FAILED_PRECONDITION",
         "not enabled, current state is: DISABLED.",
-    ));
-    let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
+    );
     let said = "refused to sign: FAILED_PRECONDITION: not enabled, current state is: DISABLED.";
-    assert!(error.contains(said), "{error}");
-    assert_eq!(service.asked(), 1);
+    service.assert_told_once(refusal, &key, said).await;
 }
 
 #[tokio::test]

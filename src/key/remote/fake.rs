@@ -22,6 +22,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 
 use super::{FoundKey, Limits, RemoteKey};
 use crate::{
+    causes::in_one_line,
     key::{SigningKey, SoftwareKey},
     telemetry::KeyMetrics,
 };
@@ -112,6 +113,22 @@ impl FakeService {
     pub(crate) fn asked(&self) -> usize {
         let wants_signature = |asked: &&Asked| self.service.tongue.wants_signature(asked);
         self.requests().iter().filter(wants_signature).count()
+    }
+
+    /// What may pass is tried once more, and then the key has signed.
+    pub(crate) async fn assert_asked_again_after(&self, act: Act, key: &RemoteKey) {
+        self.then(act.clone());
+        key.sign(MESSAGE).await.unwrap();
+        assert_eq!(self.asked(), 2, "{act:?}");
+    }
+
+    /// A refusal is not repeated, and the operator is told the service's words.
+    pub(crate) async fn assert_told_once(&self, refusal: Act, key: &RemoteKey, said: &str) -> String {
+        self.then(refusal);
+        let error = in_one_line(&key.sign(MESSAGE).await.unwrap_err());
+        assert!(error.contains(said), "{error}");
+        assert_eq!(self.asked(), 1);
+        error
     }
 
     /// Where it was.

@@ -1,12 +1,9 @@
 //! Chains on which no times are signed.
 
-use std::str::FromStr;
-
 use rcgen::{
     BasicConstraints as Constraints, CertificateParams, CustomExtension, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
-use x509_cert::name::Name;
 
 use super::*;
 use crate::{
@@ -64,10 +61,7 @@ fn check(der: Vec<Vec<u8>>) -> Result<TimestampChain, TimestampChainError> {
 
 #[tokio::test]
 async fn what_the_ceremony_makes_is_accepted_until_it_expires() {
-    let names = TimestampNames {
-        root: Name::from_str("CN=root").unwrap(),
-        authority: Name::from_str("CN=time").unwrap(),
-    };
+    let names = TimestampNames::of("Acme", "Acme").unwrap();
     let now = SystemClock.now();
     let new = generate_timestamp_authority(names, KeyKind::EcdsaP384, now)
         .await

@@ -1,0 +1,79 @@
+//! Why a fetch failed.
+
+use std::{error::Error, iter};
+
+use crate::{
+    response::BodyError,
+    token::{
+        address::{AddressRefused, UrlError},
+        error::Quoted,
+    },
+};
+
+/// Why an issuer's keys could not be fetched; for the operator, not for the caller.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// Private or loopback addresses only.
+    #[error("{}", AddressRefused)]
+    Address,
+    /// No connection, TLS refused, or the exchange broke off.
+    #[error("the request to the issuer failed")]
+    Transport(#[source] reqwest::Error),
+    /// Not done within five seconds.
+    #[error("the issuer did not answer within 5 s")]
+    Timeout,
+    /// Not 200; redirects are not followed.
+    #[error("the issuer answered with status {0} (redirects are not followed)")]
+    Status(u16),
+    /// More than 256 KiB.
+    #[error("the issuer's document is larger than 256 KiB")]
+    TooLarge,
+    /// Not one JSON object.
+    #[error("the issuer's document is not one strict JSON object")]
+    NotJson(#[source] serde_json::Error),
+    /// A JSON object that lacks what it must have.
+    #[error("the issuer's document has no valid {0:?}")]
+    NotADocument(&'static str),
+    /// The discovery document is of another issuer (OpenID Connect Discovery 1.0 section 4.3).
+    #[error("the discovery document says that it is of issuer {said}")]
+    IssuerMismatch {
+        /// Its `issuer`.
+        said: Quoted,
+    },
+    /// `jwks_uri` is not one that may be fetched.
+    #[error("the discovery document's jwks_uri is refused: it {0}")]
+    JwksUri(UrlError),
+    /// More than a hundred keys.
+    #[error("the issuer publishes more than 100 keys")]
+    TooManyKeys,
+    /// What Kubernetes gives every pod cannot be read.
+    #[error("the pod's service account cannot be read")]
+    ServiceAccount(#[source] std::io::Error),
+    /// More requests wait for the fetch under way than may.
+    #[error("too many requests wait for the keys already")]
+    Crowded,
+    /// The fetch has not happened or was broken off on our side.
+    #[error("the keys have not been fetched yet")]
+    Interrupted,
+}
+
+impl From<BodyError> for FetchError {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Transport(error) => Self::Transport(error),
+            BodyError::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+impl FetchError {
+    pub(super) fn of_request(error: reqwest::Error) -> Self {
+        let causes = iter::successors(error.source(), |&cause| cause.source());
+        let refused = causes.filter_map(|cause| cause.downcast_ref()).next();
+        match refused {
+            Some(AddressRefused) => Self::Address,
+            None => Self::Transport(error),
+        }
+    }
+}
