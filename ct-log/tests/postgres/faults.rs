@@ -136,7 +136,8 @@ async fn c17_a_stuck_lock_costs_refusals_only() {
     // Far more than the lock timeout, far less than for ever.
     assert!(began.elapsed() < Duration::from_secs(30));
     assert!(matches!(log.health(), Err(Unavailable::Unreachable)));
-    let many: Vec<_> = (0..3000).map(|_| pending(&log).unwrap()).collect();
+    // The queue holds 2048, and the batch that waits for the lock up to 1024 more.
+    let many: Vec<_> = (0..6000).map(|_| pending(&log).unwrap()).collect();
     let waiting: Vec<_> = many
         .into_iter()
         .map(|pending| {
