@@ -35,6 +35,8 @@ Examples:
   mayfly serve --config mayfly.yaml                  in earnest
   mayfly trust export --config mayfly.yaml --output clients
                                                      what clients need to sign and to verify
+  mayfly trust tuf publish tuf --targets clients --key targets.pem --key online.pem
+                                                     clients fetch what they trust by TUF
   mayfly log verify --key log.pem https://ca.example.com/log
                                                      is the log what it promises to be
   mayfly bench --connections 64                      how fast, and at what cost

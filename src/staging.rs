@@ -1,12 +1,13 @@
 //! Folders and files that appear whole or not at all: made beside their place, then renamed into it.
 
 use std::{
-    fs::{self, File, Permissions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::{CWD, RenameFlags};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::durability::sync_folder_of;
@@ -62,6 +63,34 @@ impl StagedFolder {
         let _ = self.folder.keep();
         sync_folder_of(&self.place)
     }
+
+    /// Puts the folder, with all that is in it on the disk, in the place of the one that is there, which goes: at no time is
+    /// there anything but the one or the other.
+    ///
+    /// # Errors
+    /// If something cannot be made durable, or there is no folder in its place, or the file system cannot exchange two.
+    pub fn exchange(self) -> io::Result<()> {
+        sync_all(self.path())?;
+        rustix::fs::renameat_with(CWD, self.path(), CWD, &self.place, RenameFlags::EXCHANGE)?;
+        sync_folder_of(&self.place)
+    }
+}
+
+/// Writes a new file for everybody's eyes, on the disk on return.
+///
+/// # Errors
+/// If it cannot be made, or there is one.
+pub fn write_public_file(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .write(true)
+        .create_new(true)
+        .mode(PUBLIC_FILE)
+        .open(path)?;
+    // Whatever the umask is.
+    file.set_permissions(Permissions::from_mode(PUBLIC_FILE))?;
+    file.write_all(contents)?;
+    file.sync_all()
 }
 
 /// Writes a file for everybody's eyes, on the disk on return: readers see the old contents or the new, never a part.
@@ -130,6 +159,28 @@ mod tests {
             fs::metadata(&place).unwrap().permissions().mode() & 0o777,
             SECRET_FOLDER
         );
+    }
+
+    #[test]
+    fn takes_the_place_of_another_at_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let place = parent.path().join("place");
+        for contents in ["one", "two"] {
+            let staged = StagedFolder::beside(&place, ".staged-").unwrap();
+            write_public_file(&staged.path().join("file"), contents.as_bytes()).unwrap();
+            match place.exists() {
+                true => staged.exchange().unwrap(),
+                false => staged.publish().unwrap(),
+            }
+            assert_eq!(fs::read_to_string(place.join("file")).unwrap(), contents);
+        }
+        assert_eq!(
+            fs::read_dir(parent.path()).unwrap().count(),
+            1,
+            "the old one is gone"
+        );
+        let staged = StagedFolder::beside(&parent.path().join("other"), ".staged-").unwrap();
+        staged.exchange().unwrap_err();
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod signing_config;
 mod statement;
 mod trust_config;
 mod trusted_root;
+pub mod tuf;
 
 use serde::Serialize;
 

@@ -1,6 +1,7 @@
 //! `mayfly trust`: what clients are to trust.
 
 mod export;
+mod tuf;
 
 use clap::{Args, Subcommand};
 
@@ -16,10 +17,12 @@ pub(crate) struct TrustArguments {
 #[derive(Debug, Subcommand)]
 enum TrustCommand {
     Export(export::ExportArguments),
+    Tuf(tuf::TufArguments),
 }
 
 pub(crate) fn run(arguments: TrustArguments) -> Result<(), Failure> {
     match arguments.command {
         TrustCommand::Export(arguments) => export::run(arguments),
+        TrustCommand::Tuf(arguments) => tuf::run(arguments),
     }
 }

@@ -165,7 +165,7 @@ impl CiProvider {
 
 impl Need {
     fn value(&self, name: &str, claim: Option<&Value>) -> Result<Option<Data>, IdentityError> {
-        let text = |value: &Value| Ok(Some(Data::String(claim_text(name, value)?.as_ref().into())));
+        let text = |value: &Value| Ok(Some(Data::String(Arc::from(&*claim_text(name, value)?))));
         match self {
             Self::Value { default } => claim.map_or(Ok(default.clone()), text),
             Self::Text { presence, problem } => {

@@ -3,8 +3,12 @@
 use super::{TrustError, TrustMaterial};
 use crate::{clock::Timestamp, pem_block};
 
+pub(super) const TRUSTED_ROOT: &str = "trusted_root.json";
+pub(super) const SIGNING_CONFIG: &str = "signing_config.json";
+pub(super) const TRUST_CONFIG: &str = "trust_config.json";
+
 /// Certificates, PEM.
-const CERTIFICATES: &str = "ca.pem";
+pub(super) const CERTIFICATES: &str = "ca.pem";
 
 /// Those of the timestamp authority, its own first, PEM.
 const TIMESTAMP_CERTIFICATES: &str = "tsa.pem";
@@ -31,11 +35,14 @@ impl TrustFile {
 /// Whether a file of that name would be a log's public key.
 #[must_use]
 pub fn is_log_key_file(name: &str) -> bool {
+    log_key_number(name).is_some()
+}
+
+/// Digits: which log's public key a file of that name would be.
+pub(super) fn log_key_number(name: &str) -> Option<&str> {
     let (before, after) = LOG_KEY;
-    let number = name
-        .strip_prefix(before)
-        .and_then(|name| name.strip_suffix(after));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    let number = name.strip_prefix(before)?.strip_suffix(after)?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(number)
 }
 
 impl TrustMaterial {
@@ -47,9 +54,9 @@ impl TrustMaterial {
     /// [`TrustError::NoUrl`], [`TrustError::Time`].
     pub fn files(&self, now: Timestamp) -> Result<Vec<TrustFile>, TrustError> {
         let mut files = vec![
-            TrustFile::new("trusted_root.json", self.trusted_root()?.to_json()),
-            TrustFile::new("signing_config.json", self.signing_config()?.to_json()),
-            TrustFile::new("trust_config.json", self.trust_config()?.to_json()),
+            TrustFile::new(TRUSTED_ROOT, self.trusted_root()?.to_json()),
+            TrustFile::new(SIGNING_CONFIG, self.signing_config()?.to_json()),
+            TrustFile::new(TRUST_CONFIG, self.trust_config()?.to_json()),
             TrustFile::new(CERTIFICATES, self.certificates(now)),
         ];
         let timestamps = self.timestamps.iter();

@@ -1,18 +1,14 @@
 //! What is where in the folder that is made.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
+    os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
 
-use mayfly::staging::SECRET_FOLDER;
+use mayfly::staging::{SECRET_FOLDER, write_public_file};
 
 use crate::cli::failure::Failure;
-
-/// For everybody's eyes; the folders above are not.
-const PUBLIC_FILE: u32 = 0o644;
 
 /// The names of everything in one folder; looks at nothing.
 #[derive(Clone, Debug)]
@@ -108,15 +104,5 @@ pub(in crate::cli) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 
 /// A new file without secrets, on the disk.
 pub(in crate::cli) fn write_new(path: &Path, text: &str) -> Result<(), FileError> {
-    let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create_new(true)
-            .mode(PUBLIC_FILE)
-            .open(path)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    };
-    write().map_err(io_error(path))
+    write_public_file(path, text.as_bytes()).map_err(io_error(path))
 }

@@ -88,7 +88,11 @@ async fn new(
     Ok(Arc::new(made??))
 }
 
-fn make(kind: KeyKind, path: &Path, passphrase: Option<&Passphrase>) -> Result<SoftwareKey, CeremonyError> {
+pub(in crate::cli) fn make(
+    kind: KeyKind,
+    path: &Path,
+    passphrase: Option<&Passphrase>,
+) -> Result<SoftwareKey, CeremonyError> {
     let pkcs8 = ceremony::generate_key(kind)?;
     key_file::write_new(path, &pkcs8, passphrase)?;
     Ok(SoftwareKey::from_pkcs8_der(&pkcs8)?)
