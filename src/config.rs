@@ -11,4 +11,4 @@ mod settings;
 mod yaml;
 
 pub use problem::{ConfigErrors, Problem};
-pub use settings::{AlsoTrusted, CaFiles, Settings, TimestampFiles, issuer_file_of};
+pub use settings::{AlsoTrusted, CaFiles, Settings, TimestampFiles, TufFiles, issuer_file_of};

@@ -8,6 +8,7 @@ mod self_audits;
 mod shard_reminder;
 mod timestamps;
 mod trust;
+mod tuf;
 
 use std::{
     fs, io,
@@ -33,7 +34,7 @@ use crate::{
     telemetry::{ExternalLogMetrics, KeyMetrics},
     timestamp::{TimestampChainError, TimestampError},
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
-    trust::{PublicUrl, TrustStatement},
+    trust::{PublicUrl, TrustError, TrustStatement, tuf::TufError},
     trusted_issuer::TrustedIssuers,
 };
 
@@ -45,6 +46,7 @@ pub use self::{
     shard_reminder::remind_of_shards,
     timestamps::timestamp_authority,
     trust::{KeySource, PublicHalves, TrustMaterialError},
+    tuf::{InForce, TufService},
 };
 
 /// How often files that may change while the server runs are looked at.
@@ -171,18 +173,21 @@ impl Files {
     }
 }
 
-/// What is wrong with the files of the chains, the CA's and the timestamp authority's, as far as that shows without their keys.
+/// What is wrong with the chains of the CA and of the timestamp authority and with the TUF repository, as far as that shows
+/// without their keys.
 #[must_use]
-pub fn check_chains(settings: &Settings) -> Vec<DeploymentError> {
+pub fn check_files(settings: &Settings) -> Vec<DeploymentError> {
     let ca = settings.ca();
     let own = load_chain(ca.chain());
     let trust = Files::from(settings).trust_beside(own.as_ref().ok());
     let timestamp = settings.timestamp();
     let timestamp = timestamp.and_then(|files| timestamps::load_chain(files.chain()).err());
+    let tuf = settings.tuf().and_then(|files| tuf::published(files).err());
     own.err()
         .into_iter()
         .chain(trust.err())
         .chain(timestamp)
+        .chain(tuf)
         .collect()
 }
 
@@ -303,6 +308,27 @@ pub enum DeploymentError {
     /// The timestamp authority's key and chain do not fit, or the key does not sign.
     #[error("the timestamp authority does not start")]
     Timestamp(#[source] TimestampError),
+    /// The TUF repository cannot be used.
+    #[error("the TUF repository in {} cannot be used", folder.display())]
+    Tuf {
+        /// Where it is.
+        folder: PathBuf,
+        /// Why.
+        source: TufError,
+    },
+    /// The key that is to renew the TUF repository's timestamp cannot be used.
+    #[error("the TUF repository has no online key")]
+    TufKey(#[source] OpenKeyError),
+    /// The key is one that the repository's root does not name for snapshot and timestamp, or not alone.
+    #[error(
+        "the key for the TUF repository in {} is not one that signs its timestamp alone: name its online key, or leave \
+         `key` out and run `mayfly trust tuf refresh` each day",
+        .0.display()
+    )]
+    NotOnlineKey(PathBuf),
+    /// What clients are to trust cannot be told.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The embedded log does not start.
     #[error("the certificate log {origin} does not start")]
     Log {

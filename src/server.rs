@@ -23,6 +23,7 @@ mod route;
 mod timestamp;
 mod tls;
 mod trust;
+mod tuf;
 mod wire;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
@@ -46,6 +47,7 @@ pub use self::{
     limits::Limits,
     route::TIMESTAMP as TIMESTAMP_PATH,
     tls::{TlsError, TlsFiles},
+    tuf::tuf_routes,
 };
 use crate::{
     issue::Authority,

@@ -7,6 +7,7 @@ mod logs;
 mod reloads;
 mod self_audits;
 mod timestamps;
+mod tuf;
 mod witnesses;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use prometheus::{
 };
 use tonic::Code;
 
-use crate::issuer::CertificateChain;
+use crate::{issuer::CertificateChain, trust::tuf::Standing};
 
 use self::reloads::ReloadMetrics;
 pub use self::{
@@ -31,7 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     issuers::IssuerMetrics, logs::LogMetrics, self_audits::SelfAuditMetrics, timestamps::TimestampMetrics,
-    witnesses::WitnessMetrics,
+    tuf::TufMetrics, witnesses::WitnessMetrics,
 };
 
 /// Every metric of one process.
@@ -54,6 +55,7 @@ pub struct Metrics {
     configuration: ReloadMetrics,
     ca_end: IntGauge,
     timestamps: TimestampMetrics,
+    tuf: TufMetrics,
     self_audits: SelfAuditMetrics,
 }
 
@@ -174,6 +176,7 @@ impl Metrics {
                 "When the CA's chain that signs is over, since the Unix epoch",
             )?,
             timestamps: TimestampMetrics::new(&make)?,
+            tuf: TufMetrics::new(&make)?,
             self_audits: SelfAuditMetrics::new(&make)?,
             registry: make.0,
         })
@@ -228,6 +231,11 @@ impl Metrics {
     /// A request for a timestamp was answered: `granted`, or refused for a reason of a bounded set.
     pub fn timestamped(&self, outcome: &'static str, took: Duration) {
         self.timestamps.ended(outcome, took);
+    }
+
+    /// How the roles of the TUF repository stand, and how many certificates and keys in force its trusted root lacks.
+    pub fn tuf_stands(&self, roles: &[Standing], unpublished: usize) {
+        self.tuf.stands(roles, unpublished);
     }
 
     /// A panic was caught.

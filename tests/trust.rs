@@ -262,7 +262,7 @@ async fn with_a_timestamp_authority() {
     let chain = TimestampChain::from_der(made.unwrap().chain, start).unwrap();
     let url = format!("{URL}/api/v1/timestamp");
     let with = |statement: &TrustStatement| {
-        material(statement, vec![own("localhost/log", None)]).with_timestamps(&chain)
+        material(statement, vec![own("localhost/log", None)]).with_timestamps(Some(&chain))
     };
 
     let material = with(&statement());

@@ -16,7 +16,10 @@ use mayfly::{
         ConfigErrors, Settings,
         issuers::{self, IssuerFile},
     },
-    deployment::{self, ConfigurationFollower, Files, IssuerFileFollower, LogService, Parts, SelfAudits},
+    deployment::{
+        self, ConfigurationFollower, Files, InForce, IssuerFileFollower, LogService, Parts, SelfAudits,
+        TufService,
+    },
     dev::data_dir::{DataDir, write_public},
     issue::Authority,
     issuer::{
@@ -280,8 +283,9 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     }
     let listeners = Listeners::bind(settings.listen(), settings.metrics_listen()).await?;
     let keys = KeyMetrics::new()?;
-    // First: what is wrong with it must show before a log is made.
+    // First: what is wrong with these must show before a log is made.
     let timestamps = deployment::timestamp_authority(&settings, &keys).await?;
+    let tuf = TufService::open(&settings, &keys).await?;
     let mut parts = Files::from(&settings).load((issuers, fetch), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
@@ -295,8 +299,9 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         .log()
         .map(|log| log.submissions.clone())
         .unwrap_or_default();
+    let chain = timestamps.as_ref().map(|timestamps| timestamps.chain().clone());
     let around = Around {
-        routes: Router::new(),
+        routes: tuf.as_ref().map(TufService::routes).unwrap_or_default(),
         submissions,
         keys: keys.clone(),
         timestamps,
@@ -306,6 +311,14 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     if let Some(audit) = settings.log().and_then(|log| log.self_audit.as_ref()) {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;
+    }
+    if let Some(tuf) = tuf {
+        let metrics = Arc::clone(running.server.metrics());
+        let in_force = InForce {
+            authority: Arc::clone(&running.authority),
+            timestamps: chain,
+        };
+        running.following.spawn(tuf.follow(in_force, metrics));
     }
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await

@@ -75,6 +75,16 @@ impl Folder {
         None
     }
 
+    /// A folder that exists.
+    pub(super) fn folder(&self, text: &Text<'_>, problems: &mut Problems) -> Option<PathBuf> {
+        let path = self.0.join(text.value);
+        if !path.is_dir() {
+            problems.report(&text.place, format!("{} is not a folder", path.display()), "");
+            return None;
+        }
+        Some(path)
+    }
+
     /// A folder that exists or can be made.
     pub(super) fn new_folder(&self, text: &Text<'_>, problems: &mut Problems) -> Option<PathBuf> {
         let path = self.0.join(text.value);

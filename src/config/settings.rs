@@ -11,13 +11,14 @@ mod read;
 mod self_audit;
 mod shards;
 mod timestamp;
+mod tuf;
 
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-pub use self::timestamp::TimestampFiles;
+pub use self::{timestamp::TimestampFiles, tuf::TufFiles};
 use super::{
     ConfigErrors,
     path::Folder,
@@ -43,6 +44,7 @@ pub struct Settings {
     log: Option<EmbeddedLogSettings>,
     logs: external_logs::Policy,
     timestamp: Option<TimestampFiles>,
+    tuf: Option<TufFiles>,
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
     audit: PathBuf,
@@ -139,6 +141,12 @@ impl Settings {
     #[must_use]
     pub fn timestamp(&self) -> Option<&TimestampFiles> {
         self.timestamp.as_ref()
+    }
+
+    /// The TUF repository, if one is served.
+    #[must_use]
+    pub fn tuf(&self) -> Option<&TufFiles> {
+        self.tuf.as_ref()
     }
 
     /// What works and may not be meant.

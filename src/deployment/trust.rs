@@ -131,10 +131,11 @@ impl PublicHalves {
             sources.push((shard.origin.clone(), source));
         }
         let issuers = issuers::load(settings.issuers(), &fetch_policy(settings))?.issuers;
-        let mut material = TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers);
-        if let Some(files) = settings.timestamp() {
-            material = material.with_timestamps(&timestamps::load_chain(files.chain())?);
-        }
+        let timestamps = settings
+            .timestamp()
+            .map(|files| timestamps::load_chain(files.chain()));
+        let material = TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers)
+            .with_timestamps(timestamps.transpose()?.as_ref());
         Ok(Self { material, sources })
     }
 }

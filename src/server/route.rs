@@ -12,6 +12,8 @@ pub(super) const LEGACY_ROOT_CERT: &str = "/api/v1/rootCert";
 pub(super) const TRUSTED_ROOT: &str = "/trust/trusted_root.json";
 pub(super) const SIGNING_CONFIG: &str = "/trust/signing_config.json";
 pub(super) const TRUST_CONFIG: &str = "/trust/trust_config.json";
+/// Where the files of a TUF repository are.
+pub(super) const TUF: &str = "/tuf";
 /// Where timestamps are asked for, as of sigstore's timestamp authority.
 pub const TIMESTAMP: &str = "/api/v1/timestamp";
 pub(super) const TIMESTAMP_CHAIN: &str = "/api/v1/timestamp/certchain";

@@ -15,7 +15,10 @@ use axum::{
 };
 
 use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
-use crate::trust::{SigningConfig, TrustConfig, TrustError, TrustMaterial, TrustedRoot};
+use crate::{
+    timestamp::TimestampAuthority,
+    trust::{SigningConfig, TrustConfig, TrustError, TrustMaterial, TrustedRoot},
+};
 
 /// A minute: whoever announces a CA or a shard waits longer than that before using it.
 const CACHED: &str = "public, max-age=60";
@@ -81,11 +84,8 @@ pub(super) async fn trust_config(
 }
 
 fn material(gate: &Gate) -> TrustMaterial {
-    let material = TrustMaterial::of(gate.authority());
-    match gate.timestamps() {
-        Some(timestamps) => material.with_timestamps(timestamps.chain()),
-        None => material,
-    }
+    let timestamps = gate.timestamps().map(TimestampAuthority::chain);
+    TrustMaterial::of(gate.authority()).with_timestamps(timestamps)
 }
 
 fn answer(media_type: &'static str, file: String, asked: &HeaderMap) -> Response {

@@ -91,10 +91,10 @@ impl TrustMaterial {
         Self::new(chain, signing.trust(), logs, authority.tokens().issuers())
     }
 
-    /// With the timestamp authority that the same server is.
+    /// With the timestamp authority that the same server is, if it is one.
     #[must_use]
-    pub fn with_timestamps(mut self, chain: &TimestampChain) -> Self {
-        self.timestamps = Some(chain.clone());
+    pub fn with_timestamps(mut self, chain: Option<&TimestampChain>) -> Self {
+        self.timestamps = chain.cloned();
         self
     }
 

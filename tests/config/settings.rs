@@ -441,3 +441,40 @@ fn another_ca_is_a_file_or_a_file_with_its_end() {
         ]
     );
 }
+
+#[test]
+fn a_tuf_repository_has_a_folder_and_perhaps_a_key() {
+    let with = |section: &str| Installation::new(&format!("{MINIMAL}tuf: {{{section}}}\n"));
+    assert!(Installation::new(MINIMAL).load().unwrap().tuf().is_none());
+    let installation = with("directory: ., key: ca-key.pem");
+    let settings = installation.load().unwrap();
+    let tuf = settings.tuf().unwrap();
+    assert_eq!(tuf.directory(), installation.path("."));
+    assert_eq!(
+        tuf.key(),
+        Some(&KeySettings::plain_file(installation.path("ca-key.pem")))
+    );
+    let settings = with("directory: .").load().unwrap();
+    assert_eq!(settings.tuf().unwrap().key(), None);
+
+    for (section, said) in [
+        ("key: ca-key.pem", "5: tuf: `directory` is missing"),
+        ("directory: none", "5: tuf.directory: none is not a folder"),
+        ("directory: ca.pem", "5: tuf.directory: ca.pem is not a folder"),
+        ("directory: ., key: ca.pem", "chmod 600 ca.pem"),
+        (
+            "directory: ., passphrase: \"env:TUF\"",
+            "5: tuf: `key` is missing",
+        ),
+        (
+            "directory: ., keys: ca-key.pem",
+            "5: tuf.keys: is not a known key. Did you mean `key`?",
+        ),
+    ] {
+        let problems = with(section).problems();
+        assert!(
+            problems.iter().any(|problem| problem.contains(said)),
+            "{problems:?}"
+        );
+    }
+}

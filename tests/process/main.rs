@@ -48,3 +48,4 @@ mod shards;
 mod storage;
 mod tls;
 mod trust;
+mod tuf;

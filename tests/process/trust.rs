@@ -32,7 +32,7 @@ impl Installation {
         command.output().unwrap()
     }
 
-    fn exported(&self, arguments: &[&str]) -> String {
+    pub(crate) fn exported(&self, arguments: &[&str]) -> String {
         let output = self.export(arguments);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{said}");

@@ -8,8 +8,8 @@ use std::{
 use clap::Args;
 use mayfly::{
     causes,
-    config::{Problem, Settings, issuers},
-    deployment::{self, DeploymentError},
+    config::{Problem, Settings, TufFiles, issuers},
+    deployment::{self, DeploymentError, TufService},
     key::KeySettings,
     telemetry::KeyMetrics,
     token::TokenVerifier,
@@ -33,8 +33,8 @@ Exit codes: 0 no errors; 1 a key did not sign, or an issuer did not answer as it
 
 /// Say all that is wrong with a configuration
 ///
-/// Reads mayfly.yaml, the issuer file that it names and the CA's certificates, or an issuer file
-/// alone. Starts nothing, and writes nothing.
+/// Reads mayfly.yaml, the issuer file that it names, the certificates of the CA and the timestamp
+/// authority and the TUF repository, or an issuer file alone. Starts nothing, and writes nothing.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP, verbatim_doc_comment)]
 pub(super) struct CheckArguments {
@@ -101,14 +101,11 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if let Some(trusted) = &trusted {
         writeln!(out, "{}", summary(trusted))?;
     }
-    let chains = settings
-        .as_ref()
-        .map(deployment::check_chains)
-        .unwrap_or_default();
-    for error in &chains {
+    let files = settings.as_ref().map(deployment::check_files).unwrap_or_default();
+    for error in &files {
         writeln!(out, "error: {}", causes::in_one_line(error))?;
     }
-    let (errors, warnings) = (errors.len() + chains.len(), warnings.len());
+    let (errors, warnings) = (errors.len() + files.len(), warnings.len());
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
@@ -134,6 +131,10 @@ async fn keys(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> 
         let opened = deployment::timestamp_authority(settings, &metrics).await;
         report(files.key(), opened.map(drop), out)?;
     }
+    if let Some(key) = settings.tuf().and_then(TufFiles::key) {
+        let opened = TufService::open(settings, &metrics).await;
+        report(key, opened.map(drop), out)?;
+    }
     Ok(())
 }
 
@@ -143,7 +144,7 @@ fn report(
     out: &mut impl Write,
 ) -> Result<(), Failure> {
     match checked {
-        Ok(()) => Ok(writeln!(out, "signs: {name}: the key of the chain")?),
+        Ok(()) => Ok(writeln!(out, "signs: {name}")?),
         Err(error) => {
             writeln!(out, "unusable: {name}: {}", causes::in_one_line(&error))?;
             Err(NoKey.into())

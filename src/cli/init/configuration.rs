@@ -183,6 +183,11 @@ log:
 {log}
 # The timestamp authority: signatures with its timestamps outlive their certificates (docs/timestamps.md).
 {timestamp}
+# The TUF repository by which clients keep what they trust current, once `mayfly trust tuf init` has made it (docs/tuf.md).
+# tuf:
+#   directory: tuf
+#   key: tuf-online.pem
+
 # Who is trusted to say who somebody is.
 issuers: issuers.yaml
 

@@ -7,7 +7,7 @@ use url::Host;
 use super::{
     AlsoTrusted, CaFiles, Settings, embedded_log, external_logs,
     key::{self, Existing},
-    shards, timestamp,
+    shards, timestamp, tuf,
 };
 use crate::{
     config::{
@@ -35,6 +35,7 @@ const ROOT: Keys = &[
     "external-logs",
     "embed-scts",
     "timestamp",
+    "tuf",
     "issuers",
     "private-identity-providers",
     "audit",
@@ -58,6 +59,9 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     let timestamp = fields
         .get("timestamp")
         .map(|(place, node)| timestamp::settings(place, node, folder, problems));
+    let tuf = fields
+        .get("tuf")
+        .map(|(place, node)| tuf::settings(place, node, folder, problems));
     let issuers = fields.required_text("issuers", "Name the issuer file, such as issuers.yaml", problems);
     let issuers = issuers.and_then(|text| folder.file(&text, problems));
     let audit = fields.required_text(
@@ -77,6 +81,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         log: log.map_or(Some(None), |log| log.map(Some))?,
         logs: logs?,
         timestamp: timestamp.map_or(Some(None), |timestamp| timestamp.map(Some))?,
+        tuf: tuf.map_or(Some(None), |tuf| tuf.map(Some))?,
         issuers: issuers?,
         private_identity_providers,
         audit: audit?,
