@@ -68,6 +68,17 @@ start_dev() {
   TRUSTED_ROOT=$(ready trusted_root) SIGNING_CONFIG=$(ready signing_config)
 }
 
+# in_the_past SECONDS: from here on MAYFLY is a program whose clock is so far behind. The other clients' clocks are right, so that what it makes is
+# as old to them. (Programs in Go have no clock that can be faked.)
+in_the_past() {
+  cat >"$WORK/mayfly-in-the-past" <<SH
+#!/usr/bin/env bash
+exec env FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$(find /usr/lib -name libfaketime.so.1 | head -n 1)" FAKETIME=-$1 "$MAYFLY" "\$@"
+SH
+  chmod +x "$WORK/mayfly-in-the-past"
+  MAYFLY=$WORK/mayfly-in-the-past
+}
+
 # stop_mayfly: SIGTERM, and it must leave with exit code 0.
 stop_mayfly() {
   local status=0
@@ -180,8 +191,24 @@ verify() {
     --certificate-identity "$EMAIL" --certificate-oidc-issuer "$ISSUER" "${@:2}" blob
 }
 
+# js_verify BUNDLE: the same by sigstore-js.
+js_verify() {
+  NODE_ROOT="$CACHE/node" node -e '
+    const fs = require("node:fs");
+    const load = require("node:module").createRequire(process.env.NODE_ROOT + "/package.json");
+    const { bundleFromJSON } = load("@sigstore/bundle");
+    const { TrustedRoot } = load("@sigstore/protobuf-specs");
+    const { toSignedEntity, toTrustMaterial, Verifier } = load("@sigstore/verify");
+    const [root, bundle, blob, identity, issuer] = process.argv.slice(1);
+    const json = (file) => JSON.parse(fs.readFileSync(file));
+    const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json(root))), { tlogThreshold: 0 });
+    verifier.verify(toSignedEntity(bundleFromJSON(json(bundle)), fs.readFileSync(blob)),
+      { subjectAlternativeName: identity, extensions: { issuer } });
+  ' "$CLIENTS/trusted_root.json" "$1" blob "$EMAIL" "$ISSUER"
+}
+
 # leaf BUNDLE: its certificate, PEM.
-leaf() { jq -er .verificationMaterial.certificate.rawBytes "$1" | base64 -d | openssl x509; }
+leaf() { jq -er '.verificationMaterial | (.certificate // .x509CertificateChain.certificates[0]).rawBytes' "$1" | base64 -d | openssl x509; }
 
 # signs_again BUNDLE: once what was away is back, without a restart.
 signs_again() {

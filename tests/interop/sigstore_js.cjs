@@ -1,5 +1,5 @@
 // Drives sigstore-js: signing config -> bundle, and its verifier's verdict on the bundle.
-// Arguments: signing config, trusted root, token file, identity, issuer.
+// Arguments: signing config, trusted root, token file, identity, issuer and, to keep the bundle, a file.
 'use strict';
 const assert = require('node:assert');
 const fs = require('node:fs');
@@ -12,7 +12,7 @@ const { bundleToJSON, bundleFromJSON } = load('@sigstore/bundle');
 const { SigningConfig, TrustedRoot } = load('@sigstore/protobuf-specs');
 const { toSignedEntity, toTrustMaterial, Verifier } = load('@sigstore/verify');
 
-const [signingConfig, trustedRoot, tokenFile, identity, issuer] = process.argv.slice(2);
+const [signingConfig, trustedRoot, tokenFile, identity, issuer, bundleFile] = process.argv.slice(2);
 const json = (file) => JSON.parse(fs.readFileSync(file, 'utf8'));
 const identityProvider = { getToken: async () => fs.readFileSync(tokenFile, 'utf8') };
 const artifact = Buffer.from('an artifact\n');
@@ -33,7 +33,9 @@ async function main() {
     bundleType: 'messageSignature',
     fetchOptions: { retry: false },
   });
-  const bundle = bundleFromJSON(JSON.parse(JSON.stringify(bundleToJSON(await builder.create({ data: artifact })))));
+  const text = JSON.stringify(bundleToJSON(await builder.create({ data: artifact })));
+  if (bundleFile) fs.writeFileSync(bundleFile, text);
+  const bundle = bundleFromJSON(JSON.parse(text));
 
   const trust = toTrustMaterial(TrustedRoot.fromJSON(json(trustedRoot)));
   const verifier = new Verifier(trust, { tlogThreshold: 0 });

@@ -58,14 +58,9 @@ stop_mayfly
 
 step "cosign, an hour later"
 rm -rf data
-FAKE=$MAYFLY
-cat >mayfly-in-the-past <<SH
-#!/usr/bin/env bash
-exec env FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$(find /usr/lib -name libfaketime.so.1 | head -n 1)" FAKETIME=-3600 "$FAKE" "\$@"
-SH
-chmod +x mayfly-in-the-past
-MAYFLY=$WORK/mayfly-in-the-past start_dev
-MAYFLY=$WORK/mayfly-in-the-past write_token token --email "$EMAIL"
+in_the_past 3600
+start_dev
+write_token token --email "$EMAIL"
 verify_blob() {
   cosign verify-blob --trusted-root "$1" --insecure-ignore-tlog --bundle "$2" --certificate-identity "$EMAIL" \
     --certificate-oidc-issuer "$ISSUER" "${@:3}"

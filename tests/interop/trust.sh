@@ -41,20 +41,6 @@ export_trust() {
 }
 
 timed_verify() { verify "$1" --use-signed-timestamps; }
-js_verify() { # BUNDLE
-  NODE_ROOT="$CACHE/node" node -e '
-    const fs = require("node:fs");
-    const load = require("node:module").createRequire(process.env.NODE_ROOT + "/package.json");
-    const { bundleFromJSON } = load("@sigstore/bundle");
-    const { TrustedRoot } = load("@sigstore/protobuf-specs");
-    const { toSignedEntity, toTrustMaterial, Verifier } = load("@sigstore/verify");
-    const [root, bundle, blob, identity, issuer] = process.argv.slice(1);
-    const json = (file) => JSON.parse(fs.readFileSync(file));
-    const verifier = new Verifier(toTrustMaterial(TrustedRoot.fromJSON(json(root))), { tlogThreshold: 0 });
-    verifier.verify(toSignedEntity(bundleFromJSON(json(bundle)), fs.readFileSync(blob)),
-      { subjectAlternativeName: identity, extensions: { issuer } });
-  ' "$CLIENTS/trusted_root.json" "$1" blob "$EMAIL" "$ISSUER"
-}
 
 step "\`mayfly serve\`, and what it serves is what an export writes"
 cp "$DATA/issuers.yaml" issuers.yaml
