@@ -44,7 +44,7 @@ pub use self::{
     reload::IssuerFileFollower,
     self_audits::SelfAudits,
     shard_reminder::remind_of_shards,
-    timestamps::timestamp_authority,
+    timestamps::{confirm_clock, timestamp_authority},
     trust::{KeySource, PublicHalves, TrustMaterialError},
     tuf::{InForce, TufService},
 };

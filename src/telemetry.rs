@@ -233,6 +233,11 @@ impl Metrics {
         self.timestamps.ended(outcome, took);
     }
 
+    /// Whether time servers say that the clock of the timestamp authority is right.
+    pub fn clock_confirmed(&self, confirmed: bool) {
+        self.timestamps.clock_confirmed(confirmed);
+    }
+
     /// How the roles of the TUF repository stand, and how many certificates and keys in force its trusted root lacks.
     pub fn tuf_stands(&self, roles: &[Standing], unpublished: usize) {
         self.tuf.stands(roles, unpublished);

@@ -3,6 +3,7 @@
 //! ```text
 //! query     DER or JSON -> Query
 //!   clock   the time, unless the clock was set
+//!   ntp     time servers that confirm it
 //!   token   Query + time -> TSTInfo -> signed
 //! chain     the certificates, checked at start
 //! rfc3161   the structures
@@ -12,6 +13,7 @@
 
 mod chain;
 mod clock;
+pub mod ntp;
 mod query;
 mod rfc3161;
 mod token;
@@ -27,7 +29,7 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 use self::rfc3161::{Accuracy, GRANTED, PkiStatusInfo, REJECTION, TimeStampResp, TstInfo, VERSION};
 pub use self::{
     chain::{TimestampChain, TimestampChainError},
-    clock::{ClockStepped, SteadyClock, WatchedClock},
+    clock::{ClockError, ClockStepped, Reading, SteadyClock, WatchedClock},
     query::{LARGEST_QUERY, Query, QueryError},
     rfc3161::FailureInfo,
 };
@@ -86,6 +88,12 @@ impl TimestampAuthority {
     #[must_use]
     pub const fn chain(&self) -> &TimestampChain {
         &self.chain
+    }
+
+    /// Its clock, for whoever confirms that.
+    #[must_use]
+    pub const fn clock(&self) -> &WatchedClock {
+        &self.clock
     }
 
     /// The answer to `query`: DER of a TimeStampResp (RFC 3161 2.4.2) with a token.
@@ -153,9 +161,9 @@ pub enum TimestampError {
     /// The caller's doing.
     #[error("the timestamp request is refused: {0}")]
     Query(#[from] QueryError),
-    /// The clock was set.
+    /// The clock was set, or nobody confirms it.
     #[error(transparent)]
-    Clock(#[from] ClockStepped),
+    Clock(#[from] ClockError),
     /// A certificate of the chain has expired, or is not valid yet.
     #[error("a certificate of the timestamp authority's chain is not valid now: its operator must renew it")]
     CertificatesNotValid,

@@ -299,6 +299,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         .log()
         .map(|log| log.submissions.clone())
         .unwrap_or_default();
+    let confirmed = timestamps.clone();
     let chain = timestamps.as_ref().map(|timestamps| timestamps.chain().clone());
     let around = Around {
         routes: tuf.as_ref().map(TufService::routes).unwrap_or_default(),
@@ -311,6 +312,14 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     if let Some(audit) = settings.log().and_then(|log| log.self_audit.as_ref()) {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;
+    }
+    if let (Some(authority), Some(files)) = (
+        confirmed,
+        settings.timestamp().filter(|files| !files.ntp().is_empty()),
+    ) {
+        let metrics = Arc::clone(running.server.metrics());
+        let confirming = deployment::confirm_clock(authority, files.ntp().to_vec(), metrics);
+        running.following.spawn(confirming);
     }
     if let Some(tuf) = tuf {
         let metrics = Arc::clone(running.server.metrics());

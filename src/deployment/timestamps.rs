@@ -1,13 +1,18 @@
 //! The timestamp authority that a configuration names.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::time;
 
 use super::{DeploymentError, read};
 use crate::{
     clock::{Clock, SystemClock},
     config::{Settings, TimestampFiles},
-    telemetry::KeyMetrics,
-    timestamp::{TimestampAuthority, TimestampChain, WatchedClock},
+    telemetry::{KeyMetrics, Metrics},
+    timestamp::{
+        TimestampAuthority, TimestampChain, WatchedClock,
+        ntp::{self, NtpServer, Verdict},
+    },
 };
 
 /// Opens the timestamp authority of a configuration, if it has one. Its key has signed.
@@ -32,6 +37,10 @@ async fn open(
     let key = files.key().open("timestamp", metrics).await;
     let key = key.map_err(DeploymentError::TimestampKey)?;
     let clock = WatchedClock::of_this_machine();
+    let clock = match files.ntp().is_empty() {
+        true => clock,
+        false => clock.awaiting_confirmation(),
+    };
     let authority = TimestampAuthority::new(key, chain, files.policy(), clock).await;
     Ok(Arc::new(authority.map_err(DeploymentError::Timestamp)?))
 }
@@ -44,4 +53,46 @@ pub(super) fn load_chain(path: &Path) -> Result<TimestampChain, DeploymentError>
             source,
         }
     })
+}
+
+/// How often time servers are asked: NTP's own shortest interval (RFC 5905 section 7.2), and many times before a confirmation is
+/// too old.
+const ASK_EVERY: Duration = Duration::from_secs(64);
+
+/// How often they are asked while the clock is not confirmed.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(8);
+
+/// Has the servers confirm the authority's clock, from now on; ends only by being dropped.
+pub async fn confirm_clock(
+    authority: Arc<TimestampAuthority>,
+    servers: Vec<NtpServer>,
+    metrics: Arc<Metrics>,
+) {
+    let mut before = None;
+    loop {
+        let then = authority.clock().read();
+        let verdicts = ntp::ask_all(&servers).await;
+        let confirmed = ntp::is_confirmed(&verdicts) && authority.clock().confirm(then).is_ok();
+        metrics.clock_confirmed(confirmed);
+        if before != Some(confirmed) {
+            report(confirmed, &verdicts);
+        }
+        before = Some(confirmed);
+        time::sleep(if confirmed { ASK_EVERY } else { ASK_AGAIN_AFTER }).await;
+    }
+}
+
+fn report(confirmed: bool, verdicts: &[(&NtpServer, Verdict)]) {
+    for (server, verdict) in verdicts {
+        match (confirmed, verdict) {
+            (true, Verdict::Right(_)) => tracing::info!(%server, %verdict, "time server"),
+            _ => tracing::warn!(%server, %verdict, "time server"),
+        }
+    }
+    match confirmed {
+        true => tracing::info!("the clock of the timestamp authority is confirmed"),
+        false => tracing::error!(
+            "no time server confirms the clock of the timestamp authority: soon, or already, it signs no time"
+        ),
+    }
 }

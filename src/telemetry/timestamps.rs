@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
 use super::Maker;
 
@@ -10,6 +10,7 @@ use super::Maker;
 pub(super) struct TimestampMetrics {
     outcomes: IntCounterVec,
     took: HistogramVec,
+    clock_confirmed: IntGauge,
 }
 
 impl TimestampMetrics {
@@ -25,7 +26,15 @@ impl TimestampMetrics {
                 "Time to read a request for a timestamp and to answer it, in seconds",
                 &["outcome"],
             )?,
+            clock_confirmed: make.gauge(
+                "mayfly_timestamp_clock_confirmed",
+                "1 while the time servers of the configuration say that the clock is right",
+            )?,
         })
+    }
+
+    pub(super) fn clock_confirmed(&self, confirmed: bool) {
+        self.clock_confirmed.set(confirmed.into());
     }
 
     /// `outcome` is of a bounded set.

@@ -1,6 +1,10 @@
-//! The wall clock under watch: a clock that was set while the process ran says nothing that a timestamp could repeat.
+//! The wall clock under watch: a clock that was set while the process ran, or that nobody confirms who should, says nothing that a
+//! timestamp could repeat.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -10,6 +14,9 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 /// second is within it.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
+/// For how long a confirmation counts, by the steady clock: in that time a bad quartz (500 ppm) is off by half a second.
+const CONFIRMED_FOR: Duration = Duration::from_secs(15 * 60);
+
 /// Time since an arbitrary moment, which nobody can set.
 pub type SteadyClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 
@@ -17,12 +24,27 @@ pub type SteadyClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub struct WatchedClock {
     wall: Arc<dyn Clock>,
     steady: SteadyClock,
-    started: Reading,
+    anchor: Mutex<Anchor>,
+}
+
+/// What the clock is held against.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    at: Reading,
+    confirmation: Confirmation,
+}
+
+/// Whether others say that the clock was right there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Confirmation {
+    NotNeeded,
+    Awaited,
+    Given,
 }
 
 /// What the wall clock said, between two moments of the steady one.
 #[derive(Clone, Copy, Debug)]
-struct Reading {
+pub struct Reading {
     before: Duration,
     wall: Timestamp,
     after: Duration,
@@ -32,12 +54,18 @@ impl WatchedClock {
     /// From now on `wall` must go as `steady` does.
     #[must_use]
     pub fn new(wall: Arc<dyn Clock>, steady: SteadyClock) -> Self {
-        let started = Reading::of(wall.as_ref(), &steady);
-        Self {
-            wall,
-            steady,
-            started,
-        }
+        let anchor = Mutex::new(Anchor {
+            at: Reading::of(wall.as_ref(), &steady),
+            confirmation: Confirmation::NotNeeded,
+        });
+        Self { wall, steady, anchor }
+    }
+
+    /// From now on it says no time until it is [confirmed](Self::confirm), and none if that is too long ago.
+    #[must_use]
+    pub fn awaiting_confirmation(self) -> Self {
+        self.lock().confirmation = Confirmation::Awaited;
+        self
     }
 
     /// The clocks of this machine. The steady one counts while the machine sleeps, too.
@@ -49,27 +77,63 @@ impl WatchedClock {
     /// The time.
     ///
     /// # Errors
-    /// [`ClockStepped`] while the clock is not where it would be, had nobody set it.
-    pub fn now(&self) -> Result<Timestamp, ClockStepped> {
-        let now = Reading::of(self.wall.as_ref(), &self.steady);
-        let at_least = now.before.saturating_sub(self.started.after);
-        let at_most = now.after.saturating_sub(self.started.before);
-        let earliest = self.started.wall.plus(at_least).minus(TOLERANCE);
-        let latest = self.started.wall.plus(at_most).plus(TOLERANCE);
-        if now.wall < earliest {
-            let by = self.started.wall.plus(at_least).since_epoch();
-            return Err(ClockStepped::back(by.saturating_sub(now.wall.since_epoch())));
+    /// [`ClockError::Stepped`] while the clock is not where it would be, had nobody set it; [`ClockError::Unconfirmed`].
+    pub fn now(&self) -> Result<Timestamp, ClockError> {
+        let Anchor { at, confirmation } = *self.lock();
+        let now = self.read();
+        match confirmation {
+            Confirmation::NotNeeded => {}
+            Confirmation::Given if now.after.saturating_sub(at.before) < CONFIRMED_FOR => {}
+            Confirmation::Given | Confirmation::Awaited => return Err(ClockError::Unconfirmed),
         }
-        if now.wall > latest {
-            let by = now.wall.since_epoch();
-            let expected = self.started.wall.plus(at_most).since_epoch();
-            return Err(ClockStepped::forward(by.saturating_sub(expected)));
-        }
+        now.follows(&at)?;
         Ok(now.wall)
+    }
+
+    /// What the clock says, for [`WatchedClock::confirm`].
+    #[must_use]
+    pub fn read(&self) -> Reading {
+        Reading::of(self.wall.as_ref(), &self.steady)
+    }
+
+    /// Others say that the clock was right at `then`, wherever it had been before.
+    ///
+    /// # Errors
+    /// [`ClockStepped`] if it was set since then.
+    pub fn confirm(&self, then: Reading) -> Result<(), ClockStepped> {
+        self.read().follows(&then)?;
+        *self.lock() = Anchor {
+            at: then,
+            confirmation: Confirmation::Given,
+        };
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Anchor> {
+        // It is replaced whole.
+        self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Reading {
+    /// Whether the wall clock has gone as the steady one since `anchor`.
+    fn follows(&self, anchor: &Self) -> Result<(), ClockStepped> {
+        let at_least = self.before.saturating_sub(anchor.after);
+        let at_most = self.after.saturating_sub(anchor.before);
+        let earliest = anchor.wall.plus(at_least).minus(TOLERANCE);
+        let latest = anchor.wall.plus(at_most).plus(TOLERANCE);
+        if self.wall < earliest {
+            let by = anchor.wall.plus(at_least).since_epoch();
+            return Err(ClockStepped::back(by.saturating_sub(self.wall.since_epoch())));
+        }
+        if self.wall > latest {
+            let by = self.wall.since_epoch();
+            let expected = anchor.wall.plus(at_most).since_epoch();
+            return Err(ClockStepped::forward(by.saturating_sub(expected)));
+        }
+        Ok(())
+    }
+
     fn of(wall: &dyn Clock, steady: &SteadyClock) -> Self {
         Self {
             before: steady(),
@@ -83,6 +147,19 @@ fn since_boot() -> Duration {
     let time = clock_gettime(ClockId::Boottime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Why the clock says no time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClockError {
+    /// It was set.
+    #[error(transparent)]
+    Stepped(#[from] ClockStepped),
+    /// Nobody has said for a while that it is right.
+    #[error(
+        "no time server confirms this machine's clock: see that it is right, and that the servers under `timestamp.ntp` answer"
+    )]
+    Unconfirmed,
 }
 
 /// The machine's clock was set while the process ran, and is not back where it would be.
@@ -179,6 +256,40 @@ mod tests {
             after(&hands, 700, 0);
         }
         clock.now().unwrap_err();
+    }
+
+    #[test]
+    fn a_clock_that_must_be_confirmed_is_refused_before_and_long_after() {
+        let (hands, clock) = watched();
+        let clock = clock.awaiting_confirmation();
+        assert_eq!(clock.now(), Err(ClockError::Unconfirmed));
+        clock.confirm(clock.read()).unwrap();
+        clock.now().unwrap();
+        after(&hands, 899_000, 899_000);
+        clock.now().unwrap();
+        after(&hands, 1_000, 1_000);
+        assert_eq!(clock.now(), Err(ClockError::Unconfirmed));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_right_counts_once_it_is_confirmed() {
+        let (hands, clock) = watched();
+        let clock = clock.awaiting_confirmation();
+        clock.confirm(clock.read()).unwrap();
+        after(&hands, 3_600_000, 0);
+        assert!(matches!(clock.now(), Err(ClockError::Stepped(_))));
+        clock.confirm(clock.read()).unwrap();
+        clock.now().unwrap();
+    }
+
+    #[test]
+    fn what_was_confirmed_before_the_clock_was_set_does_not_count() {
+        let (hands, clock) = watched();
+        let clock = clock.awaiting_confirmation();
+        let then = clock.read();
+        after(&hands, -3_600_000, 100);
+        clock.confirm(then).unwrap_err();
+        assert_eq!(clock.now(), Err(ClockError::Unconfirmed));
     }
 
     #[test]

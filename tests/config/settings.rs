@@ -324,6 +324,13 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
     let timestamp = settings.timestamp().unwrap();
     assert_eq!(timestamp.policy().to_string(), "1.2.3.4");
     assert_eq!(timestamp.key().to_string(), "awskms:///alias/time");
+    assert!(timestamp.ntp().is_empty());
+    let settings = with("chain: ca.pem, key: ca-key.pem, ntp: [time.example.com, \"127.0.0.1:1123\"]")
+        .load()
+        .unwrap();
+    let servers = settings.timestamp().unwrap().ntp().iter();
+    let servers: Vec<_> = servers.map(ToString::to_string).collect();
+    assert_eq!(servers, ["time.example.com", "127.0.0.1:1123"]);
 
     for (section, said) in [
         ("chain: ca.pem", "5: timestamp: `key` is missing"),
@@ -336,6 +343,10 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
         (
             "chain: ca.pem, key: ca-key.pem, policy: sigstore",
             "5: timestamp.policy: `sigstore` is not an object identifier",
+        ),
+        (
+            "chain: ca.pem, key: ca-key.pem, ntp: [\"https://time.example.com\"]",
+            "5: timestamp.ntp: `https://time.example.com` is not a time server",
         ),
         (
             "chain: ca.pem, key: ca-key.pem, polcy: 1.2.3",

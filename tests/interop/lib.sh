@@ -68,15 +68,15 @@ start_dev() {
   TRUSTED_ROOT=$(ready trusted_root) SIGNING_CONFIG=$(ready signing_config)
 }
 
-# in_the_past SECONDS: from here on MAYFLY is a program whose clock is so far behind. The other clients' clocks are right, so that what it makes is
-# as old to them. (Programs in Go have no clock that can be faked.)
-in_the_past() {
-  cat >"$WORK/mayfly-in-the-past" <<SH
+# clock_off SECONDS: from here on MAYFLY is a program whose clock is so far off, such as -3600: what it makes is an hour old to other clients, whose
+# clocks are right. (Programs in Go have no clock that can be faked.)
+clock_off() {
+  cat >"$WORK/mayfly-clock-off" <<SH
 #!/usr/bin/env bash
-exec env FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$(find /usr/lib -name libfaketime.so.1 | head -n 1)" FAKETIME=-$1 "$MAYFLY" "\$@"
+exec env FAKETIME_DONT_FAKE_MONOTONIC=1 LD_PRELOAD="$(find /usr/lib -name libfaketime.so.1 | head -n 1)" FAKETIME=$1 "$MAYFLY" "\$@"
 SH
-  chmod +x "$WORK/mayfly-in-the-past"
-  MAYFLY=$WORK/mayfly-in-the-past
+  chmod +x "$WORK/mayfly-clock-off"
+  MAYFLY=$WORK/mayfly-clock-off
 }
 
 # stop_mayfly: SIGTERM, and it must leave with exit code 0.

@@ -58,7 +58,7 @@ stop_mayfly
 
 step "cosign, an hour later"
 rm -rf data
-in_the_past 3600
+clock_off -3600
 start_dev
 write_token token --email "$EMAIL"
 verify_blob() {

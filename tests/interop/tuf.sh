@@ -8,7 +8,7 @@ mkdir "$HOME"
 cd "$WORK"
 echo 'an artifact' >blob
 PRESENT=$MAYFLY
-in_the_past 3600
+clock_off -3600
 
 step "mayfly init, and a TUF repository whose root takes two of three keys"
 start_dev
@@ -170,7 +170,7 @@ refused_mirror() { # PUBLIC COSIGN JS
 refused_mirror false "wrong sha256 hash" "Expected hash .* but got"
 refused_mirror thief/public "valid signatures did not meet threshold" "timestamp was signed by 0/1 keys"
 MAYFLY=$PRESENT
-in_the_past $((2 * 24 * 3600))
+clock_off -$((2 * 24 * 3600))
 new_repository stale --timestamp-days 1
 cp stale/public/1.root.json .
 refused_mirror stale/public "timestamp.json: expired at" "timestamp.json is expired"

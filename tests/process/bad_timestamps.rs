@@ -13,7 +13,7 @@ use crate::installation::Installation;
 
 impl Installation {
     /// With a timestamp authority in `timestamp.pem` and `timestamp-key.pem`.
-    async fn with_timestamps() -> Self {
+    pub(crate) async fn with_timestamps() -> Self {
         let installation = Self::new().await;
         let section = "timestamp: {chain: timestamp.pem, key: timestamp-key.pem}\n";
         let configuration = fs::read_to_string(installation.path("mayfly.yaml")).unwrap();

@@ -33,6 +33,7 @@ mod memory;
 mod moto;
 #[cfg(target_os = "linux")]
 mod mounts;
+mod ntp;
 mod passphrase;
 #[expect(dead_code, clippy::expect_used, reason = "the tests of the log use all of it")]
 #[path = "../../ct-log/tests/postgres/server.rs"]

@@ -12,6 +12,7 @@ use mayfly::{
     deployment::{self, DeploymentError, TufService},
     key::KeySettings,
     telemetry::KeyMetrics,
+    timestamp::ntp::{self, NtpServer},
     token::TokenVerifier,
     trusted_issuer::TrustedIssuers,
 };
@@ -28,8 +29,8 @@ Examples:
 Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about
 what works and may not be meant, such as an issuer that vouches for the whole world.
 
-Exit codes: 0 no errors; 1 a key did not sign, or an issuer did not answer as it should
-(--online); 2 errors, or warnings that are denied.";
+Exit codes: 0 no errors; 1 a key did not sign, the clock is wrong, or an issuer did not answer as
+it should (--online); 2 errors, or warnings that are denied.";
 
 /// Say all that is wrong with a configuration
 ///
@@ -41,7 +42,7 @@ pub(super) struct CheckArguments {
     #[command(flatten)]
     files: FileArguments,
 
-    /// Also have the CA's key sign, and fetch each issuer's keys, as the server would
+    /// Also have the keys sign, ask the time servers, and fetch each issuer's keys
     #[arg(long)]
     online: bool,
 
@@ -62,6 +63,11 @@ struct Faulty {
 #[derive(Debug, thiserror::Error)]
 #[error("the CA's key cannot be used")]
 struct NoKey;
+
+/// The timestamp authority would sign no time.
+#[derive(Debug, thiserror::Error)]
+#[error("the time servers do not confirm this machine's clock: the timestamp authority would sign no time")]
+struct Unconfirmed;
 
 /// Some issuers do not answer.
 #[derive(Debug, thiserror::Error)]
@@ -131,11 +137,25 @@ async fn keys(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> 
         let opened = deployment::timestamp_authority(settings, &metrics).await;
         report(files.key(), opened.map(drop), out)?;
     }
+    if let Some(files) = settings.timestamp().filter(|files| !files.ntp().is_empty()) {
+        clock(files.ntp(), out).await?;
+    }
     if let Some(key) = settings.tuf().and_then(TufFiles::key) {
         let opened = TufService::open(settings, &metrics).await;
         report(key, opened.map(drop), out)?;
     }
     Ok(())
+}
+
+async fn clock(servers: &[NtpServer], out: &mut impl Write) -> Result<(), Failure> {
+    let verdicts = ntp::ask_all(servers).await;
+    for (server, verdict) in &verdicts {
+        writeln!(out, "time server {server}: {verdict}")?;
+    }
+    match ntp::is_confirmed(&verdicts) {
+        true => Ok(()),
+        false => Err(Unconfirmed.into()),
+    }
 }
 
 fn report(

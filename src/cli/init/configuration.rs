@@ -206,7 +206,10 @@ fn timestamp(plan: &Plan) -> String {
     match &plan.timestamps {
         Some(timestamps) => {
             let key = key(&timestamps.key, "timestamp-key.pem");
-            format!("timestamp:\n  chain: timestamp.pem # its certificate, then the root\n{key}")
+            format!(
+                "timestamp:\n  chain: timestamp.pem # its certificate, then the root\n{key}  # ntp: [127.0.0.1] # time \
+                 servers that must confirm this machine's clock\n"
+            )
         }
         None => "# timestamp:\n#   chain: timestamp.pem\n#   key: timestamp-key.pem\n".to_owned(),
     }

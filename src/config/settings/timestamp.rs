@@ -13,10 +13,10 @@ use crate::{
         yaml::Node,
     },
     key::KeySettings,
-    timestamp::DEFAULT_POLICY,
+    timestamp::{DEFAULT_POLICY, ntp::NtpServer},
 };
 
-const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy"];
+const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy", "ntp"];
 
 /// The timestamp authority's chain, the key of its first certificate, and its policy.
 #[derive(Clone, Debug)]
@@ -24,6 +24,7 @@ pub struct TimestampFiles {
     chain: PathBuf,
     key: KeySettings,
     policy: ObjectIdentifier,
+    ntp: Vec<NtpServer>,
 }
 
 impl TimestampFiles {
@@ -44,6 +45,12 @@ impl TimestampFiles {
     pub fn policy(&self) -> ObjectIdentifier {
         self.policy
     }
+
+    /// The time servers that must confirm the machine's clock, if any must.
+    #[must_use]
+    pub fn ntp(&self) -> &[NtpServer] {
+        &self.ntp
+    }
 }
 
 pub(super) fn settings(
@@ -59,10 +66,12 @@ pub(super) fn settings(
     let chain = chain.and_then(|text| folder.file(&text, problems));
     let key = key::read(&fields, Existing::Yes, folder, problems);
     let policy = policy(&fields, problems);
+    let ntp = ntp(&fields, problems);
     Some(TimestampFiles {
         chain: chain?,
         key: key?,
         policy: policy?,
+        ntp: ntp?,
     })
 }
 
@@ -77,4 +86,26 @@ fn policy(fields: &Fields<'_>, problems: &mut Problems) -> Option<ObjectIdentifi
         problems.report(&text.place, what, suggestion);
     }
     policy
+}
+
+fn ntp(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<NtpServer>> {
+    let Some((place, node)) = fields.get("ntp") else {
+        return Some(Vec::new());
+    };
+    let items = node.items(&place, problems);
+    let servers: Vec<_> = items
+        .iter()
+        .map(|item| {
+            let text = item.text(&place, problems)?;
+            let server = text.value.parse().ok();
+            if server.is_none() {
+                let what = format!("`{}` is not a time server", text.value);
+                let suggestion =
+                    "Write a host, with a port if it is not 123, such as time.example.com or 127.0.0.1:123";
+                problems.report(&text.place, what, suggestion);
+            }
+            server
+        })
+        .collect();
+    servers.into_iter().collect()
 }

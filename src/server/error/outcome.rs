@@ -9,7 +9,7 @@ use crate::{
     issuer::IssuerError,
     log::{EmbeddedError, LogError},
     profile::ProfileError,
-    timestamp::TimestampError,
+    timestamp::{ClockError, TimestampError},
     token::TokenError,
 };
 
@@ -59,7 +59,12 @@ impl From<TimestampError> for ApiError {
                 let message = format!("The timestamp request is refused: {error}");
                 Self::new(Kind::InvalidRequest, error.reason(), message)
             }
-            error @ TimestampError::Clock(_) => Self::unavailable("clock_stepped", CLOCK, error),
+            error @ TimestampError::Clock(ClockError::Stepped(_)) => {
+                Self::unavailable("clock_stepped", CLOCK, error)
+            }
+            error @ TimestampError::Clock(ClockError::Unconfirmed) => {
+                Self::unavailable("clock_unconfirmed", CLOCK, error)
+            }
             error @ (TimestampError::Key(_) | TimestampError::CertificatesNotValid) => {
                 Self::unavailable("timestamp_unavailable", TIMESTAMP, error)
             }

@@ -1,0 +1,220 @@
+//! Time servers that confirm the machine's clock (SNTP, RFC 5905 section 14).
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+    time::Duration,
+};
+
+use futures_util::future;
+use rsntp::{AsyncSntpClient, Config, ProtocolError, SynchronizationError};
+use tokio::net::lookup_host;
+use url::Url;
+
+/// The port of NTP.
+const PORT: u16 = 123;
+
+/// How long a server has for its answer. Over a slower way its time would not be exact enough.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How far the clock may be from a server's, in seconds: the half of the accuracy that timestamps leave to the clock.
+const TOLERANCE: f64 = 0.5;
+
+/// A server's name or address, and its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NtpServer {
+    host: String,
+    port: u16,
+}
+
+/// It is not the name of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not a host, or a host and a port")]
+pub struct NtpServerError;
+
+impl FromStr for NtpServer {
+    type Err = NtpServerError;
+
+    /// `time.example.com`, `192.0.2.1:123` or `[2001:db8::1]`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let url = Url::parse(&format!("ntp://{text}")).map_err(|_| NtpServerError)?;
+        let host = url
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or(NtpServerError)?;
+        let host = url::Host::parse(host).map_err(|_| NtpServerError)?;
+        let port = url.port().unwrap_or(PORT);
+        let server = Self {
+            host: host.to_string(),
+            port,
+        };
+        // Nothing but these stood there.
+        let rest = url
+            .as_str()
+            .strip_prefix("ntp://")
+            .and_then(|rest| rest.strip_prefix(url.host_str()?));
+        match rest.is_some_and(|rest| {
+            rest.is_empty()
+                || rest
+                    .strip_prefix(':')
+                    .is_some_and(|port| port.parse() == Ok(server.port))
+        }) {
+            true => Ok(server),
+            false => Err(NtpServerError),
+        }
+    }
+}
+
+impl fmt::Display for NtpServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.host)?;
+        match self.port {
+            PORT => Ok(()),
+            port => write!(f, ":{port}"),
+        }
+    }
+}
+
+/// What a server says of the clock.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is right, within half a second: so many seconds are to be added to it.
+    Right(f64),
+    /// It is wrong: so many seconds are to be added to it.
+    Wrong(f64),
+    /// Nothing: no answer, or that of a server that does not know the time itself.
+    None(NtpError),
+}
+
+/// Why a server says nothing of the clock.
+#[derive(Debug, thiserror::Error)]
+pub enum NtpError {
+    /// Its name leads nowhere.
+    #[error("its address is not known")]
+    Address(#[from] io::Error),
+    /// It does not know the time itself, or does not want to be asked: a kiss-o'-death packet (RFC 5905 section 7.4), which is also what chrony
+    /// sends without a source.
+    #[error("it is not synchronised itself, or asks not to be asked")]
+    NotSynchronised,
+    /// It does not answer, or not as it should.
+    #[error("no time from it: {0}")]
+    Server(SynchronizationError),
+    /// The answer took so long that the time in it is not exact.
+    #[error("its answer took too long to be exact")]
+    Slow,
+}
+
+impl NtpServer {
+    /// Asks it for the time.
+    pub async fn ask(&self) -> Verdict {
+        self.offset()
+            .await
+            .map_or_else(Verdict::None, |offset| match offset.abs() <= TOLERANCE {
+                true => Verdict::Right(offset),
+                false => Verdict::Wrong(offset),
+            })
+    }
+
+    async fn offset(&self) -> Result<f64, NtpError> {
+        let host = self.host.trim_start_matches('[').trim_end_matches(']');
+        let address = lookup_host((host, self.port)).await?.next();
+        let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let any = match address {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        };
+        let config = Config::default().bind_address(any).timeout(PATIENCE);
+        let said = AsyncSntpClient::with_config(config).synchronize(address).await?;
+        // The offset may be off by half of the way's time.
+        match said.round_trip_delay().as_secs_f64().abs() / 2.0 < TOLERANCE {
+            true => Ok(said.clock_offset().as_secs_f64()),
+            false => Err(NtpError::Slow),
+        }
+    }
+}
+
+impl From<SynchronizationError> for NtpError {
+    fn from(error: SynchronizationError) -> Self {
+        match error {
+            SynchronizationError::ProtocolError(
+                ProtocolError::KissODeath(_) | ProtocolError::ServerNotSynchronized,
+            ) => Self::NotSynchronised,
+            error => Self::Server(error),
+        }
+    }
+}
+
+/// Asks all of them at once.
+pub async fn ask_all(servers: &[NtpServer]) -> Vec<(&NtpServer, Verdict)> {
+    let asked = servers.iter().map(async |server| (server, server.ask().await));
+    future::join_all(asked).await
+}
+
+/// Whether more of them say that the clock is right than that it is wrong.
+#[must_use]
+pub fn is_confirmed(verdicts: &[(&NtpServer, Verdict)]) -> bool {
+    let right = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Right(_)));
+    let wrong = verdicts
+        .iter()
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_)));
+    right.count() > wrong.count()
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Right(offset) => write!(f, "the clock is right, by {offset:+.3} s"),
+            Self::Wrong(offset) => write!(f, "the clock is wrong, by {offset:+.3} s"),
+            Self::None(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_hosts_with_or_without_a_port() {
+        for (text, host, port) in [
+            ("time.example.com", "time.example.com", 123),
+            ("127.0.0.1:11123", "127.0.0.1", 11_123),
+            ("[2001:db8::1]", "[2001:db8::1]", 123),
+            ("[::1]:124", "[::1]", 124),
+        ] {
+            let server: NtpServer = text.parse().unwrap();
+            assert_eq!((server.host.as_str(), server.port), (host, port));
+            assert_eq!(server.to_string(), text);
+        }
+        for text in [
+            "",
+            ":123",
+            "a b",
+            "host/path",
+            "user@host",
+            "host:99999",
+            "host?q",
+            "2001:db8::1",
+            "http://host",
+        ] {
+            assert_eq!(text.parse::<NtpServer>(), Err(NtpServerError), "{text}");
+        }
+    }
+
+    #[test]
+    fn more_must_say_right_than_wrong() {
+        let server: NtpServer = "host".parse().unwrap();
+        let confirmed = |right: usize, wrong: usize, silent: usize| {
+            let mut verdicts = Vec::new();
+            verdicts.extend((0..right).map(|_| (&server, Verdict::Right(0.1))));
+            verdicts.extend((0..wrong).map(|_| (&server, Verdict::Wrong(9.0))));
+            verdicts.extend((0..silent).map(|_| (&server, Verdict::None(NtpError::Slow))));
+            is_confirmed(&verdicts)
+        };
+        assert!(confirmed(1, 0, 0) && confirmed(1, 0, 3) && confirmed(2, 1, 0));
+        assert!(!confirmed(0, 0, 1) && !confirmed(1, 1, 0) && !confirmed(0, 1, 0) && !confirmed(1, 2, 1));
+    }
+}
