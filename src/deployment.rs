@@ -118,6 +118,8 @@ pub struct Files {
     pub url: Option<PublicUrl>,
     /// Chains of other CAs that clients are to trust.
     pub also_trusted: Vec<AlsoTrusted>,
+    /// Chains of other timestamp authorities that clients are to trust.
+    pub timestamps_also_trusted: Vec<AlsoTrusted>,
     /// The embedded log, if there is one.
     pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
@@ -131,6 +133,9 @@ impl From<&Settings> for Files {
             ca_key: settings.ca().key().clone(),
             url: settings.url().cloned(),
             also_trusted: settings.ca().also_trusted().to_vec(),
+            timestamps_also_trusted: settings
+                .timestamp()
+                .map_or_else(Vec::new, |files| files.also_trusted().to_vec()),
             log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
         }

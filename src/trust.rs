@@ -33,7 +33,7 @@ pub use self::{
     material::{Logs, TrustMaterial},
     public_url::{PublicUrl, PublicUrlError},
     signing_config::SigningConfig,
-    statement::{TrustStatement, TrustedAuthority},
+    statement::{TrustStatement, TrustedAuthority, TrustedTimestamps},
     trust_config::TrustConfig,
     trusted_root::TrustedRoot,
 };

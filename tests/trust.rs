@@ -20,7 +20,10 @@ use mayfly::{
     log::{ExternalLogSettings, Use},
     timestamp::TimestampChain,
     token::{FetchPolicy, LoopbackHttp},
-    trust::{Logs, OwnLog, TrustError, TrustMaterial, TrustStatement, TrustedAuthority, is_log_key_file},
+    trust::{
+        Logs, OwnLog, TrustError, TrustMaterial, TrustStatement, TrustedAuthority, TrustedTimestamps,
+        is_log_key_file,
+    },
     trusted_issuer::TrustedIssuers,
 };
 use serde_json::{Value, json};
@@ -292,6 +295,35 @@ async fn with_a_timestamp_authority() {
     let files = material.files(start).unwrap();
     let pem = files.iter().find(|file| file.name == "tsa.pem").unwrap();
     assert_eq!(pem.contents, chain.to_pem());
+
+    // Another, until then; and this one once more, as while it takes over.
+    let names = TimestampNames::of("Old", "Old").unwrap();
+    let earlier = start.minus(Duration::from_secs(3600));
+    let other = ceremony::generate_timestamp_authority(names, KeyKind::EcdsaP256, earlier).await;
+    let other = TimestampChain::from_der(other.unwrap().chain, earlier).unwrap();
+    let trusted = |chain: &TimestampChain, until| TrustedTimestamps {
+        chain: Arc::new(TimestampChain::of_any_time(chain.to_pem().as_bytes()).unwrap()),
+        until,
+    };
+    let statement = TrustStatement {
+        timestamps_also_trusted: vec![
+            trusted(&other, Some(start.plus(Duration::from_secs(60)))),
+            trusted(&chain, None),
+        ],
+        ..statement()
+    };
+    let root = trusted_root(&with(&statement));
+    let list = root["timestampAuthorities"].as_array().unwrap().iter();
+    let periods: Vec<_> = list
+        .map(|authority| (&authority["subject"]["commonName"], &authority["validFor"]))
+        .collect();
+    assert_eq!(
+        json!(periods),
+        json!([
+            ["Acme timestamping", { "start": "2026-01-02T03:04:05Z" }],
+            ["Old timestamping", { "start": "2026-01-02T02:04:05Z", "end": "2026-01-02T03:05:05Z" }],
+        ])
+    );
 
     let nowhere = trusted_root(&with(&TrustStatement::default()));
     assert_eq!(nowhere["timestampAuthorities"][0]["uri"], "https://localhost");

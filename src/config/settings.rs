@@ -59,7 +59,7 @@ pub struct CaFiles {
     also_trusted: Vec<AlsoTrusted>,
 }
 
-/// Another CA that clients are to trust.
+/// Another CA, or timestamp authority, that clients are to trust.
 #[derive(Clone, Debug)]
 pub struct AlsoTrusted {
     chain: PathBuf,

@@ -21,7 +21,7 @@ use tokio::{
 use super::{DeploymentError, Files, LOOK_EVERY, SETTLED_AFTER, load_issuer, open_shard};
 use crate::{
     causes,
-    config::{AlsoTrusted, ConfigErrors, Settings},
+    config::{AlsoTrusted, ConfigErrors, Settings, TimestampFiles},
     issue::Authority,
     key::passphrase::PassphraseSource,
     log::Shards,
@@ -187,11 +187,16 @@ fn files(path: &Path, settings: &Settings) -> Vec<PathBuf> {
         Some(PassphraseSource::File(path)) => Some(path),
         _ => None,
     };
+    let timestamps = settings
+        .timestamp()
+        .into_iter()
+        .flat_map(TimestampFiles::also_trusted);
     std::iter::once(path)
         .chain([ca.chain()])
         .chain(ca.key().reference.as_file())
         .chain(passphrase.map(PathBuf::as_path))
         .chain(ca.also_trusted().iter().map(AlsoTrusted::chain))
+        .chain(timestamps.map(AlsoTrusted::chain))
         .map(Path::to_owned)
         .collect()
 }

@@ -19,7 +19,8 @@ use crate::{
     key::KeyReference,
     log::embedded::{ShardKey, ShardSettings},
     telemetry::KeyMetrics,
-    trust::{Logs, OwnLog, PublicUrl, TrustMaterial, TrustStatement, TrustedAuthority},
+    timestamp::TimestampChain,
+    trust::{Logs, OwnLog, PublicUrl, TrustMaterial, TrustStatement, TrustedAuthority, TrustedTimestamps},
 };
 
 impl Files {
@@ -34,11 +35,13 @@ impl Files {
         signing: Option<&CertificateChain>,
     ) -> Result<TrustStatement, DeploymentError> {
         let others = self.also_trusted.iter().map(|other| load(other, signing));
+        let timestamps = self.timestamps_also_trusted.iter().map(load_timestamps);
         let shards = self.log.iter().flat_map(|log| &log.shards);
         let until = shards.filter_map(|shard| Some((shard.origin.clone(), shard.trusted_until?)));
         Ok(TrustStatement {
             url: self.url.clone(),
             also_trusted: others.collect::<Result<_, _>>()?,
+            timestamps_also_trusted: timestamps.collect::<Result<_, _>>()?,
             logs_until: until.collect::<BTreeMap<_, _>>(),
         })
     }
@@ -73,6 +76,19 @@ fn load(
         tracing::warn!(path = %path.display(), "a CA under `also-trusted` ends, by its `until`, before it begins");
     }
     Ok(other)
+}
+
+fn load_timestamps(other: &AlsoTrusted) -> Result<TrustedTimestamps, DeploymentError> {
+    let path = other.chain();
+    let chain =
+        TimestampChain::of_any_time(&read(path)?).map_err(|source| DeploymentError::TimestampChain {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(TrustedTimestamps {
+        chain: Arc::new(chain),
+        until: other.until(),
+    })
 }
 
 /// Where the public half of a log's key was found.

@@ -42,6 +42,19 @@ impl TimestampChain {
     /// # Errors
     /// The first thing wrong, with the certificate's position.
     pub fn from_der(der: Vec<Vec<u8>>, now: Timestamp) -> Result<Self, TimestampChainError> {
+        Self::checked(der, Some(now))
+    }
+
+    /// From PEM, of an authority that need not be valid now: what it signed while it was still counts, and one may be announced before
+    /// its time.
+    ///
+    /// # Errors
+    /// The first thing wrong, with the certificate's position.
+    pub fn of_any_time(pem: &[u8]) -> Result<Self, TimestampChainError> {
+        Self::checked(blocks(pem)?, None)
+    }
+
+    fn checked(der: Vec<Vec<u8>>, now: Option<Timestamp>) -> Result<Self, TimestampChainError> {
         let parse = |(at, der): (usize, &Vec<u8>)| {
             Certificate::from_der(der).map_err(|source| ChainError::Malformed { at, source })
         };
@@ -49,7 +62,7 @@ impl TimestampChain {
         let [signer, _, ..] = certificates.as_slice() else {
             return Err(TimestampChainError::TooShort);
         };
-        check_links(&certificates, 1, Some(now))?;
+        check_links(&certificates, 1, now)?;
         check_signer(signer)?;
         check_usages_chain(&certificates)?;
         Ok(Self {

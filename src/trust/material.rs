@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     OwnLog, PublicUrl, SigningConfig, TrustConfig, TrustError, TrustStatement, TrustedAuthority, TrustedRoot,
+    TrustedTimestamps,
     known_log::{CtLog, base_url},
 };
 use crate::{
@@ -26,7 +27,10 @@ pub struct TrustMaterial {
     /// The one that signs first, each once.
     pub(super) authorities: Vec<TrustedAuthority>,
     pub(super) logs: Vec<CtLog>,
+    /// The one of this instance.
     pub(super) timestamps: Option<TimestampChain>,
+    /// Others.
+    pub(super) timestamps_also_trusted: Vec<TrustedTimestamps>,
     /// Issuers of tokens, the `iss` of each.
     pub(super) identity_providers: Vec<String>,
 }
@@ -73,6 +77,7 @@ impl TrustMaterial {
             authorities,
             logs: own.chain(external).collect(),
             timestamps: None,
+            timestamps_also_trusted: statement.timestamps_also_trusted.clone(),
             identity_providers: identity_providers(issuers),
         }
     }
@@ -96,6 +101,22 @@ impl TrustMaterial {
     pub fn with_timestamps(mut self, chain: Option<&TimestampChain>) -> Self {
         self.timestamps = chain.cloned();
         self
+    }
+
+    /// The one of this instance first, each once.
+    pub(super) fn timestamp_authorities(&self) -> Vec<TrustedTimestamps> {
+        let own = self.timestamps.iter().map(|chain| TrustedTimestamps {
+            chain: Arc::new(chain.clone()),
+            until: None,
+        });
+        let mut all: Vec<TrustedTimestamps> = own.collect();
+        for other in &self.timestamps_also_trusted {
+            let first = other.chain.der().first();
+            if all.iter().all(|known| known.chain.der().first() != first) {
+                all.push(other.clone());
+            }
+        }
+        all
     }
 
     /// Where timestamps are asked for, if they can be and it is known where this instance is.

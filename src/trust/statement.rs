@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::PublicUrl;
-use crate::{clock::Timestamp, issuer::CertificateChain};
+use crate::{clock::Timestamp, issuer::CertificateChain, timestamp::TimestampChain};
 
 /// What an operator says about trust.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +12,8 @@ pub struct TrustStatement {
     pub url: Option<PublicUrl>,
     /// CAs that are yet to sign, and those that did.
     pub also_trusted: Vec<TrustedAuthority>,
+    /// Timestamp authorities beside the one of this instance: those that are yet to sign, and those that did.
+    pub timestamps_also_trusted: Vec<TrustedTimestamps>,
     /// Until when SCTs of a log of this instance are believed, by its origin; others are believed as long as their
     /// log lasts.
     pub logs_until: BTreeMap<String, Timestamp>,
@@ -24,6 +26,23 @@ pub struct TrustedAuthority {
     pub chain: Arc<CertificateChain>,
     /// Nothing that was signed later is believed. Without it, the certificates alone say.
     pub until: Option<Timestamp>,
+}
+
+/// A timestamp authority, and until when what it signed is believed.
+#[derive(Clone, Debug)]
+pub struct TrustedTimestamps {
+    /// Its certificates.
+    pub chain: Arc<TimestampChain>,
+    /// No later time of its is believed. Without it, the certificates alone say.
+    pub until: Option<Timestamp>,
+}
+
+impl TrustedTimestamps {
+    /// When its own certificate begins.
+    pub(super) fn since(&self) -> Timestamp {
+        let validity = self.chain.signer().tbs_certificate().validity();
+        Timestamp::from_unix(validity.not_before.to_unix_duration())
+    }
 }
 
 impl TrustedAuthority {

@@ -5,10 +5,8 @@ use der::{Tag, Tagged, asn1::ObjectIdentifier};
 use serde::Serialize;
 use x509_cert::name::Name;
 
-use crate::{clock::Timestamp, timestamp::TimestampChain};
-
 use super::{
-    TrustError, TrustMaterial, TrustedAuthority, ValidFor,
+    TrustError, TrustMaterial, TrustedAuthority, TrustedTimestamps, ValidFor,
     known_log::{CtLog, Entry},
     to_json,
 };
@@ -66,8 +64,10 @@ impl TrustedRoot {
         let authorities = authorities.map(|authority| CertificateAuthority::new(&material.uri, authority));
         let timestamp_url = material.timestamp_url();
         let timestamp_uri = timestamp_url.as_deref().unwrap_or(&material.uri);
-        let timestamps = material.timestamps.iter();
-        let timestamps = timestamps.map(|chain| CertificateAuthority::of_timestamps(timestamp_uri, chain));
+        let timestamps = material.timestamp_authorities();
+        let timestamps = timestamps
+            .iter()
+            .map(|authority| CertificateAuthority::of_timestamps(timestamp_uri, authority));
         Ok(Self {
             media_type: Self::MEDIA_TYPE,
             tlogs: [],
@@ -106,14 +106,12 @@ impl CertificateAuthority {
     }
 
     /// It counts from its own certificate's notBefore on.
-    fn of_timestamps(uri: &str, chain: &TimestampChain) -> Result<Self, TrustError> {
-        let tbs = chain.signer().tbs_certificate();
-        let since = Timestamp::from_unix(tbs.validity().not_before.to_unix_duration());
+    fn of_timestamps(uri: &str, authority: &TrustedTimestamps) -> Result<Self, TrustError> {
         Ok(Self {
-            subject: DistinguishedName::new(tbs.subject()),
+            subject: DistinguishedName::new(authority.chain.signer().tbs_certificate().subject()),
             uri: uri.to_owned(),
-            cert_chain: Chain::of(chain.der()),
-            valid_for: ValidFor::new(since, None)?,
+            cert_chain: Chain::of(authority.chain.der()),
+            valid_for: ValidFor::new(authority.since(), authority.until)?,
         })
     }
 }

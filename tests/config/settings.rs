@@ -332,6 +332,15 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
     let servers: Vec<_> = servers.map(ToString::to_string).collect();
     assert_eq!(servers, ["time.example.com", "127.0.0.1:1123"]);
 
+    let settings =
+        with("chain: ca.pem, key: ca-key.pem, also-trusted: [{chain: ca.pem, until: 2026-01-02T03:04:05Z}]")
+            .load()
+            .unwrap();
+    let [other] = settings.timestamp().unwrap().also_trusted() else {
+        panic!("one other")
+    };
+    assert_eq!(other.until().unwrap().unix_seconds(), 1_767_323_045);
+
     for (section, said) in [
         ("chain: ca.pem", "5: timestamp: `key` is missing"),
         ("key: ca-key.pem", "5: timestamp: `chain` is missing"),
@@ -446,7 +455,7 @@ fn another_ca_is_a_file_or_a_file_with_its_end() {
         with("[missing.pem, {until: soon}, {chain: ca.pem, from: 2026-06-01T12:00:00Z}]").problems(),
         [
             "4: ca.also-trusted: missing.pem cannot be read: No such file or directory (os error 2)",
-            "4: ca.also-trusted: `chain` is missing. Name a PEM file with the CA's certificate, the ones above it, and the root",
+            "4: ca.also-trusted: `chain` is missing. Name a PEM file with its certificate, the ones above it, and the root",
             "4: ca.also-trusted.until: is not a time. Write it in UTC, as in 2027-01-01T00:00:00Z",
             "4: ca.also-trusted.from: is not a known key. Known here: chain, until",
         ]

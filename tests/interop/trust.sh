@@ -14,14 +14,14 @@ authority new
 PORT=$(free_port)
 API=http://127.0.0.1:$PORT
 
-# configure CA ALSO_TRUSTED: writes mayfly.yaml.
+# configure CA ALSO_TRUSTED TIMESTAMPS ALSO_TRUSTED: writes mayfly.yaml.
 configure() {
   cat >next.yaml <<YAML
 url: $API
 listen: 127.0.0.1:$PORT
 metrics-listen: "off"
 ca: {chain: $1.pem, key: $1-key.pem, also-trusted: [$2]}
-timestamp: {chain: $DATA/timestamp-chain.pem, key: $DATA/timestamp-key.pem}
+timestamp: {chain: $3-ca/timestamp-chain.pem, key: $3-ca/timestamp-key.pem, also-trusted: [$4]}
 log: {directory: log, origin: ca.example.com/log, key: log-key.pem}
 issuers: issuers.yaml
 private-identity-providers: [127.0.0.1]
@@ -44,7 +44,7 @@ timed_verify() { verify "$1" --use-signed-timestamps; }
 
 step "\`mayfly serve\`, and what it serves is what an export writes"
 cp "$DATA/issuers.yaml" issuers.yaml
-configure old ""
+configure old "" old ""
 serving mayfly.yaml
 export_trust clients
 "$MAYFLY" trust export --config mayfly.yaml --output clients 2>again.log && fail "an export overwrote files"
@@ -108,7 +108,7 @@ for bundle in before after; do
 done
 
 step "the new CA takes over; the old one is believed until then"
-configure new "{chain: old.pem, until: $LEAKED}"
+configure new "{chain: old.pem, until: $LEAKED}" old ""
 in_force
 "$MAYFLY" trust export --config mayfly.yaml --output clients --force >/dev/null 2>export.log
 export_trust rotated
@@ -124,4 +124,23 @@ done
 refused "leaf certificate verification failed" timed_verify after.json
 refused "Failed to verify certificate chain" js_verify after.json
 python_loads rotated 4
+
+step "the same with the key of the timestamp authority"
+sign timely.json
+sleep 2
+LATER=$(now)
+sleep 2
+sign late.json
+configure new "{chain: old.pem, until: $LEAKED}" new "{chain: old-ca/timestamp-chain.pem, until: $LATER}"
+stop_mayfly
+serving mayfly.yaml
+export_trust retimed
+expect "[null,\"$LATER\"]" "$(jq -c '[.timestampAuthorities[].validFor.end]' retimed/trusted_root.json)" "ends of the timestamp authorities"
+sign newest.json
+for bundle in before new timely newest; do
+  timed_verify $bundle.json
+  js_verify $bundle.json
+done
+refused "threshold not met for verified signed timestamps" timed_verify late.json
+refused "timestamp could not be verified" js_verify late.json
 stop_mayfly

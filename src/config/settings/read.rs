@@ -185,7 +185,11 @@ fn ca(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<C
     })
 }
 
-fn also_trusted(fields: &Fields<'_>, folder: &Folder, problems: &mut Problems) -> Option<Vec<AlsoTrusted>> {
+pub(super) fn also_trusted(
+    fields: &Fields<'_>,
+    folder: &Folder,
+    problems: &mut Problems,
+) -> Option<Vec<AlsoTrusted>> {
     let Some((place, node)) = fields.get("also-trusted") else {
         return Some(Vec::new());
     };
@@ -204,7 +208,7 @@ fn other_ca(place: Place, item: &Node, folder: &Folder, problems: &mut Problems)
         return Some(AlsoTrusted { chain, until: None });
     }
     let fields = Fields::open(place, item, ALSO_TRUSTED, problems)?;
-    let suggestion = "Name a PEM file with the CA's certificate, the ones above it, and the root";
+    let suggestion = "Name a PEM file with its certificate, the ones above it, and the root";
     let chain = fields.required_text("chain", suggestion, problems);
     let chain = chain.and_then(|text| folder.file(&text, problems));
     let until = shards::time("until", &fields, problems);

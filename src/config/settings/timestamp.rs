@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use der::asn1::ObjectIdentifier;
 
-use super::key::{self, Existing};
+use super::{
+    AlsoTrusted,
+    key::{self, Existing},
+    read,
+};
 use crate::{
     config::{
         fields::{Fields, Keys},
@@ -16,7 +20,7 @@ use crate::{
     timestamp::{DEFAULT_POLICY, ntp::NtpServer},
 };
 
-const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy", "ntp"];
+const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy", "ntp", "also-trusted"];
 
 /// The timestamp authority's chain, the key of its first certificate, and its policy.
 #[derive(Clone, Debug)]
@@ -25,6 +29,7 @@ pub struct TimestampFiles {
     key: KeySettings,
     policy: ObjectIdentifier,
     ntp: Vec<NtpServer>,
+    also_trusted: Vec<AlsoTrusted>,
 }
 
 impl TimestampFiles {
@@ -51,6 +56,12 @@ impl TimestampFiles {
     pub fn ntp(&self) -> &[NtpServer] {
         &self.ntp
     }
+
+    /// Other timestamp authorities that clients are to trust: those that are yet to sign, and those that did.
+    #[must_use]
+    pub fn also_trusted(&self) -> &[AlsoTrusted] {
+        &self.also_trusted
+    }
 }
 
 pub(super) fn settings(
@@ -67,11 +78,13 @@ pub(super) fn settings(
     let key = key::read(&fields, Existing::Yes, folder, problems);
     let policy = policy(&fields, problems);
     let ntp = ntp(&fields, problems);
+    let also_trusted = read::also_trusted(&fields, folder, problems);
     Some(TimestampFiles {
         chain: chain?,
         key: key?,
         policy: policy?,
         ntp: ntp?,
+        also_trusted: also_trusted?,
     })
 }
 
