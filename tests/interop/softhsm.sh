@@ -41,6 +41,24 @@ sign bundle.json
 verify bundle.json
 openssl verify -CAfile "$ROOT/root.pem" -untrusted ca/server/ca.pem -ignore_critical <(leaf bundle.json)
 
+step "a TUF repository whose keys are on tokens, and a server that signs with one"
+cp -r offline/* tokens/
+keypair 'the root' tuf-root 02 prime256v1
+keypair 'the root' tuf-targets 03 prime256v1
+keypair 'the CA' tuf-online 04 prime256v1
+"$MAYFLY" trust tuf init tuf --root-key "$(uri 'the root' tuf-root)" --targets-key "$(uri 'the root' tuf-targets)" \
+  --online-key "$(uri 'the CA' tuf-online)" --root-passphrase file:pin --targets-passphrase file:pin --online-passphrase file:pin
+printf 'tuf: {directory: %s/tuf, key: "%s", passphrase: "file:%s/pin"}\n' "$WORK" "$(uri 'the CA' tuf-online)" "$WORK" >>"$CONFIG"
+stop_mayfly
+serving "$CONFIG"
+"$MAYFLY" trust tuf publish tuf --targets "$CLIENTS" --key "$(uri 'the root' tuf-targets)" --passphrase file:pin
+rm -r "tokens/$(basename offline/*)"
+for _ in {1..60}; do curl -sS --fail -o targets.json "$API/tuf/2.targets.json" 2>curl.log && break || sleep 0.5; done
+cosign initialize --mirror "$API/tuf" --root tuf/public/1.root.json
+write_token token --email "$EMAIL"
+cosign sign-blob -y --identity-token token --bundle by-tuf.json blob
+verify by-tuf.json
+
 step "the token goes away: no certificate, no 500; it comes back: certificates again, without a restart"
 mv tokens elsewhere
 expect 503 "$(status)" "status while the token is away"
