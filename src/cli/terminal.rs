@@ -52,6 +52,11 @@ impl Terminal {
         }
     }
 
+    /// The passphrase of something that has one, not shown; nothing if it is empty.
+    pub(crate) fn passphrase(&self, of: &str) -> io::Result<Option<Passphrase>> {
+        Ok(Passphrase::new(hidden(&format!("Passphrase for {of}: "))?).ok())
+    }
+
     fn line(&self, prompt: &str) -> io::Result<String> {
         let mut out = io::stderr();
         write!(out, "{prompt}")?;

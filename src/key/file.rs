@@ -33,6 +33,22 @@ const ROUNDS: u32 = 600_000;
 /// # Errors
 /// If the file cannot be read, is open to others, does not hold exactly one such key, or `passphrase` does not decrypt it.
 pub fn read(path: &Path, passphrase: Option<&PassphraseSource>) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    unlocked(path, || Ok(passphrase.ok_or(KeyFileError::Encrypted)?.read()?))
+}
+
+/// The same with a passphrase that somebody typed.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_with(path: &Path, passphrase: &Passphrase) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    unlocked(path, || Ok(passphrase.clone()))
+}
+
+/// `passphrase` is asked for only if there is one.
+fn unlocked(
+    path: &Path,
+    passphrase: impl FnOnce() -> Result<Passphrase, KeyFileError>,
+) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let mode = fs::metadata(path).map_err(KeyFileError::Read)?.mode();
     if mode & OTHERS != 0 {
         return Err(KeyFileError::OpenToOthers { mode: mode & 0o777 });
@@ -42,9 +58,7 @@ pub fn read(path: &Path, passphrase: Option<&PassphraseSource>) -> Result<Zeroiz
     let (label, document) = SecretDocument::from_pem(text).map_err(|_| KeyFileError::NotPem)?;
     let document = match label {
         PrivateKeyInfoRef::PEM_LABEL => document,
-        EncryptedPrivateKeyInfoRef::PEM_LABEL => {
-            decrypt(&document, &passphrase.ok_or(KeyFileError::Encrypted)?.read()?)?
-        }
+        EncryptedPrivateKeyInfoRef::PEM_LABEL => decrypt(&document, &passphrase()?)?,
         _ => return Err(KeyFileError::Unsupported),
     };
     Ok(document.to_bytes())

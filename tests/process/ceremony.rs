@@ -3,7 +3,7 @@
 mod existing;
 mod next;
 mod request;
-mod terminal;
+pub(crate) mod terminal;
 
 use std::{
     fs,

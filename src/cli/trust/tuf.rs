@@ -31,7 +31,7 @@ In the folder there are then
 
 KEY is a path or URI as in docs/keys.md, on P-256; where it need not sign, also its public half in
 PEM, or the id of one that the repository has. PLACE is file:PATH, env:NAME or credential:NAME (of
-systemd). docs/tuf.md has the whole story.
+systemd); without one, the passphrase of a file is typed. docs/tuf.md has the whole story.
 
 Exit codes: 0 done, and published unless it says that signatures are missing; 1 failed, and what was
 published is as it was; 2 the command line is wrong.";

@@ -10,16 +10,16 @@ use std::{
 
 use super::Ceremony;
 
-/// Answers what `mayfly init` asks on a terminal.
-struct Conversation {
+/// Answers what a command asks on a terminal.
+pub(crate) struct Conversation {
     child: Child,
     said: String,
 }
 
 impl Conversation {
     /// In a terminal of its own, by `script` of util-linux.
-    fn begin(folder: &Path, arguments: &str) -> Self {
-        let line = format!("{} init {arguments}", env!("CARGO_BIN_EXE_mayfly"));
+    pub(crate) fn begin(folder: &Path, arguments: &str) -> Self {
+        let line = format!("{} {arguments}", env!("CARGO_BIN_EXE_mayfly"));
         let child = Command::new("script")
             .args(["-qefc", &line, "/dev/null"])
             .current_dir(folder)
@@ -33,7 +33,7 @@ impl Conversation {
     }
 
     /// Waits until it asks that, and answers.
-    fn answer(&mut self, question: &str, answer: &str) {
+    pub(crate) fn answer(&mut self, question: &str, answer: &str) {
         let from = self.said.len();
         while !self.said[from..].contains(question) {
             let mut byte = [0];
@@ -48,7 +48,7 @@ impl Conversation {
         stdin.flush().unwrap();
     }
 
-    fn end(mut self) -> (Option<i32>, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String) {
         let mut rest = Vec::new();
         self.child
             .stdout
@@ -68,7 +68,7 @@ async fn on_a_terminal_it_asks_and_shows_no_passphrase() {
     let issuer = ceremony.issuer.url().to_owned();
     let mut conversation = Conversation::begin(
         ceremony.folder.path(),
-        &format!("ca --listen 127.0.0.1:0 --client-id sigstore --private-issuer --issuer {issuer}"),
+        &format!("init ca --listen 127.0.0.1:0 --client-id sigstore --private-issuer --issuer {issuer}"),
     );
     conversation.answer("Public name of the CA", "ca.example.com");
     conversation.answer("Organisation in the certificates", "Acme, Inc.");

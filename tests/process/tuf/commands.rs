@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use crate::{installation::Installation, program::mayfly};
+use crate::{ceremony::terminal::Conversation, installation::Installation, program::mayfly};
 
 /// The commands, called in the folder of an installation whose trust files are exported.
 struct Commands<'a> {
@@ -233,4 +233,44 @@ async fn keys_that_stay_are_named_by_their_ids() {
         1,
         "has no change that waits",
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs script of util-linux"]
+async fn on_a_terminal_passphrases_are_typed_and_what_is_signed_is_shown() {
+    let installation = Installation::new().await;
+    let folder = installation.path("");
+    let mut conversation = Conversation::begin(
+        &folder,
+        "trust tuf init tuf --root-key r.pem --targets-key t.pem --online-key o.pem",
+    );
+    for key in ["r.pem", "t.pem", "o.pem"] {
+        conversation.answer(&format!("{key}: "), "correct horse");
+        conversation.answer("The same again", "correct horse");
+    }
+    let (code, said) = conversation.end();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("root 1, until ") && !said.contains("correct horse"),
+        "{said}"
+    );
+
+    let mut conversation = Conversation::begin(&folder, "trust tuf rotate tuf --root-days 100 --key r.pem");
+    conversation.answer("r.pem: ", "battery staple");
+    conversation.answer("That is not its passphrase.", "correct horse");
+    let (code, said) = conversation.end();
+    assert_eq!(code, Some(0), "{said}");
+    for (answer, code, says) in [("n", 1, "not signed"), ("y", 0, "root 2, until ")] {
+        let mut conversation = Conversation::begin(&folder, "trust tuf sign tuf --key o.pem");
+        conversation.answer("Sign this?", answer);
+        if answer == "y" {
+            conversation.answer("o.pem: ", "correct horse");
+        }
+        let (ended, said) = conversation.end();
+        assert_eq!(ended, Some(code), "{said}");
+        assert!(
+            said.contains("root, for 100 days: 1 of ") && said.contains(says),
+            "{said}"
+        );
+    }
 }

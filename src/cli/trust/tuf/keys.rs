@@ -11,7 +11,11 @@ use std::{
 use clap::Args;
 use mayfly::{
     issuer::ceremony::KeyKind,
-    key::{KeyReference, KeySettings, passphrase::PassphraseSource},
+    key::{
+        KeyReference, KeySettings, SoftwareKey,
+        file::{self as key_file, KeyFileError},
+        passphrase::{Passphrase, PassphraseSource},
+    },
     staging::SECRET_FOLDER,
     telemetry::KeyMetrics,
     trust::tuf::{PublicKey, Signer, TufError},
@@ -99,7 +103,7 @@ impl NewKeys {
                 Some(secret::read(source, &of, Terminal::find().as_ref())?)
             }
             None if self.unprotected => None,
-            None => return Err(Failure::configuration(Unprotected(path))),
+            None => Some(typed_anew(&path)?),
         };
         if let Some(parent) = path.parent() {
             let mut builder = DirBuilder::new();
@@ -124,7 +128,7 @@ impl Drop for NewKeys {
 /// A new key, and nothing that says how it is protected.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{} is not there, and is made if you say how it is protected: by a passphrase option, or --no-passphrase",
+    "{} is not there, and is made if you say how it is protected: by a passphrase, an option that names its place, or --no-passphrase",
     .0.display()
 )]
 struct Unprotected(PathBuf);
@@ -186,7 +190,33 @@ pub(super) fn unfit_roles(error: TufError) -> Failure {
     }
 }
 
+/// For a new key.
+fn typed_anew(path: &Path) -> Result<Passphrase, Failure> {
+    let typed = match Terminal::find() {
+        Some(terminal) => terminal.new_passphrase(&path.display().to_string())?,
+        None => None,
+    };
+    typed.ok_or_else(|| Failure::configuration(Unprotected(path.to_owned())))
+}
+
+/// For a key that is there: asked for until it is right, or empty.
+fn typed(path: &Path, terminal: &Terminal) -> Result<Signer, Failure> {
+    loop {
+        let passphrase = terminal.passphrase(&path.display().to_string())?;
+        let passphrase = passphrase.ok_or(KeyFileError::Encrypted)?;
+        match key_file::read_with(path, &passphrase) {
+            Err(KeyFileError::WrongPassphrase) => terminal.say("That is not its passphrase.")?,
+            read => return Ok(Signer::new(Arc::new(SoftwareKey::from_pkcs8_der(&read?)?))?),
+        }
+    }
+}
+
 async fn open(reference: KeyReference, passphrase: Option<PassphraseSource>) -> Result<Signer, Failure> {
+    if let (KeyReference::File(path), None, Some(terminal)) = (&reference, &passphrase, Terminal::find())
+        && matches!(key_file::read(path, None), Err(KeyFileError::Encrypted))
+    {
+        return typed(path, &terminal);
+    }
     let settings = KeySettings {
         reference,
         passphrase,
