@@ -296,15 +296,25 @@ async fn with_a_timestamp_authority() {
     let pem = files.iter().find(|file| file.name == "tsa.pem").unwrap();
     assert_eq!(pem.contents, chain.to_pem());
 
-    // Another, until then; and this one once more, as while it takes over.
-    let names = TimestampNames::of("Old", "Old").unwrap();
-    let earlier = start.minus(Duration::from_secs(3600));
-    let other = ceremony::generate_timestamp_authority(names, KeyKind::EcdsaP256, earlier).await;
-    let other = TimestampChain::from_der(other.unwrap().chain, earlier).unwrap();
+    let nowhere = trusted_root(&with(&TrustStatement::default()));
+    assert_eq!(nowhere["timestampAuthorities"][0]["uri"], "https://localhost");
+}
+
+#[tokio::test]
+async fn timestamp_authorities_that_were_count_until_then() {
+    let made = async |name: &str, start| {
+        let names = TimestampNames::of(name, name).unwrap();
+        let made = ceremony::generate_timestamp_authority(names, KeyKind::EcdsaP256, start).await;
+        TimestampChain::from_der(made.unwrap().chain, start).unwrap()
+    };
+    let start = seconds(1_767_323_045);
+    let chain = made("Acme", start).await;
+    let other = made("Old", start.minus(Duration::from_secs(3600))).await;
     let trusted = |chain: &TimestampChain, until| TrustedTimestamps {
         chain: Arc::new(TimestampChain::of_any_time(chain.to_pem().as_bytes()).unwrap()),
         until,
     };
+    // This one once more, as while it takes over.
     let statement = TrustStatement {
         timestamps_also_trusted: vec![
             trusted(&other, Some(start.plus(Duration::from_secs(60)))),
@@ -312,7 +322,8 @@ async fn with_a_timestamp_authority() {
         ],
         ..statement()
     };
-    let root = trusted_root(&with(&statement));
+    let material = material(&statement, Vec::new()).with_timestamps(Some(&chain));
+    let root = trusted_root(&material);
     let list = root["timestampAuthorities"].as_array().unwrap().iter();
     let periods: Vec<_> = list
         .map(|authority| (&authority["subject"]["commonName"], &authority["validFor"]))
@@ -324,9 +335,6 @@ async fn with_a_timestamp_authority() {
             ["Old timestamping", { "start": "2026-01-02T02:04:05Z", "end": "2026-01-02T03:05:05Z" }],
         ])
     );
-
-    let nowhere = trusted_root(&with(&TrustStatement::default()));
-    assert_eq!(nowhere["timestampAuthorities"][0]["uri"], "https://localhost");
 }
 
 /// Each of these stops a client (docs of the fields say which): no selector without a service, no note key id on the

@@ -5,6 +5,7 @@
 mod external_logs;
 mod issuers;
 mod log;
+mod services;
 mod settings;
 mod shards;
 
