@@ -233,9 +233,15 @@ async fn only_the_online_key_refreshes_and_only_what_is_not_over() {
 #[tokio::test]
 async fn one_command_at_a_time() {
     let fixture = Fixture::new().await;
-    let _at_work = fixture.open();
+    let at_work = fixture.open();
     let second = Repository::open(fixture.folder.path());
     assert!(matches!(second, Err(TufError::Locked(_))));
+    let soon = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(100));
+        drop(at_work);
+    });
+    fixture.open();
+    soon.join().unwrap();
 }
 
 #[test]

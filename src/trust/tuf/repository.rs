@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, TryLockError},
     num::NonZeroU64,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tough::schema::{RoleType, Root, Targets};
@@ -16,6 +18,9 @@ use super::{
     published::Published,
 };
 use crate::{clock::Timestamp, durability::sync_folder_of};
+
+/// How long the lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A repository's folder, which no other command works on meanwhile.
 #[derive(Debug)]
@@ -32,10 +37,15 @@ impl Repository {
     /// [`TufError::Locked`], or if the folder cannot be read or written.
     pub fn open(folder: &Path) -> Result<Self, TufError> {
         let lock = File::open(folder).map_err(io_error(folder))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(TufError::Locked(folder.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io_error(folder)(error)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A server takes it for a moment every few seconds.
+                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => thread::sleep(PATIENCE / 20),
+                Err(TryLockError::WouldBlock) => return Err(TufError::Locked(folder.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(io_error(folder)(error)),
+            }
         }
         let repository = Self {
             folder: folder.to_owned(),
