@@ -3,6 +3,7 @@
 
 mod export;
 mod hostile;
+mod killed;
 mod pending;
 mod rotation;
 
