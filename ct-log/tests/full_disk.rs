@@ -161,8 +161,7 @@ async fn a_full_disk_costs_refusals_only(min_free: u64) {
     submitter
         .submit_until(&server, StatusCode::SERVICE_UNAVAILABLE)
         .await;
-    server.signal("-KILL");
-    drop(server);
+    server.kill().await;
     let said = scene.refused().await;
     assert!(said.contains("No space left on device"), "{said}");
     fs::remove_file(filler).unwrap();

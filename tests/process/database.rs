@@ -85,11 +85,16 @@ async fn servers_with_one_database_and_one_bucket_share_one_log() {
     assert!(said.contains("whose entries are in a database"), "{said}");
 }
 
-/// Waits for as many sessions of logs as that, in this state.
-async fn sessions(client: &Client, count: i64, state: &str) {
+/// How many sessions of logs are in this state.
+async fn sessions(client: &Client, state: &str) -> i64 {
     let sql = format!("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ct-log' AND {state}");
+    client.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+/// Waits for as many as that.
+async fn reached(client: &Client, count: i64, state: &str) {
     let reached = async {
-        while client.query_one(&sql, &[]).await.unwrap().get::<_, i64>(0) != count {
+        while sessions(client, state).await != count {
             time::sleep(PAUSE).await;
         }
     };
@@ -114,13 +119,21 @@ async fn a_server_that_sleeps_through_its_turn_takes_nobodys_place() {
         on_first.issues(ENOUGH).await;
         // Both stand in the queue for the lock when the first is stopped, so it gets the lock, and never hears of it.
         let take = "BEGIN; SELECT * FROM ct_head FOR UPDATE";
-        lock.batch_execute(take).await.unwrap();
         let waiting = "wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'";
-        sessions(&watch, 2, waiting).await;
-        first.program.pause();
-        lock.batch_execute("ROLLBACK").await.unwrap();
+        loop {
+            lock.batch_execute(take).await.unwrap();
+            reached(&watch, 2, waiting).await;
+            first.program.pause();
+            let both = sessions(&watch, waiting).await == 2;
+            lock.batch_execute("ROLLBACK").await.unwrap();
+            if both {
+                break;
+            }
+            // One had waited too long just then, and left the queue.
+            first.program.resume();
+        }
         let asleep = "state = 'idle in transaction' AND state_change < now() - interval '1 s'";
-        sessions(&watch, 1, asleep).await;
+        reached(&watch, 1, asleep).await;
         on_second.issues(ENOUGH).await;
         first.program.resume();
         on_first.issues(ENOUGH).await;

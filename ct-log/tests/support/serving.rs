@@ -108,6 +108,11 @@ impl Server {
         self.child.wait().await.unwrap().code()
     }
 
+    /// Gone on return, its locks too.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     pub(crate) async fn add(&self, pki: &Pki, serial: u64) -> reqwest::Response {
         self.add_chain(&pki.chain(&precertificate_params(serial))).await
     }
