@@ -2,7 +2,7 @@
 //!
 //! | where the key is | written as | module |
 //! |---|---|---|
-//! | an encrypted or plain PKCS#8 file | a path, or `file:` and a path | [`file`] |
+//! | an encrypted or plain PKCS#8 file | a path, or `file:` and a path | [`mod@file`] |
 //! | a PKCS#11 token, such as an HSM | `pkcs11:` (RFC 7512) | `pkcs11` |
 //! | AWS KMS | `awskms://` | `aws_kms` |
 //! | Google Cloud KMS | `gcpkms://` | `gcp_kms` |

@@ -156,7 +156,7 @@ pub enum Unanswered {
     /// An operator or function got a value of a type that it does not take.
     #[error("a claim has another type than it needs")]
     Other,
-    /// More than [`MAX_ITEMS`].
+    /// More than `MAX_ITEMS`.
     #[error("a claim has more than 1000 items")]
     TooManyItems,
 }
