@@ -11,7 +11,7 @@ use crate::{
     telemetry::{KeyMetrics, Metrics},
     timestamp::{
         TimestampAuthority, TimestampChain, WatchedClock,
-        ntp::{self, NtpServer, Verdict},
+        ntp::{self, Agreement, NtpServer, Verdict},
     },
 };
 
@@ -72,7 +72,15 @@ pub async fn confirm_clock(
     loop {
         let then = authority.clock().read();
         let verdicts = ntp::ask_all(&servers).await;
-        let confirmed = ntp::is_confirmed(&verdicts) && authority.clock().confirm(then).is_ok();
+        let confirmed = match Agreement::of(&verdicts) {
+            Agreement::Right => authority.clock().confirm(then).is_ok(),
+            Agreement::Wrong => {
+                authority.clock().deny();
+                false
+            }
+            // What they said before counts for a while.
+            Agreement::None => false,
+        };
         metrics.clock_confirmed(confirmed);
         if before != Some(confirmed) {
             report(confirmed, &verdicts);
@@ -92,7 +100,7 @@ fn report(confirmed: bool, verdicts: &[(&NtpServer, Verdict)]) {
     match confirmed {
         true => tracing::info!("the clock of the timestamp authority is confirmed"),
         false => tracing::error!(
-            "no time server confirms the clock of the timestamp authority: soon, or already, it signs no time"
+            "the time servers do not confirm the clock of the timestamp authority: soon, or already, it signs no time"
         ),
     }
 }

@@ -109,8 +109,13 @@ impl WatchedClock {
         Ok(())
     }
 
+    /// Others say that it is wrong: no time until they say that it is right.
+    pub fn deny(&self) {
+        self.lock().confirmation = Confirmation::Awaited;
+    }
+
     fn lock(&self) -> MutexGuard<'_, Anchor> {
-        // It is replaced whole.
+        // Nothing that is done under it stops half-way.
         self.anchor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -269,6 +274,18 @@ mod tests {
         clock.now().unwrap();
         after(&hands, 1_000, 1_000);
         assert_eq!(clock.now(), Err(ClockError::Unconfirmed));
+    }
+
+    #[test]
+    fn a_clock_that_others_call_wrong_is_refused_at_once() {
+        let (_, clock) = watched();
+        let clock = clock.awaiting_confirmation();
+        clock.confirm(clock.read()).unwrap();
+        clock.now().unwrap();
+        clock.deny();
+        assert_eq!(clock.now(), Err(ClockError::Unconfirmed));
+        clock.confirm(clock.read()).unwrap();
+        clock.now().unwrap();
     }
 
     #[test]

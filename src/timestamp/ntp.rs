@@ -151,16 +151,35 @@ pub async fn ask_all(servers: &[NtpServer]) -> Vec<(&NtpServer, Verdict)> {
     future::join_all(asked).await
 }
 
-/// Whether more of them say that the clock is right than that it is wrong.
-#[must_use]
-pub fn is_confirmed(verdicts: &[(&NtpServer, Verdict)]) -> bool {
-    let right = verdicts
-        .iter()
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Right(_)));
-    let wrong = verdicts
-        .iter()
-        .filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_)));
-    right.count() > wrong.count()
+/// What the servers say of the clock together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Agreement {
+    /// More of them that it is right than that it is wrong.
+    Right,
+    /// At least as many that it is wrong.
+    Wrong,
+    /// None of them anything.
+    None,
+}
+
+impl Agreement {
+    /// Of those who say something.
+    #[must_use]
+    pub fn of(verdicts: &[(&NtpServer, Verdict)]) -> Self {
+        let right = verdicts
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Right(_)))
+            .count();
+        let wrong = verdicts
+            .iter()
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_)))
+            .count();
+        match (right, wrong) {
+            (0, 0) => Self::None,
+            _ if right > wrong => Self::Right,
+            _ => Self::Wrong,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -207,14 +226,19 @@ mod tests {
     #[test]
     fn more_must_say_right_than_wrong() {
         let server: NtpServer = "host".parse().unwrap();
-        let confirmed = |right: usize, wrong: usize, silent: usize| {
+        let agreement = |right: usize, wrong: usize, silent: usize| {
             let mut verdicts = Vec::new();
             verdicts.extend((0..right).map(|_| (&server, Verdict::Right(0.1))));
             verdicts.extend((0..wrong).map(|_| (&server, Verdict::Wrong(9.0))));
             verdicts.extend((0..silent).map(|_| (&server, Verdict::None(NtpError::Slow))));
-            is_confirmed(&verdicts)
+            Agreement::of(&verdicts)
         };
-        assert!(confirmed(1, 0, 0) && confirmed(1, 0, 3) && confirmed(2, 1, 0));
-        assert!(!confirmed(0, 0, 1) && !confirmed(1, 1, 0) && !confirmed(0, 1, 0) && !confirmed(1, 2, 1));
+        for (right, wrong, silent) in [(1, 0, 0), (1, 0, 3), (2, 1, 0)] {
+            assert_eq!(agreement(right, wrong, silent), Agreement::Right);
+        }
+        for (right, wrong, silent) in [(0, 1, 0), (1, 1, 0), (1, 2, 1)] {
+            assert_eq!(agreement(right, wrong, silent), Agreement::Wrong);
+        }
+        assert_eq!(agreement(0, 0, 2), Agreement::None);
     }
 }

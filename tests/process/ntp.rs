@@ -127,7 +127,8 @@ async fn a_clock_that_nobody_confirms_is_not() {
         let installation = with(&servers).await;
         let mut serving = installation.serve();
         serving.program.wait_for(|log| {
-            log.contains(said) && log.contains("no time server confirms the clock of the timestamp authority")
+            log.contains(said)
+                && log.contains("the time servers do not confirm the clock of the timestamp authority")
         });
         let (status, body) = serving.timestamp().await;
         assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");

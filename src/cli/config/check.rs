@@ -12,7 +12,7 @@ use mayfly::{
     deployment::{self, DeploymentError, TufService},
     key::KeySettings,
     telemetry::KeyMetrics,
-    timestamp::ntp::{self, NtpServer},
+    timestamp::ntp::{self, Agreement, NtpServer},
     token::TokenVerifier,
     trusted_issuer::TrustedIssuers,
 };
@@ -152,9 +152,9 @@ async fn clock(servers: &[NtpServer], out: &mut impl Write) -> Result<(), Failur
     for (server, verdict) in &verdicts {
         writeln!(out, "time server {server}: {verdict}")?;
     }
-    match ntp::is_confirmed(&verdicts) {
-        true => Ok(()),
-        false => Err(Unconfirmed.into()),
+    match Agreement::of(&verdicts) {
+        Agreement::Right => Ok(()),
+        Agreement::Wrong | Agreement::None => Err(Unconfirmed.into()),
     }
 }
 
