@@ -118,6 +118,8 @@ pub struct Files {
     pub url: Option<PublicUrl>,
     /// Chains of other CAs that clients are to trust.
     pub also_trusted: Vec<AlsoTrusted>,
+    /// The timestamp authority's certificates, if there is one, PEM.
+    pub timestamp_chain: Option<PathBuf>,
     /// Chains of other timestamp authorities that clients are to trust.
     pub timestamps_also_trusted: Vec<AlsoTrusted>,
     /// The embedded log, if there is one.
@@ -133,6 +135,7 @@ impl From<&Settings> for Files {
             ca_key: settings.ca().key().clone(),
             url: settings.url().cloned(),
             also_trusted: settings.ca().also_trusted().to_vec(),
+            timestamp_chain: settings.timestamp().map(|files| files.chain().to_owned()),
             timestamps_also_trusted: settings
                 .timestamp()
                 .map_or_else(Vec::new, |files| files.also_trusted().to_vec()),
@@ -296,6 +299,13 @@ pub enum DeploymentError {
         .0.display()
     )]
     NotBelieved(PathBuf),
+    /// The timestamp authority signs, and what it signs is not believed.
+    #[error(
+        "the timestamp authority that signs is under its own `also-trusted` in {} as well, with `until`: nobody would believe \
+         its timestamps",
+        .0.display()
+    )]
+    TimestampsNotBelieved(PathBuf),
     /// The CA's key cannot be used.
     #[error("the CA has no key")]
     Key(#[from] OpenKeyError),

@@ -137,6 +137,7 @@ fn files(data_dir: &DataDir, url: PublicUrl) -> Files {
         ca_key: KeySettings::plain_file(data_dir.ca_key()),
         url: Some(url),
         also_trusted: Vec::new(),
+        timestamp_chain: None,
         timestamps_also_trusted: Vec::new(),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),

@@ -68,10 +68,14 @@ pub async fn confirm_clock(
     servers: Vec<NtpServer>,
     metrics: Arc<Metrics>,
 ) {
-    let mut before = None;
+    let servers: Arc<[NtpServer]> = servers.into();
+    let mut before = Vec::new();
     loop {
         let then = authority.clock().read();
-        let verdicts = ntp::ask_all(&servers).await;
+        let asked = Arc::clone(&servers);
+        // On its own: a clock of a year that the library cannot write makes it panic, and may be right again.
+        let verdicts = tokio::spawn(async move { ntp::ask_all(&asked).await }).await;
+        let verdicts = verdicts.unwrap_or_default();
         let confirmed = match Agreement::of(&verdicts) {
             Agreement::Right => authority.clock().confirm(then).is_ok(),
             Agreement::Wrong => {
@@ -82,19 +86,24 @@ pub async fn confirm_clock(
             Agreement::None => false,
         };
         metrics.clock_confirmed(confirmed);
-        if before != Some(confirmed) {
+        if !are_like(&before, &verdicts) {
             report(confirmed, &verdicts);
         }
-        before = Some(confirmed);
+        before = verdicts;
         time::sleep(if confirmed { ASK_EVERY } else { ASK_AGAIN_AFTER }).await;
     }
 }
 
-fn report(confirmed: bool, verdicts: &[(&NtpServer, Verdict)]) {
+fn are_like(before: &[(NtpServer, Verdict)], now: &[(NtpServer, Verdict)]) -> bool {
+    let mut pairs = before.iter().zip(now);
+    before.len() == now.len() && pairs.all(|((_, one), (_, other))| one.is_like(other))
+}
+
+fn report(confirmed: bool, verdicts: &[(NtpServer, Verdict)]) {
     for (server, verdict) in verdicts {
-        match (confirmed, verdict) {
-            (true, Verdict::Right(_)) => tracing::info!(%server, %verdict, "time server"),
-            _ => tracing::warn!(%server, %verdict, "time server"),
+        match verdict {
+            Verdict::Right(_) => tracing::info!(%server, %verdict, "time server"),
+            Verdict::Wrong(_) | Verdict::None(_) => tracing::warn!(%server, %verdict, "time server"),
         }
     }
     match confirmed {

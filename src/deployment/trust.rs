@@ -35,7 +35,11 @@ impl Files {
         signing: Option<&CertificateChain>,
     ) -> Result<TrustStatement, DeploymentError> {
         let others = self.also_trusted.iter().map(|other| load(other, signing));
-        let timestamps = self.timestamps_also_trusted.iter().map(load_timestamps);
+        // What is wrong with it shows where it is opened.
+        let own = self.timestamp_chain.as_ref().and_then(|path| read(path).ok());
+        let own = own.and_then(|pem| TimestampChain::of_any_time(&pem).ok());
+        let timestamps = self.timestamps_also_trusted.iter();
+        let timestamps = timestamps.map(|other| load_timestamps(other, own.as_ref()));
         let shards = self.log.iter().flat_map(|log| &log.shards);
         let until = shards.filter_map(|shard| Some((shard.origin.clone(), shard.trusted_until?)));
         Ok(TrustStatement {
@@ -78,13 +82,20 @@ fn load(
     Ok(other)
 }
 
-fn load_timestamps(other: &AlsoTrusted) -> Result<TrustedTimestamps, DeploymentError> {
+fn load_timestamps(
+    other: &AlsoTrusted,
+    own: Option<&TimestampChain>,
+) -> Result<TrustedTimestamps, DeploymentError> {
     let path = other.chain();
     let chain =
         TimestampChain::of_any_time(&read(path)?).map_err(|source| DeploymentError::TimestampChain {
             path: path.to_owned(),
             source,
         })?;
+    let is_own = own.is_some_and(|own| own.der().first() == chain.der().first());
+    if is_own && other.until().is_some() {
+        return Err(DeploymentError::TimestampsNotBelieved(path.to_owned()));
+    }
     Ok(TrustedTimestamps {
         chain: Arc::new(chain),
         until: other.until(),

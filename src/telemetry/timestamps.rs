@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{HistogramVec, IntCounterVec, IntGaugeVec};
 
 use super::Maker;
 
@@ -10,7 +10,7 @@ use super::Maker;
 pub(super) struct TimestampMetrics {
     outcomes: IntCounterVec,
     took: HistogramVec,
-    clock_confirmed: IntGauge,
+    clock_confirmed: IntGaugeVec,
 }
 
 impl TimestampMetrics {
@@ -26,15 +26,19 @@ impl TimestampMetrics {
                 "Time to read a request for a timestamp and to answer it, in seconds",
                 &["outcome"],
             )?,
-            clock_confirmed: make.gauge(
+            clock_confirmed: make.gauges(
                 "mayfly_timestamp_clock_confirmed",
                 "1 while the time servers of the configuration say that the clock is right",
+                // Without labels, and there only once servers have been asked.
+                &[],
             )?,
         })
     }
 
     pub(super) fn clock_confirmed(&self, confirmed: bool) {
-        self.clock_confirmed.set(confirmed.into());
+        self.clock_confirmed
+            .with_label_values::<&str>(&[])
+            .set(confirmed.into());
     }
 
     /// `outcome` is of a bounded set.

@@ -170,7 +170,8 @@ pub enum ClockError {
 /// The machine's clock was set while the process ran, and is not back where it would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this machine's clock was set {direction} by {:.1} s since the start: see that it is right, then start again",
+    "this machine's clock was set {direction} by {:.1} s: see that it is right; if no time servers under `timestamp.ntp` confirm \
+     it, start again",
     by.as_secs_f64()
 )]
 pub struct ClockStepped {

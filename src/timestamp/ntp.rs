@@ -1,7 +1,7 @@
 //! Time servers that confirm the machine's clock (SNTP, RFC 5905 section 14).
 
 use std::{
-    fmt, io,
+    fmt, io, mem,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
     time::Duration,
@@ -9,13 +9,13 @@ use std::{
 
 use futures_util::future;
 use rsntp::{AsyncSntpClient, Config, ProtocolError, SynchronizationError};
-use tokio::net::lookup_host;
+use tokio::{net::lookup_host, time};
 use url::Url;
 
 /// The port of NTP.
 const PORT: u16 = 123;
 
-/// How long a server has for its answer. Over a slower way its time would not be exact enough.
+/// How long a server has for its answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far the clock may be from a server's, in seconds: the half of the accuracy that timestamps leave to the clock.
@@ -100,23 +100,22 @@ pub enum NtpError {
     /// It does not answer, or not as it should.
     #[error("no time from it: {0}")]
     Server(SynchronizationError),
-    /// The answer took so long that the time in it is not exact.
-    #[error("its answer took too long to be exact")]
-    Slow,
+    /// The answer took so long that the time in it is not exact enough to tell.
+    #[error("its answer took too long to tell")]
+    Inexact,
 }
 
 impl NtpServer {
     /// Asks it for the time.
     pub async fn ask(&self) -> Verdict {
-        self.offset()
-            .await
-            .map_or_else(Verdict::None, |offset| match offset.abs() <= TOLERANCE {
-                true => Verdict::Right(offset),
-                false => Verdict::Wrong(offset),
-            })
+        // Finding its address may take long, too.
+        let said = time::timeout(PATIENCE * 2, self.offset()).await;
+        let said = said.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        said.map_or_else(Verdict::None, |(offset, error)| Verdict::of(offset, error))
     }
 
-    async fn offset(&self) -> Result<f64, NtpError> {
+    /// How many seconds are to be added to the clock, and by how many that may be off.
+    async fn offset(&self) -> Result<(f64, f64), NtpError> {
         let host = self.host.trim_start_matches('[').trim_end_matches(']');
         let address = lookup_host((host, self.port)).await?.next();
         let address = address.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
@@ -126,10 +125,27 @@ impl NtpServer {
         };
         let config = Config::default().bind_address(any).timeout(PATIENCE);
         let said = AsyncSntpClient::with_config(config).synchronize(address).await?;
-        // The offset may be off by half of the way's time.
-        match said.round_trip_delay().as_secs_f64().abs() / 2.0 < TOLERANCE {
-            true => Ok(said.clock_offset().as_secs_f64()),
-            false => Err(NtpError::Slow),
+        // The way there may have taken all of the time, or none.
+        let error = said.round_trip_delay().as_secs_f64().abs() / 2.0;
+        Ok((said.clock_offset().as_secs_f64(), error))
+    }
+}
+
+impl Verdict {
+    fn of(offset: f64, error: f64) -> Self {
+        match offset.abs() {
+            off if off + error <= TOLERANCE => Self::Right(offset),
+            off if off - error > TOLERANCE => Self::Wrong(offset),
+            _ => Self::None(NtpError::Inexact),
+        }
+    }
+
+    /// Whether it says the same, but for the figures.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None(one), Self::None(other)) => mem::discriminant(one) == mem::discriminant(other),
+            _ => mem::discriminant(self) == mem::discriminant(other),
         }
     }
 }
@@ -146,8 +162,10 @@ impl From<SynchronizationError> for NtpError {
 }
 
 /// Asks all of them at once.
-pub async fn ask_all(servers: &[NtpServer]) -> Vec<(&NtpServer, Verdict)> {
-    let asked = servers.iter().map(async |server| (server, server.ask().await));
+pub async fn ask_all(servers: &[NtpServer]) -> Vec<(NtpServer, Verdict)> {
+    let asked = servers
+        .iter()
+        .map(async |server| (server.clone(), server.ask().await));
     future::join_all(asked).await
 }
 
@@ -165,7 +183,7 @@ pub enum Agreement {
 impl Agreement {
     /// Of those who say something.
     #[must_use]
-    pub fn of(verdicts: &[(&NtpServer, Verdict)]) -> Self {
+    pub fn of(verdicts: &[(NtpServer, Verdict)]) -> Self {
         let right = verdicts
             .iter()
             .filter(|(_, verdict)| matches!(verdict, Verdict::Right(_)))
@@ -224,13 +242,29 @@ mod tests {
     }
 
     #[test]
+    fn what_an_answer_tells_depends_on_how_long_it_took() {
+        for (offset, error) in [(0.0, 0.5), (0.3, 0.1), (-0.4, 0.05)] {
+            assert!(matches!(Verdict::of(offset, error), Verdict::Right(_)));
+        }
+        for (offset, error) in [(0.6, 0.05), (-3600.0, 0.9)] {
+            assert!(matches!(Verdict::of(offset, error), Verdict::Wrong(_)));
+        }
+        for (offset, error) in [(0.4, 0.2), (-0.9, 0.6), (0.0, 0.7)] {
+            assert!(matches!(
+                Verdict::of(offset, error),
+                Verdict::None(NtpError::Inexact)
+            ));
+        }
+    }
+
+    #[test]
     fn more_must_say_right_than_wrong() {
         let server: NtpServer = "host".parse().unwrap();
         let agreement = |right: usize, wrong: usize, silent: usize| {
             let mut verdicts = Vec::new();
-            verdicts.extend((0..right).map(|_| (&server, Verdict::Right(0.1))));
-            verdicts.extend((0..wrong).map(|_| (&server, Verdict::Wrong(9.0))));
-            verdicts.extend((0..silent).map(|_| (&server, Verdict::None(NtpError::Slow))));
+            verdicts.extend((0..right).map(|_| (server.clone(), Verdict::Right(0.1))));
+            verdicts.extend((0..wrong).map(|_| (server.clone(), Verdict::Wrong(9.0))));
+            verdicts.extend((0..silent).map(|_| (server.clone(), Verdict::None(NtpError::Inexact))));
             Agreement::of(&verdicts)
         };
         for (right, wrong, silent) in [(1, 0, 0), (1, 0, 3), (2, 1, 0)] {

@@ -40,6 +40,10 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
             "5: timestamp.ntp: `https://time.example.com` is not a time server",
         ),
         (
+            "chain: ca.pem, key: ca-key.pem, ntp: []",
+            "5: timestamp.ntp: names no time server",
+        ),
+        (
             "chain: ca.pem, key: ca-key.pem, polcy: 1.2.3",
             "5: timestamp.polcy: is not a known key. Did you mean `policy`?",
         ),

@@ -13,6 +13,13 @@ chrony() { # LINE...: chronyd with these lines in its configuration
   CHRONY_PID=$!
   PIDS+=("$CHRONY_PID")
 }
+logs() { # PATTERN
+  local deadline=$((SECONDS + 30))
+  until grep -qE "$1" serve.log; do
+    ((SECONDS < deadline)) || fail "the log does not say '$1': $(tail -n 3 serve.log)"
+    sleep 0.5
+  done
+}
 stamp() {
   openssl ts -query -data mayfly.log -sha256 -cert -out query.tsq 2>/dev/null
   curl -sS -o reply.tsr -w '%{http_code}' -H 'Content-Type: application/timestamp-query' --data-binary @query.tsq "$API/api/v1/timestamp"
@@ -27,7 +34,7 @@ chrony
 serving "$CONFIG"
 expect 503 "$(stamp)" "while chrony is not synchronised"
 openssl ts -reply -in reply.tsr -text 2>/dev/null | grep -q 'time source is not available' || fail "no timeNotAvailable"
-grep -q 'it is not synchronised itself' serve.log || fail "the log does not say why"
+logs 'it is not synchronised itself'
 
 step "one that knows it does"
 chrony "local stratum 10"
@@ -44,5 +51,5 @@ clock_off +3600
 refused "do not confirm this machine's clock" "$MAYFLY" config check --online --config "$CONFIG"
 serving "$CONFIG"
 expect 503 "$(stamp)" "an hour ahead"
-grep -q 'the clock is wrong, by -3600' serve.log || fail "the log does not say by how much"
+logs 'the clock is wrong, by -(3599|3600)\.'
 stop_mayfly

@@ -78,3 +78,16 @@ async fn a_chain_without_its_root() {
     installation.write("timestamp.pem", &chain[..second]);
     installation.assert_refused_before_a_log("at least two certificates");
 }
+
+/// Nobody would believe its times.
+#[tokio::test]
+async fn one_that_ends_by_its_own_configuration() {
+    let installation = Installation::with_timestamps().await;
+    installation.configure(
+        "key: timestamp-key.pem}",
+        "key: timestamp-key.pem, also-trusted: [{chain: timestamp.pem, until: 2026-01-02T03:04:05Z}]}",
+    );
+    let (code, stderr) = installation.refusal();
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("nobody would believe its timestamps"), "{stderr}");
+}

@@ -56,9 +56,11 @@ fn time_server(answer: Answer) -> SocketAddr {
     address
 }
 
-/// Where nobody answers.
-fn nobody() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+/// Where nobody answers, as long as it is kept.
+fn nobody() -> (UdpSocket, SocketAddr) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
 }
 
 async fn with(servers: &[SocketAddr]) -> Installation {
@@ -91,13 +93,8 @@ impl Serving<'_> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_most_confirm_is_used() {
-    let installation = with(&[
-        nobody(),
-        time_server(RIGHT),
-        time_server(WRONG),
-        time_server(RIGHT),
-    ])
-    .await;
+    let (_kept, silent) = nobody();
+    let installation = with(&[silent, time_server(RIGHT), time_server(WRONG), time_server(RIGHT)]).await;
     let mut serving = installation.serve();
     let confirmed = async {
         while serving.timestamp().await.0 != StatusCode::CREATED {
@@ -115,8 +112,9 @@ async fn a_clock_that_most_confirm_is_used() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_nobody_confirms_is_not() {
+    let (_kept, silent) = nobody();
     for (servers, said) in [
-        (vec![nobody()], "no time from it"),
+        (vec![silent], "no time from it"),
         (vec![time_server(UNSYNCHRONISED)], "it is not synchronised itself"),
         (vec![time_server(WRONG)], "the clock is wrong, by +"),
         (

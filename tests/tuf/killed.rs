@@ -1,6 +1,9 @@
 //! The program, killed in the middle.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Instant,
+};
 
 use mayfly::key::file as key_file;
 
@@ -30,10 +33,13 @@ async fn killed_at_any_moment_it_leaves_a_state_that_clients_accept() {
             .spawn()
             .unwrap()
     };
+    let at_once = Instant::now();
+    assert!(refresh().wait().unwrap().success());
+    let whole = at_once.elapsed();
     for round in 0..60 {
         let mut child = refresh();
         // From before it has begun to after it has ended.
-        tokio::time::sleep(Duration::from_millis(3 * round)).await;
+        tokio::time::sleep(whole * round / 50).await;
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(

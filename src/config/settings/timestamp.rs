@@ -106,6 +106,11 @@ fn ntp(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<NtpServer>> {
         return Some(Vec::new());
     };
     let items = node.items(&place, problems);
+    if items.is_empty() {
+        let suggestion = "Name the time servers that must confirm the clock, or leave it out";
+        problems.report(&place, "names no time server", suggestion);
+        return None;
+    }
     let servers: Vec<_> = items
         .iter()
         .map(|item| {
