@@ -190,7 +190,9 @@ pub fn check_files(settings: &Settings) -> Vec<DeploymentError> {
     let trust = Files::from(settings).trust_beside(own.as_ref().ok());
     let timestamp = settings.timestamp();
     let timestamp = timestamp.and_then(|files| timestamps::load_chain(files.chain()).err());
-    let tuf = settings.tuf().and_then(|files| tuf::published(files).err());
+    let tuf = settings
+        .tuf()
+        .and_then(|files| tuf::published(files.directory()).err());
     own.err()
         .into_iter()
         .chain(trust.err())

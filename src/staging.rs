@@ -15,6 +15,9 @@ use crate::durability::sync_folder_of;
 /// Permissions of a folder with secrets.
 pub const SECRET_FOLDER: u32 = 0o700;
 
+/// Permissions of a folder for everybody's eyes.
+pub const PUBLIC_FOLDER: u32 = 0o755;
+
 /// Permissions of a file for everybody's eyes.
 const PUBLIC_FILE: u32 = 0o644;
 

@@ -13,7 +13,7 @@ use mayfly::{
     audit::AuditLog,
     clock::{Clock, SystemClock},
     config::{
-        ConfigErrors, Settings,
+        ConfigErrors, Settings, TimestampFiles,
         issuers::{self, IssuerFile},
     },
     deployment::{
@@ -216,6 +216,26 @@ impl Running {
         Ok(())
     }
 
+    /// Has time servers confirm the clock of the timestamp authority, if any must, from now on and as long as the server runs.
+    fn confirm_clock(&mut self, authority: Option<&Arc<TimestampAuthority>>, settings: &Settings) {
+        let servers = settings.timestamp().map_or(&[][..], TimestampFiles::ntp);
+        if let (Some(authority), false) = (authority, servers.is_empty()) {
+            let (authority, metrics) = (Arc::clone(authority), Arc::clone(self.server.metrics()));
+            self.following
+                .spawn(deployment::confirm_clock(authority, servers.to_vec(), metrics));
+        }
+    }
+
+    /// Keeps the TUF repository current, from now on and as long as the server runs.
+    fn keep_current(&mut self, tuf: TufService, timestamps: Option<&Arc<TimestampAuthority>>) {
+        let in_force = InForce {
+            authority: Arc::clone(&self.authority),
+            timestamps: timestamps.map(|timestamps| timestamps.chain().clone()),
+        };
+        let metrics = Arc::clone(self.server.metrics());
+        self.following.spawn(tuf.follow(in_force, metrics));
+    }
+
     /// Keeps the CA and the shards of the log as the configuration says, from now on and as long as the server runs.
     fn follow_configuration(&mut self, read: (PathBuf, &Settings), keys: KeyMetrics) {
         let metrics = Arc::clone(self.server.metrics());
@@ -301,13 +321,11 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         .log()
         .map(|log| log.submissions.clone())
         .unwrap_or_default();
-    let confirmed = timestamps.clone();
-    let chain = timestamps.as_ref().map(|timestamps| timestamps.chain().clone());
     let around = Around {
         routes: tuf.as_ref().map(TufService::routes).unwrap_or_default(),
         submissions,
         keys: keys.clone(),
-        timestamps,
+        timestamps: timestamps.clone(),
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
     running.follow_configuration((config.to_owned(), &settings), keys);
@@ -315,21 +333,9 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;
     }
-    if let (Some(authority), Some(files)) = (
-        confirmed,
-        settings.timestamp().filter(|files| !files.ntp().is_empty()),
-    ) {
-        let metrics = Arc::clone(running.server.metrics());
-        let confirming = deployment::confirm_clock(authority, files.ntp().to_vec(), metrics);
-        running.following.spawn(confirming);
-    }
+    running.confirm_clock(timestamps.as_ref(), &settings);
     if let Some(tuf) = tuf {
-        let metrics = Arc::clone(running.server.metrics());
-        let in_force = InForce {
-            authority: Arc::clone(&running.authority),
-            timestamps: chain,
-        };
-        running.following.spawn(tuf.follow(in_force, metrics));
+        running.keep_current(tuf, timestamps.as_ref());
     }
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await

@@ -1,6 +1,11 @@
 //! The TUF repository that a configuration names: served, signed with its online key in time, and held against what is in force.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use serde_json::Value;
@@ -14,7 +19,7 @@ use super::{DeploymentError, LOOK_EVERY};
 use crate::{
     causes,
     clock::{Clock, SystemClock},
-    config::{Settings, TufFiles},
+    config::Settings,
     issue::Authority,
     server::tuf_routes,
     telemetry::{KeyMetrics, Metrics},
@@ -46,15 +51,19 @@ pub struct InForce {
     pub timestamps: Option<TimestampChain>,
 }
 
-/// What is published in the repository of a configuration.
+/// What is published in the repository in this folder.
 ///
 /// # Errors
 /// If that cannot be read.
-pub(super) fn published(files: &TufFiles) -> Result<Published, DeploymentError> {
-    Published::read(files.directory()).map_err(|source| DeploymentError::Tuf {
-        folder: files.directory().to_owned(),
+pub(super) fn published(folder: &Path) -> Result<Published, DeploymentError> {
+    Published::read(folder).map_err(unusable(folder))
+}
+
+fn unusable(folder: &Path) -> impl Fn(TufError) -> DeploymentError + '_ {
+    |source| DeploymentError::Tuf {
+        folder: folder.to_owned(),
         source,
-    })
+    }
 }
 
 impl TufService {
@@ -70,10 +79,10 @@ impl TufService {
             folder: files.directory().to_owned(),
             online: None,
         };
-        let published = published(files)?;
+        let published = published(files.directory())?;
         if let Some(key) = files.key() {
             let key = key.open("tuf", metrics).await.map_err(DeploymentError::TufKey)?;
-            service.online = Some(Signer::new(key).map_err(|error| service.unusable(error))?);
+            service.online = Some(Signer::new(key).map_err(unusable(files.directory()))?);
         }
         service.check_key(&published)?;
         Ok(Some(service))
@@ -84,7 +93,7 @@ impl TufService {
         let Some(signer) = &self.online else {
             return Ok(());
         };
-        let online = published.roles().map_err(|error| self.unusable(error))?.online;
+        let online = published.roles().map_err(unusable(&self.folder))?.online;
         match online.keys.contains(signer.public()) && online.threshold.get() == 1 {
             true => Ok(()),
             false => Err(DeploymentError::NotOnlineKey(self.folder.clone())),
@@ -131,18 +140,20 @@ impl TufService {
         let service = self.clone();
         // Much of it waits for the disk.
         let signing = task::spawn_blocking(move || {
-            let unusable = |error: TufError| service.unusable(error);
-            service.check_key(&Published::read(&service.folder).map_err(unusable)?)?;
+            service.check_key(&published(&service.folder)?)?;
             let attending = Repository::attend(&service.folder, &online, SystemClock.now());
-            Handle::current().block_on(attending).map_err(unusable)
+            Handle::current()
+                .block_on(attending)
+                .map_err(unusable(&service.folder))
         });
         signing.await.map_err(|_| DeploymentError::Interrupted)?
     }
 
     fn state(&self, in_force: &InForce) -> Result<State, DeploymentError> {
-        let unusable = |error: TufError| self.unusable(error);
-        let published = Published::read(&self.folder).map_err(unusable)?;
-        let told = published.target(&self.folder, TRUSTED_ROOT).map_err(unusable)?;
+        let published = published(&self.folder)?;
+        let told = published
+            .target(&self.folder, TRUSTED_ROOT)
+            .map_err(unusable(&self.folder))?;
         // Clients are told nothing by what is not JSON.
         let told = told
             .and_then(|file| serde_json::from_slice(&file).ok())
@@ -155,13 +166,6 @@ impl TufService {
             roles: published.standing(),
             unpublished: keys_in(&in_force).difference(&keys_in(&told)).count(),
         })
-    }
-
-    fn unusable(&self, source: TufError) -> DeploymentError {
-        DeploymentError::Tuf {
-            folder: self.folder.clone(),
-            source,
-        }
     }
 }
 

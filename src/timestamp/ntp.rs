@@ -39,30 +39,17 @@ impl FromStr for NtpServer {
     /// `time.example.com`, `192.0.2.1:123` or `[2001:db8::1]`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let url = Url::parse(&format!("ntp://{text}")).map_err(|_| NtpServerError)?;
-        let host = url
-            .host_str()
-            .filter(|host| !host.is_empty())
-            .ok_or(NtpServerError)?;
+        let nothing_else = url.username().is_empty()
+            && url.password().is_none()
+            && url.path().is_empty()
+            && url.query().is_none()
+            && url.fragment().is_none();
+        let host = url.host_str().filter(|_| nothing_else).ok_or(NtpServerError)?;
         let host = url::Host::parse(host).map_err(|_| NtpServerError)?;
-        let port = url.port().unwrap_or(PORT);
-        let server = Self {
+        Ok(Self {
             host: host.to_string(),
-            port,
-        };
-        // Nothing but these stood there.
-        let rest = url
-            .as_str()
-            .strip_prefix("ntp://")
-            .and_then(|rest| rest.strip_prefix(url.host_str()?));
-        match rest.is_some_and(|rest| {
-            rest.is_empty()
-                || rest
-                    .strip_prefix(':')
-                    .is_some_and(|port| port.parse() == Ok(server.port))
-        }) {
-            true => Ok(server),
-            false => Err(NtpServerError),
-        }
+            port: url.port().unwrap_or(PORT),
+        })
     }
 }
 

@@ -26,9 +26,10 @@ use std::{io, path::PathBuf};
 use tough::schema::RoleType;
 
 pub use self::{
+    folder::{FIRST_ROOT, STAGED, pending_folder, public_folder},
     key::{PublicKey, Signer},
     proposal::{Missing, Proposal},
-    published::{Published, Standing, public_folder},
+    published::{Published, Standing},
     repository::Repository,
     roles::{POSSIBLE_DAYS, Periods, RoleKeys, Roles},
     target_file::{TRUSTED_ROOT, TargetFile, TargetFileError, read_export},

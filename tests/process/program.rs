@@ -15,6 +15,16 @@ use serde_json::Value;
 /// Nothing in these tests takes this long unless it hangs.
 pub(crate) const HANG: Duration = Duration::from_secs(60);
 
+/// Waits until that is so.
+pub(crate) async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    assert!(tokio::time::timeout(HANG, waiting).await.is_ok(), "never: {what}");
+}
+
 pub(crate) struct Program {
     child: Child,
     stdout: Arc<Output>,

@@ -11,11 +11,10 @@ use mayfly::{
     trust::tuf::{Periods, Repository, RoleKeys, Roles, Signer, TargetFile},
 };
 use reqwest::header::CACHE_CONTROL;
-use tokio::time;
 
 use crate::{
     installation::{Installation, Serving},
-    program::HANG,
+    program::until,
 };
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -87,12 +86,7 @@ impl Serving<'_> {
 
     /// Waits until the file is there.
     async fn has(&self, path: &str) {
-        let there = async {
-            while self.tuf(path).await.status() != 200 {
-                time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        assert!(time::timeout(HANG, there).await.is_ok(), "{path}");
+        until(path, async || self.tuf(path).await.status() == 200).await;
     }
 
     async fn timestamp_version(&self) -> u64 {
@@ -102,16 +96,11 @@ impl Serving<'_> {
 
     /// Waits until the metrics have this line.
     async fn measures(&self, line: &str) {
-        let measured = async {
-            loop {
-                let page = reqwest::get(self.program.serving_metrics()).await.unwrap();
-                if page.text().await.unwrap().lines().any(|other| other == line) {
-                    break;
-                }
-                time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        assert!(time::timeout(HANG, measured).await.is_ok(), "{line}");
+        until(line, async || {
+            let page = reqwest::get(self.program.serving_metrics()).await.unwrap();
+            page.text().await.unwrap().lines().any(|other| other == line)
+        })
+        .await;
     }
 }
 
@@ -170,12 +159,10 @@ async fn what_is_public_is_served_and_nothing_else() {
 async fn the_timestamp_is_renewed_while_it_still_counts() {
     let installation = Installation::with_tuf(ago(2)).await;
     let serving = installation.serve();
-    let renewed = async {
-        while serving.timestamp_version().await == 2 {
-            time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    time::timeout(HANG, renewed).await.unwrap();
+    until("another timestamp", async || {
+        serving.timestamp_version().await != 2
+    })
+    .await;
     assert_eq!(serving.timestamp_version().await, 3);
     assert_eq!(serving.tuf("2.snapshot.json").await.status(), 200);
     assert_eq!(serving.tuf("3.snapshot.json").await.status(), 404);

@@ -138,6 +138,14 @@ fn github_file(organization: Option<&str>, client_id: &str) -> String {
         .replace("audience=mayfly.example.com", &format!("audience={client_id}"))
 }
 
+/// A section for later.
+const TUF: &str = "\
+# The TUF repository by which clients keep what they trust current, once `mayfly trust tuf init` has made it (docs/tuf.md).
+# tuf:
+#   directory: tuf
+#   key: tuf-online.pem
+";
+
 /// `mayfly.yaml`.
 pub(super) fn settings(plan: &Plan) -> String {
     let Plan { host, listen, .. } = plan;
@@ -183,11 +191,7 @@ log:
 {log}
 # The timestamp authority: signatures with its timestamps outlive their certificates (docs/timestamps.md).
 {timestamp}
-# The TUF repository by which clients keep what they trust current, once `mayfly trust tuf init` has made it (docs/tuf.md).
-# tuf:
-#   directory: tuf
-#   key: tuf-online.pem
-
+{TUF}
 # Who is trusted to say who somebody is.
 issuers: issuers.yaml
 

@@ -10,13 +10,26 @@ use tough::{TargetName, schema::Target};
 
 use super::TufError;
 
-/// Folders in the making are called so, and removed if one is left over.
-pub(super) const STAGED: &str = ".mayfly-tuf-";
+/// Names of folders in the making begin so; one that is left over is removed.
+pub const STAGED: &str = ".mayfly-tuf-";
 
-pub(super) const PUBLIC: &str = "public";
-pub(super) const PENDING: &str = "pending";
+/// The first root: what clients are given.
+pub const FIRST_ROOT: &str = "1.root.json";
+
 pub(super) const TARGETS: &str = "targets";
 pub(super) const TIMESTAMP: &str = "timestamp.json";
+
+/// The part of a repository's folder that is for everybody.
+#[must_use]
+pub fn public_folder(folder: &Path) -> PathBuf {
+    folder.join("public")
+}
+
+/// Where a change waits for signatures.
+#[must_use]
+pub fn pending_folder(folder: &Path) -> PathBuf {
+    folder.join("pending")
+}
 
 /// The root's file of a version (specification 3.2: roots always have their version in the name).
 pub(super) fn root_file(version: NonZeroU64) -> String {
@@ -38,18 +51,12 @@ pub(super) fn target_file(name: &TargetName, target: &Target) -> String {
 
 /// The highest version of a root in `folder`; nothing if there is none.
 pub(super) fn newest_root(folder: &Path) -> Result<Option<NonZeroU64>, TufError> {
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error(folder)(error)),
-    };
-    let mut newest = None;
-    for entry in entries {
-        let name = entry.map_err(io_error(folder))?.file_name();
-        let version = name.to_str().and_then(|name| name.strip_suffix(".root.json"));
-        newest = newest.max(version.and_then(|version| version.parse().ok()));
-    }
-    Ok(newest)
+    let files = files_in(folder)?;
+    let versions = files.iter().filter_map(|file| {
+        let name = file.file_name()?.to_str()?;
+        name.strip_suffix(".root.json")?.parse().ok()
+    });
+    Ok(versions.max())
 }
 
 pub(super) fn io_error(path: &Path) -> impl FnOnce(io::Error) -> TufError + '_ {

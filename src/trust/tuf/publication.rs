@@ -27,8 +27,8 @@ use url::Url;
 use super::{
     Periods, Signer, TufError,
     folder::{
-        STAGED, TARGETS, TIMESTAMP, files_in, io_error, read, read_if_there, root_file, snapshot_file,
-        target_file, targets_file,
+        FIRST_ROOT, STAGED, TARGETS, TIMESTAMP, files_in, io_error, read, read_if_there, root_file,
+        snapshot_file, target_file, targets_file,
     },
     metadata::{LARGEST, SPECIFICATION, after, encode, end, keys_of, sign, unsigned},
     proposal::missing_by,
@@ -36,13 +36,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    staging::{StagedFolder, write_public_file},
+    staging::{PUBLIC_FOLDER, StagedFolder, write_public_file},
 };
-
-const PUBLIC_FOLDER: u32 = 0o755;
-
-/// The first root: what clients have.
-const FIRST_ROOT: &str = "1.root.json";
 
 /// Makes the metadata of the online roles.
 pub(super) struct Online<'a> {

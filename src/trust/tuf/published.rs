@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     num::NonZeroU64,
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, UNIX_EPOCH},
 };
 
@@ -15,7 +15,8 @@ use tough::schema::{
 use super::{
     Periods, Roles, TufError,
     folder::{
-        PUBLIC, TARGETS, TIMESTAMP, newest_root, read, root_file, snapshot_file, target_file, targets_file,
+        TARGETS, TIMESTAMP, newest_root, public_folder, read, root_file, snapshot_file, target_file,
+        targets_file,
     },
     metadata::{DAY, decode, timestamp},
     proposal::{show_root, show_targets},
@@ -23,7 +24,7 @@ use super::{
 use crate::clock::Timestamp;
 
 /// The longest that somebody who keeps offline keys needs to bring them together.
-const NOTICE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const NOTICE: Duration = DAY.saturating_mul(30);
 
 /// All metadata that is current. Reading it takes no lock: what it names stays where it is while another state takes its
 /// place.
@@ -172,12 +173,6 @@ impl Standing {
     fn left(&self, now: Timestamp) -> Duration {
         self.end.since_epoch().saturating_sub(now.since_epoch())
     }
-}
-
-/// The part of a repository's folder that is for everybody.
-#[must_use]
-pub fn public_folder(folder: &Path) -> PathBuf {
-    folder.join(PUBLIC)
 }
 
 fn standing<T: Role>(metadata: &Signed<T>, days: u32) -> Standing {

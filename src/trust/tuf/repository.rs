@@ -12,7 +12,7 @@ use tough::schema::{RoleType, Root, Targets};
 
 use super::{
     Periods, Proposal, Roles, Signer, TargetFile, TufError,
-    folder::{PENDING, PUBLIC, STAGED, TARGETS, io_error},
+    folder::{STAGED, TARGETS, io_error, pending_folder, public_folder},
     metadata::{SPECIFICATION, after, end},
     publication::{Online, Publication},
     published::Published,
@@ -124,7 +124,7 @@ impl Repository {
     /// A key that does not sign; if the folder cannot be written.
     pub async fn sign(&self, proposal: &mut Proposal, signers: &[Signer]) -> Result<(), TufError> {
         proposal.sign(signers).await?;
-        proposal.write(&self.folder.join(PENDING))
+        proposal.write(&pending_folder(&self.folder))
     }
 
     /// Publishes what is proposed, with a snapshot and a timestamp that these `online` keys sign: whole or not at all.
@@ -191,7 +191,7 @@ impl Repository {
     /// As [`Repository::publish`] and [`Repository::refresh`]. What is proposed and cannot be published does not keep the
     /// timestamp from being renewed.
     pub async fn attend(folder: &Path, online: &[Signer], now: Timestamp) -> Result<(), TufError> {
-        let pending = folder.join(PENDING);
+        let pending = pending_folder(folder);
         let proposed = pending.try_exists().map_err(io_error(&pending))?;
         if !proposed && !Published::read(folder)?.is_due(now) {
             return Ok(());
@@ -218,7 +218,7 @@ impl Repository {
     /// # Errors
     /// If it cannot be removed.
     pub fn drop_pending(&self) -> Result<(), TufError> {
-        let pending = self.folder.join(PENDING);
+        let pending = pending_folder(&self.folder);
         if !pending.try_exists().map_err(io_error(&pending))? {
             return Ok(());
         }
@@ -242,7 +242,7 @@ impl Repository {
         targets: Option<Targets>,
         files: &[TargetFile],
     ) -> Result<(), TufError> {
-        let pending = self.folder.join(PENDING);
+        let pending = pending_folder(&self.folder);
         if pending.try_exists().map_err(io_error(&pending))? {
             return Err(TufError::Pending(pending));
         }
@@ -253,8 +253,8 @@ impl Repository {
 
     async fn put(&self, next: &Published, now: Timestamp) -> Result<(), TufError> {
         next.check_ends(now)?;
-        let publication = Publication::begin(&self.folder.join(PUBLIC))?;
-        publication.write(next, &self.folder.join(PENDING).join(TARGETS))?;
+        let publication = Publication::begin(&public_folder(&self.folder))?;
+        publication.write(next, &pending_folder(&self.folder).join(TARGETS))?;
         publication.check(next).await?;
         publication.finish()
     }
@@ -265,7 +265,7 @@ impl Repository {
 
     /// What is proposed, for this state.
     fn pending(&self, present: Option<&Published>) -> Result<Proposal, TufError> {
-        let pending = self.folder.join(PENDING);
+        let pending = pending_folder(&self.folder);
         let proposal = Proposal::read(&pending, present.map(|present| &present.root))?
             .ok_or_else(|| TufError::NothingPending(self.folder.clone()))?;
         let follows = |proposed: Option<NonZeroU64>, present: Option<NonZeroU64>| {
@@ -302,7 +302,7 @@ impl Repository {
         let Some(present) = self.present()? else {
             return Ok(());
         };
-        let Ok(Some(change)) = Proposal::read(&self.folder.join(PENDING), Some(&present.root)) else {
+        let Ok(Some(change)) = Proposal::read(&pending_folder(&self.folder), Some(&present.root)) else {
             return Ok(());
         };
         let root = change.root.is_none_or(|root| root.signed == present.root.signed);

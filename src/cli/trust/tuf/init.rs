@@ -9,20 +9,20 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
-use clap::Args;
+use clap::{Args, builder::RangedI64ValueParser};
 use mayfly::{
     clock::{Clock, SystemClock},
-    staging::StagedFolder,
-    trust::tuf::{Periods, Repository, RoleKeys, Roles},
+    staging::{PUBLIC_FOLDER, StagedFolder},
+    trust::tuf::{FIRST_ROOT, POSSIBLE_DAYS, Periods, Repository, RoleKeys, Roles, STAGED, public_folder},
 };
 
 use super::{
     keys::{NewKeys, Typed, unfit_roles},
-    report::sign_and_publish,
+    report::{Outcome, sign_and_publish},
 };
 use crate::cli::{
     failure::Failure,
-    init::folder::{check_vacant, io_error},
+    init::folder::{check_vacant, io_error, read},
 };
 
 /// Make a TUF repository, without files yet
@@ -84,20 +84,26 @@ pub(super) struct RoleArguments {
     pub(super) no_passphrase: bool,
 
     /// Days that a root is valid [default: 365]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "DAYS", value_parser = days())]
     root_days: Option<u32>,
 
     /// Days that targets are valid [default: 365]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "DAYS", value_parser = days())]
     targets_days: Option<u32>,
 
     /// Days that a snapshot is valid [default: 30]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "DAYS", value_parser = days())]
     snapshot_days: Option<u32>,
 
     /// Days that a timestamp is valid, and a client can be kept on what was [default: 7]
-    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=3650))]
+    #[arg(long, value_name = "DAYS", value_parser = days())]
     timestamp_days: Option<u32>,
+}
+
+/// As the repository takes them.
+fn days() -> RangedI64ValueParser<u32> {
+    let (least, most) = POSSIBLE_DAYS.into_inner();
+    clap::value_parser!(u32).range(i64::from(least)..=i64::from(most))
 }
 
 impl RoleArguments {
@@ -167,9 +173,9 @@ pub(super) async fn run(arguments: &InitArguments) -> Result<(), Failure> {
     };
     let place = path::absolute(&arguments.directory)?;
     let now = SystemClock.now();
-    let staged = StagedFolder::beside(&place, ".mayfly-tuf-").map_err(io_error(&place))?;
+    let staged = StagedFolder::beside(&place, STAGED).map_err(io_error(&place))?;
     // Nothing in it is secret, and a web server may be somebody else.
-    fs::set_permissions(staged.path(), Permissions::from_mode(0o755)).map_err(io_error(&place))?;
+    fs::set_permissions(staged.path(), Permissions::from_mode(PUBLIC_FOLDER)).map_err(io_error(&place))?;
     let repository = Repository::create(staged.path(), &roles, now).map_err(unfit_roles)?;
     let outcome = sign_and_publish(&repository, repository.proposal()?, &signers, now).await?;
     drop(repository);
@@ -178,15 +184,15 @@ pub(super) async fn run(arguments: &InitArguments) -> Result<(), Failure> {
     staged.publish().map_err(io_error(&place))?;
     let repository = Repository::open(&place)?;
     outcome.tell(&repository, &arguments.directory, now)?;
-    write!(io::stdout(), "{}", next_steps(&arguments.directory, &repository)?)?;
+    if let Outcome::Published = outcome {
+        write!(io::stdout(), "{}", next_steps(&arguments.directory, &repository)?)?;
+    }
     Ok(())
 }
 
 /// What to do with it now.
 fn next_steps(folder: &Path, repository: &Repository) -> Result<String, Failure> {
-    let Ok(root) = fs::read(folder.join("public/1.root.json")) else {
-        return Ok(String::new());
-    };
+    let root = public_folder(folder).join(FIRST_ROOT);
     Ok(format!(
         "\
 {}
@@ -198,8 +204,8 @@ Now:
   4. Have the server serve it and renew its timestamp: section `tuf` of mayfly.yaml (docs/tuf.md).
 ",
         repository.published()?,
-        root_file = folder.join("public/1.root.json").display(),
-        digest = hex::encode(digest(&SHA256, &root)),
+        root_file = root.display(),
+        digest = hex::encode(digest(&SHA256, &read(&root)?)),
         folder = folder.display(),
     ))
 }

@@ -30,5 +30,5 @@ pub(super) async fn run(arguments: &RefreshArguments) -> Result<(), Failure> {
     let repository = Repository::open(&arguments.directory)?;
     let now = SystemClock.now();
     repository.refresh(&arguments.signers.open().await?, now).await?;
-    Ok(published(&repository, &arguments.directory, now)?)
+    published(&repository.published()?, &arguments.directory, now)
 }

@@ -7,7 +7,7 @@ use std::{
 
 use mayfly::{
     clock::Timestamp,
-    trust::tuf::{Missing, Proposal, Repository, Signer, TufError},
+    trust::tuf::{Missing, Proposal, Published, Repository, Signer, TufError, pending_folder, public_folder},
 };
 
 use crate::cli::failure::Failure;
@@ -59,7 +59,7 @@ impl Outcome {
     /// `folder` is where the repository is, or will be.
     pub(super) fn tell(&self, repository: &Repository, folder: &Path, now: Timestamp) -> Result<(), Failure> {
         match self {
-            Self::Published => Ok(published(repository, folder, now)?),
+            Self::Published => published(&repository.published()?, folder, now),
             Self::Waits(list) => missing(list, folder),
         }
     }
@@ -67,8 +67,7 @@ impl Outcome {
 
 pub(super) fn missing(list: &[Missing], folder: &Path) -> Result<(), Failure> {
     let mut out = io::stdout();
-    let pending = folder.join("pending");
-    writeln!(out, "{} waits for signatures:", pending.display())?;
+    writeln!(out, "{} waits for signatures:", pending_folder(folder).display())?;
     for missing in list {
         writeln!(out, "  {missing}")?;
     }
@@ -80,18 +79,14 @@ pub(super) fn missing(list: &[Missing], folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// # Errors
-/// What is published cannot be read, or not be told.
-pub(super) fn published(repository: &Repository, folder: &Path, now: Timestamp) -> Result<(), TufError> {
-    let standing = repository.published()?.standing();
-    let mut text = format!("Published in {}:\n", folder.join("public").display());
-    for role in standing {
-        text += &format!("  {} {}, until {}\n", role.role, role.version, role.end_date());
+pub(super) fn published(state: &Published, folder: &Path, now: Timestamp) -> Result<(), Failure> {
+    let mut out = io::stdout();
+    writeln!(out, "Published in {}:", public_folder(folder).display())?;
+    for role in state.standing() {
+        writeln!(out, "  {} {}, until {}", role.role, role.version, role.end_date())?;
         if let Some(warning) = role.warning(now) {
             tracing::warn!("{warning}");
         }
     }
-    // Who reads it has gone: what was done is done.
-    let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }

@@ -24,8 +24,11 @@ pub(super) struct ShowArguments {
 
 pub(super) fn run(arguments: &ShowArguments) -> Result<(), Failure> {
     let repository = Repository::open(&arguments.directory)?;
-    match published(&repository, &arguments.directory, SystemClock.now()) {
-        Ok(()) => write!(io::stdout(), "\n{}", repository.published()?)?,
+    match repository.published() {
+        Ok(state) => {
+            published(&state, &arguments.directory, SystemClock.now())?;
+            write!(io::stdout(), "\n{state}")?;
+        }
         Err(TufError::NotPublished(_)) => writeln!(io::stdout(), "Nothing is published yet.")?,
         Err(error) => return Err(error.into()),
     }

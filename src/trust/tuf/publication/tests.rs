@@ -9,7 +9,7 @@ use crate::{
     key::SoftwareKey,
     trust::tuf::{
         Repository, RoleKeys, Roles, TargetFile,
-        folder::{PENDING, PUBLIC},
+        folder::{pending_folder, public_folder},
     },
 };
 
@@ -73,8 +73,8 @@ async fn interrupted_after(step: u32) {
         .unwrap();
     let (old, new) = ([signer(), signer(), signer()], [signer(), signer(), signer()]);
     let (place, proposed) = (
-        folder.path().join(PUBLIC),
-        folder.path().join(PENDING).join(TARGETS),
+        public_folder(folder.path()),
+        pending_folder(folder.path()).join(TARGETS),
     );
     let repository = Repository::create(folder.path(), &roles(&old), SystemClock.now()).unwrap();
     publish(&repository, &old).await;
@@ -135,9 +135,9 @@ async fn what_a_client_would_refuse_is_not_published() {
     sign(&repository, &signers).await;
     let mut next = repository.next(&signers, SystemClock.now()).await.unwrap();
     next.timestamp.signatures.clear();
-    let publication = Publication::begin(&folder.path().join(PUBLIC)).unwrap();
+    let publication = Publication::begin(&public_folder(folder.path())).unwrap();
     publication
-        .write(&next, &folder.path().join(PENDING).join(TARGETS))
+        .write(&next, &pending_folder(folder.path()).join(TARGETS))
         .unwrap();
     let refused = publication.check(&next).await;
     assert!(matches!(refused, Err(TufError::Refused(_))), "nobody signed it");
