@@ -33,7 +33,7 @@ use mayfly::{
     log::{CertificateLog, Logged},
     profile::{Draft, Profile},
     proof::{Applicant, KeyProof, prove},
-    timestamp::{DEFAULT_POLICY, Query, TimestampAuthority, TimestampChain, WatchedClock},
+    timestamp::{DEFAULT_POLICY, Query, TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock},
     token::{TokenVerifier, VerifiedToken},
 };
 use tokio::runtime::Runtime;
@@ -227,9 +227,9 @@ fn timestamps(criterion: &mut Criterion<CpuTime>) {
             b.iter(|| runtime.block_on(key.sign(black_box(MESSAGE))).unwrap());
         });
         let chain = TimestampChain::from_der(made.chain, now).unwrap();
-        let clock = WatchedClock::of_this_machine();
-        let authority = TimestampAuthority::new(key.clone(), chain, DEFAULT_POLICY, clock);
-        let authority = runtime.block_on(authority).unwrap();
+        let signer = TimestampSigner::new(key.clone(), chain, DEFAULT_POLICY);
+        let signer = runtime.block_on(signer).unwrap();
+        let authority = TimestampAuthority::new(signer, WatchedClock::of_this_machine());
         group.bench_function(format!("{name}/timestamp"), |b| {
             b.iter(|| {
                 let query = Query::from_json(black_box(QUERY)).unwrap();

@@ -32,7 +32,7 @@ use crate::{
     },
     profile::ProfileError,
     telemetry::{ExternalLogMetrics, KeyMetrics},
-    timestamp::{TimestampChainError, TimestampError},
+    timestamp::{TimestampAuthority, TimestampChainError, TimestampError},
     token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
     trust::{PublicUrl, TrustError, TrustStatement, tuf::TufError},
     trusted_issuer::TrustedIssuers,
@@ -46,7 +46,7 @@ pub use self::{
     shard_reminder::remind_of_shards,
     timestamps::{confirm_clock, timestamp_authority},
     trust::{KeySource, PublicHalves, TrustMaterialError},
-    tuf::{InForce, TufService},
+    tuf::TufService,
 };
 
 /// How often files that may change while the server runs are looked at.
@@ -105,6 +105,15 @@ impl Parts {
         let signing = Signing::new(issuer, log, audit)?.stating(trust);
         Ok(Authority::new(tokens, signing, clock))
     }
+}
+
+/// What signs now, and may be succeeded while the server runs.
+#[derive(Clone)]
+pub struct InForce {
+    /// The CA and the logs.
+    pub authority: Arc<Authority>,
+    /// The timestamp authority, if there is one.
+    pub timestamps: Option<Arc<TimestampAuthority>>,
 }
 
 /// Where the parts are that live in files.

@@ -20,7 +20,7 @@ use prometheus::{
 };
 use tonic::Code;
 
-use crate::{issuer::CertificateChain, trust::tuf::Standing};
+use crate::{issuer::CertificateChain, timestamp::TimestampChain, trust::tuf::Standing};
 
 use self::reloads::ReloadMetrics;
 pub use self::{
@@ -164,11 +164,11 @@ impl Metrics {
                 &make,
                 (
                     "mayfly_configuration_reloads_total",
-                    "Readings of mayfly.yaml and the files of the CA while serving",
+                    "Readings of mayfly.yaml and the files of its CA and timestamp authority while serving",
                 ),
                 (
                     "mayfly_configuration_refused",
-                    "1 if mayfly.yaml or a file of the CA cannot be used as it is now, and what was in force before stays",
+                    "1 if mayfly.yaml or a file of its CA or timestamp authority cannot be used as it is now, and what was in force before stays",
                 ),
             )?,
             ca_end: make.gauge(
@@ -218,7 +218,12 @@ impl Metrics {
         self.ca_end.set(i64::try_from(end).unwrap_or(i64::MAX));
     }
 
-    /// `mayfly.yaml` or a file of the CA was read again.
+    /// The chain under which times are signed from now on.
+    pub fn signs_times_under(&self, chain: &TimestampChain) {
+        self.timestamps.signs_until(*chain.validity().end());
+    }
+
+    /// `mayfly.yaml` or a file that it names was read again.
     pub fn configuration_reloaded(&self, outcome: Reload) {
         self.configuration.ended(outcome);
     }

@@ -20,6 +20,7 @@ mod token;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use der::{
     Decode, Encode,
     asn1::{GeneralizedTime, ObjectIdentifier},
@@ -47,15 +48,14 @@ pub const DEFAULT_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6
 const ACCURACY: Accuracy = Accuracy { seconds: 1 };
 const HALF_A_SECOND: Duration = Duration::from_millis(500);
 
-/// A key, the chain that speaks for it, and a clock.
-pub struct TimestampAuthority {
+/// A key, the chain that speaks for it, and the policy under which it signs.
+pub struct TimestampSigner {
     key: Arc<dyn SigningKey>,
     chain: TimestampChain,
     policy: ObjectIdentifier,
-    clock: WatchedClock,
 }
 
-impl TimestampAuthority {
+impl TimestampSigner {
     /// Binds a key to its chain: the key must be that of the first certificate, and must sign.
     ///
     /// # Errors
@@ -64,7 +64,6 @@ impl TimestampAuthority {
         key: Arc<dyn SigningKey>,
         chain: TimestampChain,
         policy: ObjectIdentifier,
-        clock: WatchedClock,
     ) -> Result<Self, TimestampError> {
         let certified = chain.signer().tbs_certificate().subject_public_key_info();
         if certified.to_der()? != key.spki_der() {
@@ -73,15 +72,10 @@ impl TimestampAuthority {
         let message = b"mayfly: timestamp key self-test";
         let signature = key.sign(message).await?;
         let public = SubjectPublicKeyInfoRef::from_der(key.spki_der())?;
-        if !key.algorithm().verifies(&public, message, &signature) {
-            return Err(TimestampError::KeyMismatch);
+        match key.algorithm().verifies(&public, message, &signature) {
+            true => Ok(Self { key, chain, policy }),
+            false => Err(TimestampError::KeyMismatch),
         }
-        Ok(Self {
-            key,
-            chain,
-            policy,
-            clock,
-        })
     }
 
     /// The authority's certificates.
@@ -90,17 +84,7 @@ impl TimestampAuthority {
         &self.chain
     }
 
-    /// Its clock, for whoever confirms that.
-    #[must_use]
-    pub const fn clock(&self) -> &WatchedClock {
-        &self.clock
-    }
-
-    /// The answer to `query`: DER of a TimeStampResp (RFC 3161 2.4.2) with a token.
-    ///
-    /// # Errors
-    /// What keeps the authority from saying the time.
-    pub async fn stamp(&self, query: &Query) -> Result<Vec<u8>, TimestampError> {
+    async fn sign(&self, query: &Query, clock: &WatchedClock) -> Result<Vec<u8>, TimestampError> {
         if query.policy.is_some_and(|policy| policy != self.policy) {
             return Err(QueryError::Policy.into());
         }
@@ -109,7 +93,7 @@ impl TimestampAuthority {
             policy: self.policy,
             message_imprint: query.imprint.clone(),
             serial_number: random_serial()?,
-            gen_time: self.time()?,
+            gen_time: self.time(clock)?,
             accuracy: ACCURACY,
             ordering: false,
             nonce: query.nonce.clone(),
@@ -128,13 +112,55 @@ impl TimestampAuthority {
     }
 
     /// To the nearest second, and within the life of all certificates.
-    fn time(&self) -> Result<GeneralizedTime, TimestampError> {
-        let now: Timestamp = self.clock.now()?;
+    fn time(&self, clock: &WatchedClock) -> Result<GeneralizedTime, TimestampError> {
+        let now: Timestamp = clock.now()?;
         let rounded = Duration::from_secs(now.plus(HALF_A_SECOND).unix_seconds());
         if !self.chain.validity().contains(&rounded) {
             return Err(TimestampError::CertificatesNotValid);
         }
         Ok(GeneralizedTime::from_unix_duration(rounded)?)
+    }
+}
+
+/// Whoever signs now, and a clock.
+pub struct TimestampAuthority {
+    signer: ArcSwap<TimestampSigner>,
+    clock: WatchedClock,
+}
+
+impl TimestampAuthority {
+    /// Says the time by `clock`.
+    #[must_use]
+    pub fn new(signer: TimestampSigner, clock: WatchedClock) -> Self {
+        Self {
+            signer: ArcSwap::from_pointee(signer),
+            clock,
+        }
+    }
+
+    /// Who signs now.
+    #[must_use]
+    pub fn signer(&self) -> Arc<TimestampSigner> {
+        self.signer.load_full()
+    }
+
+    /// From now on another signs; requests that have begun end as they began.
+    pub fn sign_with(&self, signer: TimestampSigner) {
+        self.signer.store(Arc::new(signer));
+    }
+
+    /// Its clock, for whoever confirms that.
+    #[must_use]
+    pub const fn clock(&self) -> &WatchedClock {
+        &self.clock
+    }
+
+    /// The answer to `query`: DER of a TimeStampResp (RFC 3161 2.4.2) with a token.
+    ///
+    /// # Errors
+    /// What keeps the authority from saying the time.
+    pub async fn stamp(&self, query: &Query) -> Result<Vec<u8>, TimestampError> {
+        self.signer().sign(query, &self.clock).await
     }
 }
 

@@ -26,7 +26,7 @@ use mayfly::{
     issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
     key::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey, SoftwareKey},
     server::{ServerSettings, TIMESTAMP_PATH},
-    timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, WatchedClock},
+    timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock},
 };
 use running::{Reply, Running, client, start, start_with};
 
@@ -97,9 +97,8 @@ async fn authority(spoilt: &Arc<Spoilt>) -> TimestampAuthority {
         Arc::new(Wall(Arc::clone(spoilt))),
         Arc::new(move || began.elapsed()),
     );
-    TimestampAuthority::new(Arc::new(key), chain, DEFAULT_POLICY, clock)
-        .await
-        .unwrap()
+    let signer = TimestampSigner::new(Arc::new(key), chain, DEFAULT_POLICY).await;
+    TimestampAuthority::new(signer.unwrap(), clock)
 }
 
 async fn running() -> (Running, Arc<Spoilt>) {

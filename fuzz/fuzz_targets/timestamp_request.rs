@@ -11,7 +11,8 @@ use mayfly::{
     issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
     key::SoftwareKey,
     timestamp::{
-        DEFAULT_POLICY, FailureInfo, Query, TimestampAuthority, TimestampChain, WatchedClock, refusal,
+        DEFAULT_POLICY, FailureInfo, Query, TimestampAuthority, TimestampChain, TimestampSigner,
+        WatchedClock, refusal,
     },
 };
 
@@ -28,15 +29,10 @@ static AUTHORITY: LazyLock<TimestampAuthority> = LazyLock::new(|| {
             .unwrap();
         let chain = TimestampChain::from_der(new.chain, now).unwrap();
         let key = SoftwareKey::from_pkcs8_der(&new.key).unwrap();
-        TimestampAuthority::new(
-            Arc::new(key),
-            chain,
-            DEFAULT_POLICY,
-            WatchedClock::of_this_machine(),
-        )
-        .await
+        let signer = TimestampSigner::new(Arc::new(key), chain, DEFAULT_POLICY).await;
+        TimestampAuthority::new(signer.unwrap(), WatchedClock::of_this_machine())
     };
-    made.now_or_never().unwrap().unwrap()
+    made.now_or_never().unwrap()
 });
 
 fuzz_target!(|input: &[u8]| {

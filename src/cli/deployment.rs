@@ -151,7 +151,7 @@ fn log_settings(data_dir: &DataDir) -> EmbeddedLogSettings {
 /// A server that is put together and listens.
 pub(crate) struct Running {
     server: Server,
-    authority: Arc<Authority>,
+    in_force: InForce,
     log_service: LogService,
     issuer_file: IssuerFileFollower,
     stop: StopSignals,
@@ -186,6 +186,10 @@ impl Running {
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
         let authority = Arc::new(authority);
+        let in_force = InForce {
+            authority: Arc::clone(&authority),
+            timestamps: around.timestamps.clone(),
+        };
         let mut log_service = LogService::new(Arc::clone(&authority), around.submissions, around.routes)?;
         let settings = ServerSettings {
             tls,
@@ -199,7 +203,7 @@ impl Running {
         let issuer_file = IssuerFileFollower::new(path, text, Arc::clone(&authority), metrics);
         Ok(Self {
             server,
-            authority,
+            in_force,
             log_service,
             issuer_file,
             stop: StopSignals::catch()?,
@@ -211,35 +215,31 @@ impl Running {
     /// Looks up in the public logs what SCTs are given out for, from now on and as long as the server runs.
     fn audit_itself(&mut self, audit: &SelfAudit, own: OwnListener) -> Result<(), Failure> {
         let metrics = Arc::clone(self.server.metrics());
-        let audits = SelfAudits::start(Arc::clone(&self.authority), audit.clone(), own, metrics)?;
+        let audits = SelfAudits::start(Arc::clone(&self.in_force.authority), audit.clone(), own, metrics)?;
         self.following.spawn(audits.follow());
         Ok(())
     }
 
     /// Has time servers confirm the clock of the timestamp authority, if any must, from now on and as long as the server runs.
-    fn confirm_clock(&mut self, authority: Option<&Arc<TimestampAuthority>>, settings: &Settings) {
+    fn confirm_clock(&mut self, settings: &Settings) {
         let servers = settings.timestamp().map_or(&[][..], TimestampFiles::ntp);
-        if let (Some(authority), false) = (authority, servers.is_empty()) {
-            let (authority, metrics) = (Arc::clone(authority), Arc::clone(self.server.metrics()));
+        if let (Some(authority), false) = (self.in_force.timestamps.clone(), servers.is_empty()) {
+            let metrics = Arc::clone(self.server.metrics());
             self.following
                 .spawn(deployment::confirm_clock(authority, servers.to_vec(), metrics));
         }
     }
 
     /// Keeps the TUF repository current, from now on and as long as the server runs.
-    fn keep_current(&mut self, tuf: TufService, timestamps: Option<&Arc<TimestampAuthority>>) {
-        let in_force = InForce {
-            authority: Arc::clone(&self.authority),
-            timestamps: timestamps.map(|timestamps| timestamps.chain().clone()),
-        };
+    fn keep_current(&mut self, tuf: TufService) {
         let metrics = Arc::clone(self.server.metrics());
-        self.following.spawn(tuf.follow(in_force, metrics));
+        self.following.spawn(tuf.follow(self.in_force.clone(), metrics));
     }
 
-    /// Keeps the CA and the shards of the log as the configuration says, from now on and as long as the server runs.
+    /// Keeps the CA, the timestamp authority and the shards of the log as the configuration says, from now on and as long as the server runs.
     fn follow_configuration(&mut self, read: (PathBuf, &Settings), keys: KeyMetrics) {
         let metrics = Arc::clone(self.server.metrics());
-        let follower = ConfigurationFollower::new(read, Arc::clone(&self.authority), keys, metrics);
+        let follower = ConfigurationFollower::new(read, self.in_force.clone(), keys, metrics);
         self.following.spawn(follower.follow(self.reload.clone()));
     }
 
@@ -247,7 +247,7 @@ impl Running {
     pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
         let Self {
             server,
-            authority,
+            in_force: InForce { authority, .. },
             log_service,
             issuer_file,
             stop,
@@ -325,7 +325,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         routes: tuf.as_ref().map(TufService::routes).unwrap_or_default(),
         submissions,
         keys: keys.clone(),
-        timestamps: timestamps.clone(),
+        timestamps,
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
     running.follow_configuration((config.to_owned(), &settings), keys);
@@ -333,9 +333,9 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         let address = api;
         running.audit_itself(audit, OwnListener { scheme, address })?;
     }
-    running.confirm_clock(timestamps.as_ref(), &settings);
+    running.confirm_clock(&settings);
     if let Some(tuf) = tuf {
-        running.keep_current(tuf, timestamps.as_ref());
+        running.keep_current(tuf);
     }
     tracing::info!(%api, metrics = metrics.map(tracing::field::display), "serving");
     running.until_stopped().await

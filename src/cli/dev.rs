@@ -213,7 +213,7 @@ fn write_trust_files(
     authority: &Authority,
     timestamps: &TimestampAuthority,
 ) -> Result<(), Failure> {
-    let material = TrustMaterial::of(authority).with_timestamps(Some(timestamps.chain()));
+    let material = TrustMaterial::of(authority).with_timestamps(Some(timestamps.signer().chain()));
     write_public(&ready.trusted_root, &material.trusted_root()?.to_json())?;
     write_public(&ready.signing_config, &material.signing_config()?.to_json())?;
     Ok(())

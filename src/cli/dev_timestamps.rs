@@ -8,7 +8,7 @@ use mayfly::{
     issuer::ceremony::{self, KeyKind, NewAuthority, TimestampNames},
     key::{KeySettings, SigningKey, SoftwareKey, file as key_file},
     telemetry::KeyMetrics,
-    timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, WatchedClock},
+    timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock},
 };
 use x509_cert::name::Name;
 
@@ -47,8 +47,8 @@ pub(super) async fn open(place: &Place, kind: KeyKind) -> Result<TimestampAuthor
             )
         }
     };
-    let clock = WatchedClock::of_this_machine();
-    Ok(TimestampAuthority::new(key, chain, DEFAULT_POLICY, clock).await?)
+    let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
+    Ok(TimestampAuthority::new(signer, WatchedClock::of_this_machine()))
 }
 
 async fn generate(kind: KeyKind) -> Result<NewAuthority, Failure> {

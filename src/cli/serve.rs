@@ -11,10 +11,11 @@ use super::{deployment, failure::Failure};
 ///
 /// The file names the listen addresses, the CA's chain and key, the log's directory, the issuer file
 /// and, if the server terminates TLS itself, its certificate. SIGTERM lets the requests in flight
-/// finish. SIGHUP, or a change of the issuer file, of the CA's files or of the configuration, has
-/// them read again: a file with mistakes is refused whole, and what was in force stays. Of the
-/// configuration, the CA, new shards of the log and what clients are told to trust take effect so;
-/// anything else takes a restart.
+/// finish. SIGHUP, or a change of the issuer file, of the configuration or of its CA's or timestamp
+/// authority's files, has them read again: a file with mistakes is refused whole, and what was in
+/// force stays. Of the configuration, the CA, the key, chain and policy of the timestamp authority,
+/// new shards of the log and what clients are told to trust take effect so; anything else takes a
+/// restart.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArguments {

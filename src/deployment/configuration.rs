@@ -1,6 +1,6 @@
-//! Keeps what signs in step with `mayfly.yaml` and the files that its `ca` names: another CA, or another key of it, takes over
-//! without a restart, and so do new shards of the log and what clients are told to trust. Anything else in the file takes effect at
-//! the next start.
+//! Keeps what signs in step with `mayfly.yaml` and the files that its `ca` and its `timestamp` name: another CA or timestamp
+//! authority, or another key of it, takes over without a restart, and so do new shards of the log and what clients are told to
+//! trust. Anything else in the file takes effect at the next start.
 //!
 //! What cannot be used is refused whole, and what was in force stays: a key without its certificate yet, a file written by half,
 //! a service that does not answer.
@@ -18,20 +18,23 @@ use tokio::{
     time::{self, MissedTickBehavior},
 };
 
-use super::{DeploymentError, Files, LOOK_EVERY, SETTLED_AFTER, load_issuer, open_shard};
+use super::{
+    DeploymentError, Files, InForce, LOOK_EVERY, SETTLED_AFTER, load_issuer, open_shard,
+    timestamps::load_signer,
+};
 use crate::{
     causes,
-    config::{AlsoTrusted, ConfigErrors, Settings, TimestampFiles},
-    issue::Authority,
-    key::passphrase::PassphraseSource,
+    config::{AlsoTrusted, ConfigErrors, Settings},
+    key::{KeySettings, passphrase::PassphraseSource},
     log::Shards,
     telemetry::{KeyMetrics, Metrics, Reload},
+    timestamp::{TimestampAuthority, TimestampSigner},
 };
 
 /// Follows one `mayfly.yaml`.
 pub struct ConfigurationFollower {
     path: PathBuf,
-    authority: Arc<Authority>,
+    in_force: InForce,
     keys: KeyMetrics,
     metrics: Arc<Metrics>,
     /// The files of the configuration that was read last, with that itself.
@@ -50,24 +53,25 @@ struct Stamp {
 }
 
 impl ConfigurationFollower {
-    /// Follows the file at `path`, from which `settings` were read, and by which `authority` signs already.
+    /// Follows the file at `path`, from which `settings` were read, and by which `in_force` signs already.
     #[must_use]
     pub fn new(
         (path, settings): (PathBuf, &Settings),
-        authority: Arc<Authority>,
+        in_force: InForce,
         keys: KeyMetrics,
         metrics: Arc<Metrics>,
     ) -> Self {
         let files = files(&path, settings);
-        metrics.signs_under(authority.signing().issuer().chain());
-        Self {
+        let follower = Self {
             seen: stamps(&files),
             path,
-            authority,
+            in_force,
             keys,
             metrics,
             files,
-        }
+        };
+        follower.tell_ends();
+        follower
     }
 
     /// Reads the files again whenever one of them has changed, and whenever `asked` changes; ends only by being dropped.
@@ -100,11 +104,11 @@ impl ConfigurationFollower {
         match self.read_and_sign().await {
             Ok(()) => {
                 self.metrics.configuration_reloaded(Reload::Applied);
-                self.metrics
-                    .signs_under(self.authority.signing().issuer().chain());
+                self.tell_ends();
                 tracing::info!(
                     path = %self.path.display(),
-                    "the CA and the shards of the log are in force as configured; anything else that changed takes a restart"
+                    "the CA, the timestamp authority and the shards of the log are in force as configured; anything else that \
+                     changed takes a restart"
                 );
             }
             Err(refusal) => {
@@ -116,6 +120,17 @@ impl ConfigurationFollower {
         }
     }
 
+    fn tell_ends(&self) {
+        let InForce {
+            authority,
+            timestamps,
+        } = &self.in_force;
+        self.metrics.signs_under(authority.signing().issuer().chain());
+        if let Some(timestamps) = timestamps {
+            self.metrics.signs_times_under(timestamps.signer().chain());
+        }
+    }
+
     async fn read_and_sign(&mut self) -> Result<(), Refusal> {
         let settings = Settings::load(&self.path)?;
         self.files = files(&self.path, &settings);
@@ -123,20 +138,35 @@ impl ConfigurationFollower {
         let ca = settings.ca();
         let issuer = Arc::new(load_issuer(ca, &self.keys).await?);
         let trust = Files::from(&settings).trust(issuer.chain())?;
+        let timestamps = self.timestamps(&settings).await?;
         let shards = self.shards(&settings).await?;
-        let present = self.authority.signing();
+        let present = self.in_force.authority.signing();
         // The chain is written into the log.
         let next = spawn_blocking(move || present.succeeded_by(issuer, shards.as_ref())).await;
         let next = next.map_err(|_| DeploymentError::Interrupted)?;
         let next = next.map_err(DeploymentError::from)?;
-        self.authority.sign_with(next.stating(trust));
+        self.in_force.authority.sign_with(next.stating(trust));
+        if let Some((authority, signer)) = timestamps {
+            authority.sign_with(signer);
+        }
         Ok(())
+    }
+
+    /// The timestamp authority and who is to sign for it. That there is one at all takes a restart.
+    async fn timestamps(
+        &self,
+        settings: &Settings,
+    ) -> Result<Option<(&TimestampAuthority, TimestampSigner)>, DeploymentError> {
+        let (Some(authority), Some(files)) = (&self.in_force.timestamps, settings.timestamp()) else {
+            return Ok(None);
+        };
+        Ok(Some((authority, load_signer(files, &self.keys).await?)))
     }
 
     /// The present shards and those that are new, if any are. One that is configured no more stays until the next start: its log
     /// has readers.
     async fn shards(&self, settings: &Settings) -> Result<Option<Shards>, DeploymentError> {
-        let (Some(present), Some(log)) = (self.authority.log().embedded(), settings.log()) else {
+        let (Some(present), Some(log)) = (self.in_force.authority.log().embedded(), settings.log()) else {
             return Ok(None);
         };
         let mut logs: Vec<_> = present.iter().cloned().collect();
@@ -183,22 +213,29 @@ impl From<DeploymentError> for Refusal {
 
 fn files(path: &Path, settings: &Settings) -> Vec<PathBuf> {
     let ca = settings.ca();
-    let passphrase = match &ca.key().passphrase {
-        Some(PassphraseSource::File(path)) => Some(path),
-        _ => None,
-    };
-    let timestamps = settings
-        .timestamp()
-        .into_iter()
-        .flat_map(TimestampFiles::also_trusted);
+    let timestamps = settings.timestamp().into_iter();
+    let timestamps =
+        timestamps.flat_map(|files| of_authority(files.chain(), files.key(), files.also_trusted()));
     std::iter::once(path)
-        .chain([ca.chain()])
-        .chain(ca.key().reference.as_file())
-        .chain(passphrase.map(PathBuf::as_path))
-        .chain(ca.also_trusted().iter().map(AlsoTrusted::chain))
-        .chain(timestamps.map(AlsoTrusted::chain))
+        .chain(of_authority(ca.chain(), ca.key(), ca.also_trusted()))
+        .chain(timestamps)
         .map(Path::to_owned)
         .collect()
+}
+
+fn of_authority<'a>(
+    chain: &'a Path,
+    key: &'a KeySettings,
+    also_trusted: &'a [AlsoTrusted],
+) -> impl Iterator<Item = &'a Path> {
+    let passphrase = match &key.passphrase {
+        Some(PassphraseSource::File(path)) => Some(path.as_path()),
+        _ => None,
+    };
+    std::iter::once(chain)
+        .chain(key.reference.as_file())
+        .chain(passphrase)
+        .chain(also_trusted.iter().map(AlsoTrusted::chain))
 }
 
 fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {

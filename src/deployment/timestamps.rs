@@ -10,7 +10,7 @@ use crate::{
     config::{Settings, TimestampFiles},
     telemetry::{KeyMetrics, Metrics},
     timestamp::{
-        TimestampAuthority, TimestampChain, WatchedClock,
+        TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock,
         ntp::{self, Agreement, NtpServer, Verdict},
     },
 };
@@ -23,26 +23,28 @@ pub async fn timestamp_authority(
     settings: &Settings,
     metrics: &KeyMetrics,
 ) -> Result<Option<Arc<TimestampAuthority>>, DeploymentError> {
-    match settings.timestamp() {
-        Some(files) => Ok(Some(open(files, metrics).await?)),
-        None => Ok(None),
-    }
-}
-
-async fn open(
-    files: &TimestampFiles,
-    metrics: &KeyMetrics,
-) -> Result<Arc<TimestampAuthority>, DeploymentError> {
-    let chain = load_chain(files.chain())?;
-    let key = files.key().open("timestamp", metrics).await;
-    let key = key.map_err(DeploymentError::TimestampKey)?;
+    let Some(files) = settings.timestamp() else {
+        return Ok(None);
+    };
+    let signer = load_signer(files, metrics).await?;
     let clock = WatchedClock::of_this_machine();
     let clock = match files.ntp().is_empty() {
         true => clock,
         false => clock.awaiting_confirmation(),
     };
-    let authority = TimestampAuthority::new(key, chain, files.policy(), clock).await;
-    Ok(Arc::new(authority.map_err(DeploymentError::Timestamp)?))
+    Ok(Some(Arc::new(TimestampAuthority::new(signer, clock))))
+}
+
+/// Who signs the time as it is configured. The key has signed.
+pub(super) async fn load_signer(
+    files: &TimestampFiles,
+    metrics: &KeyMetrics,
+) -> Result<TimestampSigner, DeploymentError> {
+    let chain = load_chain(files.chain())?;
+    let key = files.key().open("timestamp", metrics).await;
+    let key = key.map_err(DeploymentError::TimestampKey)?;
+    let signer = TimestampSigner::new(key, chain, files.policy()).await;
+    signer.map_err(DeploymentError::Timestamp)
 }
 
 /// As of now.

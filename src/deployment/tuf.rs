@@ -15,15 +15,14 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use super::{DeploymentError, LOOK_EVERY};
+use super::{DeploymentError, InForce, LOOK_EVERY};
 use crate::{
     causes,
     clock::{Clock, SystemClock},
     config::Settings,
-    issue::Authority,
     server::tuf_routes,
     telemetry::{KeyMetrics, Metrics},
-    timestamp::TimestampChain,
+    timestamp::{TimestampAuthority, TimestampSigner},
     trust::{
         TrustMaterial,
         tuf::{Published, Repository, Signer, Standing, TRUSTED_ROOT, TufError, public_folder},
@@ -41,14 +40,6 @@ const REMIND_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct TufService {
     folder: PathBuf,
     online: Option<Signer>,
-}
-
-/// What clients should be told of.
-pub struct InForce {
-    /// The CAs and the logs.
-    pub authority: Arc<Authority>,
-    /// The timestamp authority, if there is one.
-    pub timestamps: Option<TimestampChain>,
 }
 
 /// What is published in the repository in this folder.
@@ -158,8 +149,9 @@ impl TufService {
         let told = told
             .and_then(|file| serde_json::from_slice(&file).ok())
             .unwrap_or_default();
+        let timestamps = in_force.timestamps.as_deref().map(TimestampAuthority::signer);
         let in_force = TrustMaterial::of(&in_force.authority)
-            .with_timestamps(in_force.timestamps.as_ref())
+            .with_timestamps(timestamps.as_deref().map(TimestampSigner::chain))
             .trusted_root()?;
         let in_force = serde_json::to_value(in_force).unwrap_or_default();
         Ok(State {

@@ -72,7 +72,7 @@ pub(super) async fn timestamp(
 )]
 pub(super) async fn chain(State(gate): State<Arc<Gate>>) -> Result<impl IntoResponse, ApiError> {
     let authority = gate.timestamps().ok_or_else(ApiError::not_found)?;
-    Ok((PEM_CHAIN, authority.chain().to_pem()))
+    Ok((PEM_CHAIN, authority.signer().chain().to_pem()))
 }
 
 async fn stamp(gate: &Gate, authority: &TimestampAuthority, request: Request) -> Result<Vec<u8>, ApiError> {

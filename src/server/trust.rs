@@ -16,7 +16,7 @@ use axum::{
 
 use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
 use crate::{
-    timestamp::TimestampAuthority,
+    timestamp::{TimestampAuthority, TimestampSigner},
     trust::{SigningConfig, TrustConfig, TrustError, TrustMaterial, TrustedRoot},
 };
 
@@ -84,8 +84,8 @@ pub(super) async fn trust_config(
 }
 
 fn material(gate: &Gate) -> TrustMaterial {
-    let timestamps = gate.timestamps().map(TimestampAuthority::chain);
-    TrustMaterial::of(gate.authority()).with_timestamps(timestamps)
+    let timestamps = gate.timestamps().map(TimestampAuthority::signer);
+    TrustMaterial::of(gate.authority()).with_timestamps(timestamps.as_deref().map(TimestampSigner::chain))
 }
 
 fn answer(media_type: &'static str, file: String, asked: &HeaderMap) -> Response {

@@ -11,7 +11,11 @@ pub(super) struct TimestampMetrics {
     outcomes: IntCounterVec,
     took: HistogramVec,
     clock_confirmed: IntGaugeVec,
+    end: IntGaugeVec,
 }
+
+/// For what is there only once it is known.
+const NO_LABELS: &[&str] = &[];
 
 impl TimestampMetrics {
     pub(super) fn new(make: &Maker) -> Result<Self, prometheus::Error> {
@@ -29,16 +33,25 @@ impl TimestampMetrics {
             clock_confirmed: make.gauges(
                 "mayfly_timestamp_clock_confirmed",
                 "1 while the time servers of the configuration say that the clock is right",
-                // Without labels, and there only once servers have been asked.
-                &[],
+                NO_LABELS,
+            )?,
+            end: make.gauges(
+                "mayfly_timestamp_end_timestamp_seconds",
+                "When the timestamp authority's chain is over, since the Unix epoch",
+                NO_LABELS,
             )?,
         })
     }
 
     pub(super) fn clock_confirmed(&self, confirmed: bool) {
         self.clock_confirmed
-            .with_label_values::<&str>(&[])
+            .with_label_values(NO_LABELS)
             .set(confirmed.into());
+    }
+
+    pub(super) fn signs_until(&self, end: Duration) {
+        let seconds = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
+        self.end.with_label_values(NO_LABELS).set(seconds);
     }
 
     /// `outcome` is of a bounded set.

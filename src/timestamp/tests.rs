@@ -27,9 +27,8 @@ async fn new_authority(kind: KeyKind) -> NewAuthority {
 async fn open(new: &NewAuthority, clock: WatchedClock) -> TimestampAuthority {
     let chain = TimestampChain::from_der(new.chain.clone(), SystemClock.now()).unwrap();
     let key = Arc::new(SoftwareKey::from_pkcs8_der(&new.key).unwrap());
-    TimestampAuthority::new(key, chain, DEFAULT_POLICY, clock)
-        .await
-        .unwrap()
+    let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await.unwrap();
+    TimestampAuthority::new(signer, clock)
 }
 
 async fn authority() -> TimestampAuthority {
@@ -84,8 +83,9 @@ async fn tokens_verify_with_every_kind_of_key() {
         let signer = taken.signed.signer_infos.0.get(0).unwrap();
 
         let signed_attributes = signer.signed_attrs.clone().unwrap().to_der().unwrap();
-        let public = SubjectPublicKeyInfoRef::from_der(authority.key.spki_der()).unwrap();
-        let algorithm = authority.key.algorithm();
+        let TimestampSigner { key, .. } = &*authority.signer();
+        let public = SubjectPublicKeyInfoRef::from_der(key.spki_der()).unwrap();
+        let algorithm = key.algorithm();
         assert!(algorithm.verifies(&public, &signed_attributes, signer.signature.as_bytes()));
         let digested = OctetString::from_der(&attribute(&taken.signed, ID_MESSAGE_DIGEST)).unwrap();
         assert_eq!(digested.as_bytes(), algorithm.digest(&taken.content).as_ref());
@@ -138,7 +138,7 @@ async fn certificates_only_if_asked_for() {
     let with = authority.stamp(&query(r#","certificates":true"#)).await.unwrap();
     let certificates = take_apart(&with).signed.certificates.unwrap().0;
     let certificates: Vec<_> = certificates.iter().map(|der| der.to_der().unwrap()).collect();
-    assert_eq!(certificates, authority.chain().der()[..1]);
+    assert_eq!(certificates, authority.signer().chain().der()[..1]);
 }
 
 #[tokio::test]
@@ -236,8 +236,7 @@ async fn keys_that_do_not_fit_or_do_not_sign() {
     let now = SystemClock.now();
     let chain = || TimestampChain::from_der(one.chain.clone(), now).unwrap();
     let stranger = Arc::new(SoftwareKey::from_pkcs8_der(&other.key).unwrap());
-    let clock = WatchedClock::of_this_machine;
-    let refused = TimestampAuthority::new(stranger, chain(), DEFAULT_POLICY, clock()).await;
+    let refused = TimestampSigner::new(stranger, chain(), DEFAULT_POLICY).await;
     assert!(matches!(refused, Err(TimestampError::KeyMismatch)));
 
     let gone = |left| {
@@ -246,11 +245,10 @@ async fn keys_that_do_not_fit_or_do_not_sign() {
             left: Mutex::new(left),
         })
     };
-    let refused = TimestampAuthority::new(gone(0), chain(), DEFAULT_POLICY, clock()).await;
+    let refused = TimestampSigner::new(gone(0), chain(), DEFAULT_POLICY).await;
     assert!(matches!(refused, Err(TimestampError::Key(_))));
-    let authority = TimestampAuthority::new(gone(1), chain(), DEFAULT_POLICY, clock())
-        .await
-        .unwrap();
+    let signer = TimestampSigner::new(gone(1), chain(), DEFAULT_POLICY).await;
+    let authority = TimestampAuthority::new(signer.unwrap(), WatchedClock::of_this_machine());
     let refused = authority.stamp(&query("")).await.unwrap_err();
     assert!(matches!(refused, TimestampError::Key(_)));
 }

@@ -132,8 +132,7 @@ LATER=$(now)
 sleep 2
 sign late.json
 configure new "{chain: old.pem, until: $LEAKED}" new "{chain: old-ca/timestamp-chain.pem, until: $LATER}"
-stop_mayfly
-serving mayfly.yaml
+in_force
 export_trust retimed
 expect "[null,\"$LATER\"]" "$(jq -c '[.timestampAuthorities[].validFor.end]' retimed/trusted_root.json)" "ends of the timestamp authorities"
 sign newest.json

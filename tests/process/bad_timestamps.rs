@@ -18,19 +18,20 @@ impl Installation {
         let section = "timestamp: {chain: timestamp.pem, key: timestamp-key.pem}\n";
         let configuration = fs::read_to_string(installation.path("mayfly.yaml")).unwrap();
         installation.write("mayfly.yaml", &(configuration + section));
-        installation.make_timestamps().await;
+        installation.make_timestamps("timestamp").await;
         installation
     }
 
-    async fn make_timestamps(&self) {
+    /// Makes a timestamp authority with its chain in `NAME.pem` and its key in `NAME-key.pem`.
+    pub(crate) async fn make_timestamps(&self, name: &str) {
         let names = TimestampNames::of("Acme", "Acme").unwrap();
         let now = SystemClock.now();
         let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
             .await
             .unwrap();
         let chain = TimestampChain::from_der(new.chain, now).unwrap();
-        self.write("timestamp.pem", &chain.to_pem());
-        let key = self.path("timestamp-key.pem");
+        self.write(&format!("{name}.pem"), &chain.to_pem());
+        let key = self.path(&format!("{name}-key.pem"));
         let _ = fs::remove_file(&key);
         key_file::write_new(&key, &new.key, None).unwrap();
     }
@@ -55,7 +56,7 @@ async fn one_that_is_right_starts() {
 async fn a_key_that_is_not_the_certificates() {
     let installation = Installation::with_timestamps().await;
     let chain = fs::read_to_string(installation.path("timestamp.pem")).unwrap();
-    installation.make_timestamps().await;
+    installation.make_timestamps("timestamp").await;
     installation.write("timestamp.pem", &chain);
     installation.assert_refused_before_a_log("is not that of the first certificate of its chain");
 }

@@ -49,6 +49,19 @@ impl Client {
         self.answer(request.json(&signing_request(token, email))).await
     }
 
+    /// A timestamp, with the certificates: status and body.
+    ///
+    /// # Errors
+    /// The server is gone.
+    pub(crate) async fn timestamp(&self) -> Result<(u16, Vec<u8>), reqwest::Error> {
+        let query = json!({
+            "artifactHash": STANDARD.encode([7; 32]), "hashAlgorithm": "sha256", "certificates": true,
+        });
+        let request = self.http.post(format!("{}/api/v1/timestamp", self.url));
+        let response = request.json(&query).send().await?;
+        Ok((response.status().as_u16(), response.bytes().await?.to_vec()))
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Answer, reqwest::Error> {
         let response = request.send().await?;
         let status = response.status().as_u16();

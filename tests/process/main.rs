@@ -47,6 +47,7 @@ mod self_audit;
 mod shards;
 #[cfg(target_os = "linux")]
 mod storage;
+mod timestamp_rotation;
 mod tls;
 mod trust;
 mod tuf;

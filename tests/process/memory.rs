@@ -17,10 +17,10 @@ use mayfly::{
         passphrase::{Passphrase, PassphraseSource},
     },
 };
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use zeroize::Zeroizing;
 
-use crate::{installation::Installation, program::Program};
+use crate::{installation::Installation, program::Program, rotation::IN_FORCE};
 
 /// A private key in each form in which it could lie about.
 struct Forms(Vec<(&'static str, Vec<u8>)>);
@@ -134,10 +134,7 @@ async fn h2_a_key_is_in_one_place_of_locked_memory_and_gone_after_its_rotation()
         "  chain: ca.pem\n  key: ca-key.pem",
         "  chain: next.pem\n  key: next-key.pem",
     );
-    kill_process(serving.program.pid(), Signal::HUP).unwrap();
-    serving
-        .program
-        .wait_for(|text| text.contains("the CA and the shards of the log are in force"));
+    serving.reconfigure(IN_FORCE).await;
     serving.request().await.issued();
     let memory = memory_of(serving.program.pid());
     assert!(

@@ -6,10 +6,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use reqwest::StatusCode;
-
 use crate::{
-    installation::{Installation, Serving},
+    installation::Installation,
     program::{mayfly, until},
 };
 
@@ -72,31 +70,13 @@ async fn with(servers: &[SocketAddr]) -> Installation {
     installation
 }
 
-impl Serving<'_> {
-    async fn timestamp(&self) -> (StatusCode, String) {
-        let query =
-            r#"{"artifactHash":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","hashAlgorithm":"sha256"}"#;
-        let request = reqwest::Client::new().post(format!("http://{}/api/v1/timestamp", self.address));
-        let answer = request
-            .header("content-type", "application/json")
-            .body(query)
-            .send();
-        let answer = answer.await.unwrap();
-        let status = answer.status();
-        (
-            status,
-            String::from_utf8_lossy(&answer.bytes().await.unwrap()).into_owned(),
-        )
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_clock_that_most_confirm_is_used() {
     let (_kept, silent) = nobody();
     let installation = with(&[silent, time_server(RIGHT), time_server(WRONG), time_server(RIGHT)]).await;
     let mut serving = installation.serve();
     until("a timestamp", async || {
-        serving.timestamp().await.0 == StatusCode::CREATED
+        serving.client.timestamp().await.unwrap().0 == 201
     })
     .await;
     serving.program.wait_for(|said| {
@@ -125,8 +105,9 @@ async fn a_clock_that_nobody_confirms_is_not() {
             log.contains(said)
                 && log.contains("the time servers do not confirm the clock of the timestamp authority")
         });
-        let (status, body) = serving.timestamp().await;
-        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{body}");
+        let (status, body) = serving.client.timestamp().await.unwrap();
+        let body = String::from_utf8(body).unwrap();
+        assert_eq!(status, 503, "{body}");
         assert!(body.contains("clock_unconfirmed"), "{body}");
         // Certificates take their time from the tokens' verification alone.
         serving.request().await.issued();

@@ -23,8 +23,8 @@ use crate::{
     load::Load,
 };
 
-pub(crate) const IN_FORCE: &str = "the CA and the shards of the log are in force";
-const REFUSED: &str = "the configuration is refused, what was in force stays";
+pub(crate) const IN_FORCE: &str = "the CA, the timestamp authority and the shards of the log are in force";
+pub(crate) const REFUSED: &str = "the configuration is refused, what was in force stays";
 
 impl Serving<'_> {
     /// Asks for a reading of the configuration, and waits until it has happened.
@@ -34,7 +34,7 @@ impl Serving<'_> {
         self.after(outcome, before).await;
     }
 
-    async fn after(&self, outcome: &str, before: usize) {
+    pub(crate) async fn after(&self, outcome: &str, before: usize) {
         for _ in 0..400 {
             if self.program.stderr().matches(outcome).count() > before {
                 return;

@@ -6,7 +6,7 @@ use mayfly::{
     clock::Timestamp,
     issuer::ceremony::{self, KeyKind},
     key::SigningKey,
-    timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, WatchedClock},
+    timestamp::{DEFAULT_POLICY, TimestampChain, TimestampSigner},
 };
 
 use super::{
@@ -28,8 +28,8 @@ pub(super) async fn certify(
     let names = timestamps.names.clone();
     let certificate = ceremony::certify_timestamp_authority(names, keys, lifetime, now).await?;
     let der = vec![certificate, root.to_vec()];
-    let chain = TimestampChain::from_der(der.clone(), now)?;
+    let chain = TimestampChain::from_der(der, now)?;
     folder::write_new(&layout.timestamp_chain(), &chain.to_pem())?;
-    TimestampAuthority::new(key, chain, DEFAULT_POLICY, WatchedClock::of_this_machine()).await?;
-    Ok(TimestampChain::from_der(der, now)?)
+    let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
+    Ok(signer.chain().clone())
 }
