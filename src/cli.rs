@@ -15,8 +15,10 @@ mod place;
 mod serve;
 mod signal;
 mod terminal;
+mod timestamp_authority;
 mod token;
 mod trust;
+mod under_root;
 
 use std::process::ExitCode;
 
@@ -79,6 +81,7 @@ enum Command {
     Dev(dev::DevArguments),
     Init(Box<init::InitArguments>),
     Intermediate(intermediate::IntermediateArguments),
+    TimestampAuthority(timestamp_authority::TimestampAuthorityArguments),
     Serve(serve::ServeArguments),
     Config(config::ConfigArguments),
     Log(log::LogArguments),
@@ -94,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(*arguments),
         Command::Intermediate(arguments) => intermediate::run(&arguments),
+        Command::TimestampAuthority(arguments) => timestamp_authority::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Config(arguments) => config::run(arguments),
         Command::Log(arguments) => return log::run(arguments),

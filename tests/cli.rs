@@ -112,6 +112,7 @@ fn help_teaches() {
                 "--host",
                 "--csr",
                 "--chain",
+                "--timestamp-chain",
                 "--root-passphrase",
                 "offline",
                 "Exit codes:",
@@ -120,6 +121,10 @@ fn help_teaches() {
         (
             &["intermediate", "--help"],
             &["--root-key", "--ca-key-uri", "Exit codes:"],
+        ),
+        (
+            &["timestamp-authority", "--help"],
+            &["--root-key", "--timestamp-key", "\"Rotation\"", "Exit codes:"],
         ),
         (
             &["log", "create", "--help"],

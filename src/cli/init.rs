@@ -32,7 +32,8 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
     let summary = match arguments.chain.take() {
         Some(chain) => {
             let runtime = tokio::runtime::Runtime::new()?;
-            runtime.block_on(install::run(&chain, &arguments.directory))?
+            let chains = (chain.as_path(), arguments.timestamp_chain.as_deref());
+            runtime.block_on(install::run(chains, &arguments.directory))?
         }
         None => make(&arguments)?,
     };

@@ -7,15 +7,12 @@ use std::{
 };
 
 use clap::Args;
-use der::Decode;
 use mayfly::{
     clock::{Clock, SystemClock},
     issuer::{CertificateChain, Issuer, ceremony},
-    key::{KeySettings, SignatureAlgorithm, SigningKey, memory},
+    key::{SigningKey, memory},
     staging::StagedFolder,
-    telemetry::KeyMetrics,
 };
-use x509_cert::Certificate;
 
 use super::{
     failure::Failure,
@@ -23,10 +20,9 @@ use super::{
         arguments::CaKey,
         folder::{self, io_error},
         keys,
-        plan::{self, ServerKey, YEAR},
-        secret::{self, Secret},
+        plan::{ServerKey, YEAR},
     },
-    terminal::Terminal,
+    under_root::{RootArguments, server_key},
 };
 
 const AFTER_HELP: &str = "\
@@ -56,17 +52,8 @@ pub(super) struct IntermediateArguments {
     #[arg(value_name = "DIRECTORY")]
     directory: PathBuf,
 
-    /// The root's certificate, PEM
-    #[arg(long, value_name = "FILE")]
-    root: PathBuf,
-
-    /// The root's key
-    #[arg(long, value_name = "KEY")]
-    root_key: String,
-
-    /// Passphrase (or PIN) of the root's key
-    #[arg(long, value_name = "PLACE")]
-    root_passphrase: Option<String>,
+    #[command(flatten)]
+    root: RootArguments,
 
     /// Kind of the new key [default: as the root's]
     #[arg(long, value_enum, value_name = "KIND", conflicts_with = "ca_key_uri")]
@@ -84,7 +71,7 @@ pub(super) struct IntermediateArguments {
     #[arg(long, conflicts_with_all = ["ca_passphrase", "ca_key_uri"])]
     no_passphrase: bool,
 
-    /// Its common name [default: the root's, with \"intermediate\" in place of \"root\"]
+    /// Its common name [default: the root's, with "intermediate" in place of "root"]
     #[arg(long, value_name = "NAME")]
     common_name: Option<String>,
 
@@ -99,13 +86,14 @@ pub(super) fn run(arguments: &IntermediateArguments) -> Result<(), Failure> {
         tracing::debug!("{error}");
     }
     folder::check_vacant(&arguments.directory)?;
-    let root_key = KeySettings {
-        reference: plan::key_reference("--root-key", &arguments.root_key)?,
-        passphrase: secret::source("--root-passphrase", arguments.root_passphrase.as_deref())?,
-    };
-    let ca_key = server_key(arguments)?;
+    let ca_key = server_key(
+        ("--ca-key-uri", arguments.ca_key_uri.as_deref()),
+        ("--ca-passphrase", arguments.ca_passphrase.as_deref()),
+        arguments.no_passphrase,
+        "the intermediate's key",
+    )?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let chain = runtime.block_on(make(arguments, &root_key, &ca_key))?;
+    let chain = runtime.block_on(make(arguments, &ca_key))?;
     let certificate = chain.issuing().tbs_certificate();
     Ok(writeln!(
         io::stdout(),
@@ -116,75 +104,21 @@ pub(super) fn run(arguments: &IntermediateArguments) -> Result<(), Failure> {
     )?)
 }
 
-fn server_key(arguments: &IntermediateArguments) -> Result<ServerKey, Failure> {
-    let source = secret::source("--ca-passphrase", arguments.ca_passphrase.as_deref())?;
-    if let Some(text) = &arguments.ca_key_uri {
-        return Ok(ServerKey::Existing(KeySettings {
-            reference: plan::key_reference("--ca-key-uri", text)?,
-            passphrase: source,
-        }));
-    }
-    let secret = match source {
-        Some(source) => {
-            let passphrase = secret::read(&source, "the intermediate's key", Terminal::find().as_ref())?;
-            Some(Secret { passphrase, source })
-        }
-        None if arguments.no_passphrase => None,
-        None => {
-            return Err(Failure::configuration(
-                "say how the new key is protected: --ca-passphrase, --ca-key-uri or --no-passphrase",
-            ));
-        }
-    };
-    Ok(ServerKey::New(secret))
-}
-
-async fn make(
-    arguments: &IntermediateArguments,
-    root_settings: &KeySettings,
-    ca_settings: &ServerKey,
-) -> Result<CertificateChain, Failure> {
-    let (root, root_der) = one_certificate(&folder::read(&arguments.root)?).ok_or_else(|| {
-        Failure::configuration(format!(
-            "{} is not one certificate in PEM",
-            arguments.root.display()
-        ))
-    })?;
-    let name =
-        ceremony::next_intermediate(root.tbs_certificate().subject(), arguments.common_name.as_deref())?;
-    let root_key = root_settings.open("root", &KeyMetrics::new()?).await?;
+async fn make(arguments: &IntermediateArguments, ca_key: &ServerKey) -> Result<CertificateChain, Failure> {
+    let root = arguments.root.open().await?;
+    let subject = root.certificate.tbs_certificate().subject();
+    let name = ceremony::next_intermediate(subject, arguments.common_name.as_deref())?;
     let place = path::absolute(&arguments.directory)?;
     let staged = StagedFolder::beside(&place, ".mayfly-intermediate-").map_err(io_error(&place))?;
-    let kind = arguments
-        .ca_key
-        .map_or_else(|| kind_of(root_key.algorithm()), Into::into);
-    let ca_key = keys::intermediate(ca_settings, kind, staged.path().join("ca-key.pem")).await?;
-    let now = SystemClock.now();
-    let keys: (&dyn SigningKey, _) = (root_key.as_ref(), ca_key.as_ref());
-    let certificate = ceremony::certify_below(&root, name, keys, YEAR * arguments.ca_years, now).await?;
-    let der = vec![certificate, root_der];
-    let chain = CertificateChain::from_der(der, now)?;
+    let kind = root.kind(arguments.ca_key);
+    let ca_key = keys::intermediate(ca_key, kind, staged.path().join("ca-key.pem")).await?;
+    let (now, lifetime) = (SystemClock.now(), YEAR * arguments.ca_years);
+    let keys: (&dyn SigningKey, _) = (root.key.as_ref(), ca_key.as_ref());
+    let certificate = ceremony::certify_below(&root.certificate, name, keys, lifetime, now).await?;
+    let chain = CertificateChain::from_der(vec![certificate, root.der], now)?;
     folder::write_new(&staged.path().join("ca.pem"), &chain.pem().concat())?;
     let checked = CertificateChain::from_der(chain.der().to_vec(), now)?;
     Issuer::new(Arc::clone(&ca_key), checked).await?;
     staged.publish().map_err(io_error(&place))?;
     Ok(chain)
-}
-
-/// Read, and as DER.
-fn one_certificate(text: &[u8]) -> Option<(Certificate, Vec<u8>)> {
-    let mut blocks = pem::parse_many(text).ok()?.into_iter();
-    let (Some(block), None) = (blocks.next(), blocks.next()) else {
-        return None;
-    };
-    let certificate = Certificate::from_der(block.contents()).ok()?;
-    Some((certificate, block.into_contents()))
-}
-
-fn kind_of(algorithm: SignatureAlgorithm) -> ceremony::KeyKind {
-    match algorithm {
-        SignatureAlgorithm::EcdsaP256Sha256 => ceremony::KeyKind::EcdsaP256,
-        SignatureAlgorithm::EcdsaP384Sha384 => ceremony::KeyKind::EcdsaP384,
-        SignatureAlgorithm::RsaPkcs1Sha256 => ceremony::KeyKind::Rsa4096,
-    }
 }

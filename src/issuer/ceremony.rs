@@ -32,8 +32,11 @@ use x509_cert::{
 use zeroize::Zeroizing;
 
 pub use self::{
-    names::next_intermediate,
-    timestamp::{TimestampNames, certify_timestamp_authority, generate_timestamp_authority},
+    names::{next_intermediate, next_timestamp_authority},
+    timestamp::{
+        TimestampNames, certify_timestamp_authority, generate_timestamp_authority,
+        request_timestamp_authority,
+    },
 };
 use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
@@ -148,23 +151,11 @@ pub async fn certify_below(
     lifetime: Duration,
     now: Timestamp,
 ) -> Result<Vec<u8>, CeremonyError> {
-    let certified = root.tbs_certificate();
-    if certified.subject_public_key_info().to_der()? != root_key.spki_der() {
-        return Err(CeremonyError::AnotherRoot);
-    }
-    let root = Party::new(certified.subject().clone(), root_key)?;
+    let root = Root::new(root, root_key)?;
     let intermediate = Party::new(name, intermediate_key)?;
-    check_pair(&root, &intermediate)?;
-    // Another tool may have made the root, with an identifier of another kind.
-    let identifier = match certified.get_extension::<SubjectKeyIdentifier>()? {
-        Some((_, identifier)) => identifier,
-        None => subject_key_identifier(&root.spki)?,
-    };
-    let from = Duration::from_secs(now.unix_seconds());
-    let end = certified.validity().not_after.to_unix_duration();
-    let until = from.saturating_add(lifetime).min(end);
-    root.certify(&intermediate, identifier, validity(from, until)?)
-        .await
+    check_pair(&root.party, &intermediate)?;
+    let validity = root.validity(now, lifetime)?;
+    root.party.certify(&intermediate, root.identifier, validity).await
 }
 
 fn check_pair(root: &Party<'_>, intermediate: &Party<'_>) -> Result<(), CeremonyError> {
@@ -187,14 +178,56 @@ fn validity(from: Duration, until: Duration) -> Result<Validity, CeremonyError> 
 /// # Errors
 /// If the key does not sign, or the request cannot be encoded.
 pub async fn request(name: Name, key: &dyn SigningKey) -> Result<Vec<u8>, CeremonyError> {
+    request_with(intermediate_purpose()?, name, key).await
+}
+
+async fn request_with(
+    extensions: Vec<Extension>,
+    name: Name,
+    key: &dyn SigningKey,
+) -> Result<Vec<u8>, CeremonyError> {
     let public = PublicHalf::of(key)?;
     let mut request = RequestBuilder::new(name)?;
-    for extension in intermediate_purpose()? {
+    for extension in extensions {
         request.add_extension(extension)?;
     }
     let info = request.finalize(&public)?;
     let signature = key.sign(&info).await?;
     Ok(tbs::assemble(&info, key.algorithm(), &signature)?)
+}
+
+/// A root that is there already.
+struct Root<'a> {
+    party: Party<'a>,
+    identifier: SubjectKeyIdentifier,
+    /// When it ends, since the Unix epoch.
+    end: Duration,
+}
+
+impl<'a> Root<'a> {
+    fn new(certificate: &Certificate, key: &'a dyn SigningKey) -> Result<Self, CeremonyError> {
+        let certified = certificate.tbs_certificate();
+        if certified.subject_public_key_info().to_der()? != key.spki_der() {
+            return Err(CeremonyError::AnotherRoot);
+        }
+        let party = Party::new(certified.subject().clone(), key)?;
+        // Another tool may have made the root, with an identifier of another kind.
+        let identifier = match certified.get_extension::<SubjectKeyIdentifier>()? {
+            Some((_, identifier)) => identifier,
+            None => subject_key_identifier(&party.spki)?,
+        };
+        Ok(Self {
+            party,
+            identifier,
+            end: certified.validity().not_after.to_unix_duration(),
+        })
+    }
+
+    /// Of a certificate below it.
+    fn validity(&self, now: Timestamp, lifetime: Duration) -> Result<Validity, CeremonyError> {
+        let from = Duration::from_secs(now.unix_seconds());
+        validity(from, from.saturating_add(lifetime).min(self.end))
+    }
 }
 
 struct Party<'a> {

@@ -61,20 +61,28 @@ for kind in p256 rsa4096; do
   all_allowed found
 done
 
-step "--csr: a root of openssl's signs the request, by the extensions that are written beside it"
+step "--csr: a root of openssl's signs the requests, by the extensions that are written beside them"
 ceremony corporate --csr --ca-passphrase file:server-passphrase
 openssl req -x509 -config req.cnf -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 4000 -subj '/O=Corp/CN=Corp root' \
   -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
   -keyout corp-key.pem -out corp.pem 2>/dev/null
-sign_request() { openssl x509 -req -in corporate/request/ca.csr.pem -CA corp.pem -CAkey corp-key.pem -days 3650 -sha384 "$@"; }
-openssl req -in corporate/request/ca.csr.pem -verify -noout
-sign_request -out careless.pem
-cat careless.pem corp.pem >chain.pem
-refused "not a CA" "$MAYFLY" init --chain chain.pem corporate
-sign_request -extfile corporate/request/ca-extensions.cnf -out intermediate.pem
-cat intermediate.pem corp.pem >chain.pem
-"$MAYFLY" init --chain chain.pem corporate
+# sign_request NAME OUT [OPTION...]: with the root after it.
+sign_request() {
+  openssl req -in "corporate/request/$1.csr.pem" -verify -noout
+  openssl x509 -req -in "corporate/request/$1.csr.pem" -CA corp.pem -CAkey corp-key.pem -days 3650 -sha384 -out "$2" "${@:3}"
+  cat corp.pem >>"$2"
+}
+sign_request ca careless.pem
+refused "not a CA" "$MAYFLY" init --chain careless.pem corporate
+sign_request ca chain.pem -extfile corporate/request/ca-extensions.cnf
+refused "say with --timestamp-chain" "$MAYFLY" init --chain chain.pem corporate
+sign_request timestamp careless.pem
+refused "timeStamping" "$MAYFLY" init --chain chain.pem --timestamp-chain careless.pem corporate
+sign_request timestamp times.pem -extfile corporate/request/timestamp-extensions.cnf
+"$MAYFLY" init --chain chain.pem --timestamp-chain times.pem corporate
+openssl x509 -in chain.pem -out intermediate.pem
 openssl verify -x509_strict -CAfile corp.pem intermediate.pem
+openssl verify -x509_strict -purpose timestampsign -CAfile corp.pem times.pem
 findings intermediate intermediate.pem | sort -u >found
 cat found
 all_allowed found

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The runbooks of docs/runbooks.md, rehearsed one after the other on one CA: made without a network, its intermediate leaks, its
-# log's key leaks, its machine is lost, its root leaks. Whatever was signed and timestamped before verifies to the end; what the
+# log's key leaks, its machine is lost, its root leaks, its timestamp authority leaks. Whatever was signed and timestamped before verifies to the end; what the
 # thief signs is refused. (An HSM that is replaced: softhsm.sh.)
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home"
@@ -170,6 +170,24 @@ timestamped sixth.json
 for bundle in first second third fourth fifth sixth; do verifies $bundle.json; done
 refused "leaf certificate verification failed" verifies stolen.json
 "$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log-2.pem "$API/log-2"
+
+step "another timestamp authority takes over without a restart, under the new root; the old one leaked, and is believed no more"
+"$MAYFLY" timestamp-authority next-time --root again/root/root.pem --root-key again/root/root-key.pem \
+  --root-passphrase file:root-passphrase --timestamp-passphrase file:server-passphrase
+openssl verify -purpose timestampsign -CAfile again/root/root.pem next-time/timestamp.pem
+mv next-time/timestamp.pem $SERVER/timestamp-2.pem
+mv next-time/timestamp-key.pem $SERVER/timestamp-2-key.pem
+sed -i 's/timestamp\.pem/timestamp-2.pem/; s/timestamp-key\.pem/timestamp-2-key.pem/; /^  chain: timestamp/a\  also-trusted: [timestamp.pem]' \
+  $SERVER/mayfly.yaml
+in_force
+fetch_trusted_root
+timestamped seventh.json
+for bundle in first sixth seventh; do verifies $bundle.json; done
+sed -i '/^  also-trusted: \[timestamp\.pem\]$/d' $SERVER/mayfly.yaml
+in_force
+fetch_trusted_root
+verifies seventh.json
+refused "threshold not met for verified signed timestamps" verifies sixth.json
 stop_mayfly
 MAYFLY_PID=$PROVIDER_PID
 stop_mayfly

@@ -11,14 +11,15 @@ Examples:
   mayfly init acme-ca --yes --host ca.example.com --organization Acme \\
     --root-passphrase file:root.txt --ca-passphrase credential:ca-passphrase
   mayfly init acme-ca --csr                          for a root that you have already
-  mayfly init acme-ca --chain chain.pem              what that root made of the request
+  mayfly init acme-ca --chain chain.pem --timestamp-chain timestamp-chain.pem
+                                                     what that root made of the requests
   mayfly init acme-ca --ca-key-uri 'pkcs11:token=ca;object=intermediate?module-path=/usr/lib/...'
 
 In the folder there are then
   root/      the root's key and certificate: to be moved to media that are offline
   server/    mayfly.yaml and all that it names: for the machine of `mayfly serve`
   clients/   what clients need: trusted_root.json, signing_config.json, ...
-  request/   with --csr: the request, and what its signer must know
+  request/   with --csr: the requests, and what their signer must know
 
 PLACE is file:PATH, env:NAME or credential:NAME (of systemd). What the server needs is written into
 mayfly.yaml as its place, never itself. A place that is empty is filled from the terminal, if there
@@ -92,6 +93,10 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "KEY")]
     pub(super) timestamp_key: Option<String>,
 
+    /// Make no timestamp authority
+    #[arg(long, conflicts_with_all = ["timestamp_passphrase", "timestamp_key"])]
+    pub(super) no_timestamp_authority: bool,
+
     /// Say that the key of --log-key never did: two logs under one key are a fork
     #[arg(long, requires = "log_key")]
     pub(super) the_key_never_signed_for_a_log: bool,
@@ -104,20 +109,23 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50))]
     pub(super) ca_years: u32,
 
-    /// Make no root: write a request for one that you have already
+    /// Make no root: write requests for one that you have already
     #[arg(long, conflicts_with_all = [
         "root_passphrase", "root_key", "insecure_unencrypted_root_key", "root_years", "ca_years",
-        "timestamp_passphrase", "timestamp_key",
     ])]
     pub(super) csr: bool,
 
-    /// Install what came back for the request: the intermediate, then its issuers, the root last
+    /// Install what came back for ca.csr.pem: the intermediate, then its issuers, the root last
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "host", "organization", "common_name", "ca_key", "root_passphrase", "ca_passphrase", "log_passphrase",
         "no_passphrase", "insecure_unencrypted_root_key", "root_key", "ca_key_uri", "log_key", "root_years",
-        "ca_years", "csr", "timestamp_passphrase", "timestamp_key", "issuer", "github_organization", "listen", "yes",
+        "ca_years", "csr", "timestamp_passphrase", "timestamp_key", "no_timestamp_authority", "issuer", "github_organization", "listen", "yes",
     ])]
     pub(super) chain: Option<PathBuf>,
+
+    /// And what came back for timestamp.csr.pem: the authority, then its issuers, the root last
+    #[arg(long, value_name = "FILE", requires = "chain")]
+    pub(super) timestamp_chain: Option<PathBuf>,
 
     /// An identity provider whose tokens name people by email address
     #[arg(long, value_name = "URL", conflicts_with = "github_organization")]

@@ -44,6 +44,8 @@ files! {
     request = "request";
     signing_request = "request/ca.csr.pem";
     extensions = "request/ca-extensions.cnf";
+    timestamp_request = "request/timestamp.csr.pem";
+    timestamp_extensions = "request/timestamp-extensions.cnf";
     instructions = "request/README.txt";
 }
 

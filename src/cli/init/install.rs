@@ -1,4 +1,4 @@
-//! `--chain`: what a root elsewhere made of the request is checked and installed.
+//! `--chain`: what a root elsewhere made of the requests is checked and installed.
 
 use std::{fs, path, path::Path, path::PathBuf};
 
@@ -7,8 +7,9 @@ use mayfly::{
     clock::{Clock, SystemClock},
     config::{ConfigErrors, Settings},
     issuer::{CertificateChain, ChainError},
+    timestamp::{TimestampChain, TimestampChainError},
 };
-use x509_cert::request::CertReq;
+use x509_cert::{Certificate, request::CertReq};
 
 use super::{
     folder::{self, FileError, Layout, io_error},
@@ -31,6 +32,19 @@ enum InstallError {
         chain.display(), request.display()
     )]
     AnotherKey { chain: PathBuf, request: PathBuf },
+    #[error("the timestamp authority's certificates in {} cannot be used", path.display())]
+    TimestampChain {
+        path: PathBuf,
+        source: TimestampChainError,
+    },
+    #[error(
+        "{} was made as well: say with --timestamp-chain what came back for it; or, if there is to be no timestamp authority, \
+         remove it, and the section `timestamp` from {}",
+        request.display(), settings.display()
+    )]
+    NoTimestampChain { request: PathBuf, settings: PathBuf },
+    #[error("no timestamp authority was requested for {}: leave --timestamp-chain out", .0.display())]
+    NoTimestampRequest(PathBuf),
     #[error("{} is not the request that was written there", .0.display())]
     Request(PathBuf),
     #[error("{} is there already, with other certificates", .0.display())]
@@ -43,40 +57,80 @@ enum InstallError {
     Settings(#[from] ConfigErrors),
 }
 
-pub(super) async fn run(file: &Path, directory: &Path) -> Result<Summary, Failure> {
+/// `timestamp_chain` if a timestamp authority was requested, too.
+pub(super) async fn run(
+    (chain, timestamp_chain): (&Path, Option<&Path>),
+    directory: &Path,
+) -> Result<Summary, Failure> {
     let layout = Layout::at(&path::absolute(directory)?);
-    let chain = check(file, &layout)?;
-    let settings = write_chain(&chain, &layout)?;
+    check_state(&layout)?;
+    let certified = Certified {
+        chain: check(chain, &layout)?,
+        timestamps: check_timestamps(timestamp_chain, &layout)?,
+    };
+    let settings = certified.write(&layout)?;
     let log_key = log_key(&layout)?;
     make::write_client_files(&settings, &layout).await?;
     let settings = finish(&layout)?;
-    Summary::of_chain(&layout, &settings, (&chain, &log_key))
+    Summary::of_chains(
+        &layout,
+        &settings,
+        (&certified.chain, certified.timestamps.as_ref(), &log_key),
+    )
+}
+
+fn check_state(layout: &Layout) -> Result<(), InstallError> {
+    if layout.settings().exists() {
+        return Err(InstallError::Finished(layout.path().to_owned()));
+    }
+    match layout.settings_without_chain().exists() {
+        true => Ok(()),
+        false => Err(InstallError::NoRequest(layout.path().to_owned())),
+    }
 }
 
 /// The chain passes all checks of a start, and is for the key that is there.
 fn check(file: &Path, layout: &Layout) -> Result<CertificateChain, InstallError> {
-    if layout.settings().exists() {
-        return Err(InstallError::Finished(layout.path().to_owned()));
-    }
-    if !layout.settings_without_chain().exists() {
-        return Err(InstallError::NoRequest(layout.path().to_owned()));
-    }
     let chain = CertificateChain::from_pem(&folder::read(file)?, SystemClock.now());
     let chain = chain.map_err(|source| InstallError::Chain {
         path: file.to_owned(),
         source,
     })?;
-    let certified = chain
-        .issuing()
-        .tbs_certificate()
-        .subject_public_key_info()
-        .to_der();
-    let requested = requested_key(&layout.signing_request())?;
+    check_key(chain.issuing(), file, layout.signing_request())?;
+    Ok(chain)
+}
+
+/// The same for the timestamp authority.
+fn check_timestamps(file: Option<&Path>, layout: &Layout) -> Result<Option<TimestampChain>, InstallError> {
+    let request = layout.timestamp_request();
+    let file = match (file, request.exists()) {
+        (Some(file), true) => file,
+        (None, false) => return Ok(None),
+        (Some(_), false) => return Err(InstallError::NoTimestampRequest(layout.path().to_owned())),
+        (None, true) => {
+            return Err(InstallError::NoTimestampChain {
+                request,
+                settings: layout.settings_without_chain(),
+            });
+        }
+    };
+    let chain = TimestampChain::from_pem(&folder::read(file)?, SystemClock.now());
+    let chain = chain.map_err(|source| InstallError::TimestampChain {
+        path: file.to_owned(),
+        source,
+    })?;
+    check_key(chain.signer(), file, request)?;
+    Ok(Some(chain))
+}
+
+fn check_key(certificate: &Certificate, chain: &Path, request: PathBuf) -> Result<(), InstallError> {
+    let certified = certificate.tbs_certificate().subject_public_key_info().to_der();
+    let requested = requested_key(&request)?;
     match certified.is_ok_and(|certified| certified == requested) {
-        true => Ok(chain),
+        true => Ok(()),
         false => Err(InstallError::AnotherKey {
-            chain: file.to_owned(),
-            request: layout.signing_request(),
+            chain: chain.to_owned(),
+            request,
         }),
     }
 }
@@ -89,24 +143,40 @@ fn requested_key(path: &Path) -> Result<Vec<u8>, InstallError> {
     request.info.public_key.to_der().map_err(|_| damaged())
 }
 
-/// Writes the chain, and takes it back if the configuration cannot be used with it. One that an interrupted run wrote may be there.
-fn write_chain(chain: &CertificateChain, layout: &Layout) -> Result<Settings, InstallError> {
-    let (path, text) = (layout.chain(), chain.pem().concat());
-    if path.exists() {
-        if folder::read(&path)? != text.as_bytes() {
-            return Err(InstallError::AnotherChain(path));
-        }
-        return load(layout);
-    }
-    folder::write_new(&path, &text)?;
-    load(layout).inspect_err(|_| {
-        // What is told is why it cannot be used.
-        let _ = fs::remove_file(&path);
-    })
+/// What came back for the requests.
+struct Certified {
+    chain: CertificateChain,
+    timestamps: Option<TimestampChain>,
 }
 
-fn load(layout: &Layout) -> Result<Settings, InstallError> {
-    Ok(Settings::load(&layout.settings_without_chain())?)
+impl Certified {
+    /// Writes the chains, and takes them back if the configuration cannot be used with them. Some that an interrupted run wrote may
+    /// be there.
+    fn write(&self, layout: &Layout) -> Result<Settings, InstallError> {
+        let timestamps = self.timestamps.as_ref().map(TimestampChain::to_pem);
+        let timestamps = timestamps.map(|pem| (layout.timestamp_chain(), pem));
+        let chains = [(layout.chain(), self.chain.pem().concat())];
+        let mut written = Vec::new();
+        let write = |(path, text): (PathBuf, String)| -> Result<(), InstallError> {
+            if path.exists() {
+                return match folder::read(&path)? == text.as_bytes() {
+                    true => Ok(()),
+                    false => Err(InstallError::AnotherChain(path)),
+                };
+            }
+            folder::write_new(&path, &text)?;
+            written.push(path);
+            Ok(())
+        };
+        let outcome = chains.into_iter().chain(timestamps).try_for_each(write);
+        let outcome = outcome.and_then(|()| Ok(Settings::load(&layout.settings_without_chain())?));
+        outcome.inspect_err(|_| {
+            for path in written {
+                // What is told is why it cannot be used.
+                let _ = fs::remove_file(path);
+            }
+        })
+    }
 }
 
 /// DER SubjectPublicKeyInfo.

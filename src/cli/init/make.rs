@@ -77,8 +77,8 @@ async fn certify(
     let pem = chain.pem().concat();
     let timestamps = match &plan.timestamps {
         Some(timestamps) => {
-            let (lifetimes, root_der) = (root.lifetimes, chain.der().last().ok_or(ChainError::TooShort)?);
-            let lifetime = lifetimes.intermediate.min(lifetimes.root);
+            let root_der = chain.der().last().ok_or(ChainError::TooShort)?;
+            let lifetime = root.lifetimes.intermediate;
             let by = (root_key.as_ref(), root_der.as_slice(), lifetime, now);
             Some(timestamps::certify(timestamps, plan.kind, by, layout).await?)
         }

@@ -11,6 +11,8 @@ use mayfly::{
     },
 };
 
+use x509_cert::name::Name;
+
 use super::{
     arguments::{CaKey, InitArguments},
     configuration::Issuers,
@@ -37,7 +39,7 @@ pub(super) struct Plan {
     pub(super) root: Option<Root>,
     pub(super) ca: ServerKey,
     pub(super) log: ServerKey,
-    /// Nothing if a root elsewhere is asked, or nobody said how its key is to be kept.
+    /// Nothing if there is to be none, or nobody said how its key is to be kept.
     pub(super) timestamps: Option<Timestamps>,
     pub(super) issuers: Issuers,
     pub(super) listen: SocketAddr,
@@ -45,7 +47,7 @@ pub(super) struct Plan {
 
 #[derive(Debug)]
 pub(super) struct Timestamps {
-    pub(super) names: TimestampNames,
+    pub(super) name: Name,
     pub(super) key: ServerKey,
 }
 
@@ -104,10 +106,8 @@ impl Plan {
             timestamps: match timestamp {
                 Some(key) => {
                     let names = TimestampNames::of(&organization, &common_name);
-                    Some(Timestamps {
-                        names: names.map_err(Failure::configuration)?,
-                        key,
-                    })
+                    let name = names.map_err(Failure::configuration)?.authority;
+                    Some(Timestamps { name, key })
                 }
                 None => None,
             },
@@ -313,7 +313,7 @@ fn server_keys(
     // Where the other keys are elsewhere and nobody is there to ask, there is no passphrase: better no authority than an open key.
     let is_said = places.timestamp_key.is_some() || places.timestamp_passphrase.is_some();
     let can_be_kept = is_said || terminal.is_some() || makes_a_key || arguments.no_passphrase;
-    let timestamp = match can_be_kept && !arguments.csr {
+    let timestamp = match can_be_kept && !arguments.no_timestamp_authority {
         true => Some(make(
             places.timestamp_key,
             places.timestamp_passphrase,

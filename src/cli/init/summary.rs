@@ -6,7 +6,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use ct_log::LogPublicKey;
 use der::{Decode, referenced::OwnedToRef};
 use mayfly::{
-    config::Settings,
+    config::{Settings, TimestampFiles},
     issuer::CertificateChain,
     key::{KeySettings, SignatureAlgorithm},
     timestamp::TimestampChain,
@@ -34,6 +34,9 @@ pub(super) struct Summary {
     timestamp: Option<Authority>,
     /// Where the intermediate's key is.
     ca_key: Key,
+    /// Where the timestamp authority's key is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamp_key: Option<Key>,
     log: Log,
     #[serde(skip_serializing_if = "Option::is_none")]
     configuration: Option<String>,
@@ -85,16 +88,17 @@ impl Summary {
             ca_key,
             Log::of(&plan.host.log_origin(), log_key, &log_settings)?,
         );
-        if let (Some(plan), Some([der, ..])) = (&plan.timestamps, timestamps.map(TimestampChain::der)) {
-            let key = configuration::settings_of(&plan.key, &file(layout.timestamp_key()));
-            summary.timestamp = Some(Authority::of(der, Some(Key::of(&key)))?);
-        }
+        let timestamp_key = plan
+            .timestamps
+            .as_ref()
+            .map(|plan| configuration::settings_of(&plan.key, &file(layout.timestamp_key())));
+        summary.add_timestamps(timestamps, timestamp_key.as_ref())?;
         let root_key = plan.root.as_ref().map(|root| root_key(&root.key, layout));
         match chain {
             Some(chain) => summary.add_chain(chain, root_key, layout)?,
             None => {
                 summary.request = Some(file(layout.signing_request()));
-                summary.next = after_request(layout);
+                summary.next = after_request(plan, layout);
                 return Ok(summary);
             }
         }
@@ -121,10 +125,10 @@ impl Summary {
         Ok(summary)
     }
 
-    pub(super) fn of_chain(
+    pub(super) fn of_chains(
         layout: &Layout,
         settings: &Settings,
-        (chain, log_key): (&CertificateChain, &[u8]),
+        (chain, timestamps, log_key): (&CertificateChain, Option<&TimestampChain>, &[u8]),
     ) -> Result<Self, Failure> {
         let shard = settings.log().and_then(|log| log.shards.first());
         let (origin, key) = shard
@@ -136,6 +140,7 @@ impl Summary {
         let ca_key = Key::of(settings.ca().key());
         let mut summary = Self::new(layout, ca_key, Log::of(origin, log_key, key)?);
         summary.add_chain(chain, None, layout)?;
+        summary.add_timestamps(timestamps, settings.timestamp().map(TimestampFiles::key))?;
         summary.next = after_chain(layout);
         Ok(summary)
     }
@@ -147,6 +152,7 @@ impl Summary {
             intermediate: None,
             timestamp: None,
             ca_key,
+            timestamp_key: None,
             log,
             configuration: None,
             trusted_root: None,
@@ -173,6 +179,18 @@ impl Summary {
         Ok(())
     }
 
+    fn add_timestamps(
+        &mut self,
+        chain: Option<&TimestampChain>,
+        key: Option<&KeySettings>,
+    ) -> Result<(), Failure> {
+        self.timestamp_key = key.map(Key::of);
+        if let Some([der, ..]) = chain.map(TimestampChain::der) {
+            self.timestamp = Some(Authority::of(der, self.timestamp_key.clone())?);
+        }
+        Ok(())
+    }
+
     /// One line.
     pub(super) fn to_json(&self) -> Result<String, serde_json::Error> {
         Ok(serde_json::to_string(self)? + "\n")
@@ -192,14 +210,18 @@ fn root_key(key: &RootKey, layout: &Layout) -> Key {
     }
 }
 
-fn after_request(layout: &Layout) -> Vec<String> {
+fn after_request(plan: &Plan, layout: &Layout) -> Vec<String> {
+    let timestamps = match plan.timestamps {
+        Some(_) => " --timestamp-chain timestamp-chain.pem",
+        None => "",
+    };
     vec![
         format!(
             "Give {} to whoever holds your root. README.txt in it says what is needed.",
             quoted(&layout.request())
         ),
         format!(
-            "Install what comes back: mayfly init --chain chain.pem {}",
+            "Install what comes back: mayfly init --chain chain.pem{timestamps} {}",
             quoted(layout.path())
         ),
     ]
@@ -303,6 +325,9 @@ impl fmt::Display for Summary {
         }
         if self.intermediate.is_none() {
             writeln!(f, "  intermediate\n    key         {}", self.ca_key)?;
+        }
+        if let (None, Some(key)) = (&self.timestamp, &self.timestamp_key) {
+            writeln!(f, "  timestamps\n    key         {key}")?;
         }
         writeln!(f, "  {:13} {}", "log", self.log.origin)?;
         writeln!(f, "    id          {}", self.log.id)?;

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use der::Decode;
 use mayfly::{
     clock::Timestamp,
     issuer::ceremony::{self, KeyKind},
     key::SigningKey,
     timestamp::{DEFAULT_POLICY, TimestampChain, TimestampSigner},
 };
+use x509_cert::Certificate;
 
 use super::{
     folder::{self, Layout},
@@ -24,12 +26,22 @@ pub(super) async fn certify(
     layout: &Layout,
 ) -> Result<TimestampChain, Failure> {
     let key = keys::timestamps(&timestamps.key, kind, layout.timestamp_key()).await?;
-    let keys = (root_key, key.as_ref());
-    let names = timestamps.names.clone();
-    let certificate = ceremony::certify_timestamp_authority(names, keys, lifetime, now).await?;
-    let der = vec![certificate, root.to_vec()];
-    let chain = TimestampChain::from_der(der, now)?;
+    let (keys, name) = ((root_key, key.as_ref()), timestamps.name.clone());
+    let certified = Certificate::from_der(root)?;
+    let certificate = ceremony::certify_timestamp_authority(&certified, name, keys, lifetime, now).await?;
+    let chain = TimestampChain::from_der(vec![certificate, root.to_vec()], now)?;
     folder::write_new(&layout.timestamp_chain(), &chain.to_pem())?;
     let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
     Ok(signer.chain().clone())
+}
+
+/// Makes the key, and with it the request (DER) for a root elsewhere.
+pub(super) async fn request(
+    timestamps: &Timestamps,
+    kind: KeyKind,
+    layout: &Layout,
+) -> Result<Vec<u8>, Failure> {
+    let key = keys::timestamps(&timestamps.key, kind, layout.timestamp_key()).await?;
+    let name = timestamps.name.clone();
+    Ok(ceremony::request_timestamp_authority(name, key.as_ref()).await?)
 }

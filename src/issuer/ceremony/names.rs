@@ -32,6 +32,19 @@ impl AuthorityNames {
 /// # Errors
 /// [`CeremonyError::Name`] if the root has no such names, or `common_name` cannot stand in a certificate.
 pub fn next_intermediate(root: &Name, common_name: Option<&str>) -> Result<Name, CeremonyError> {
+    below(root, common_name, "intermediate")
+}
+
+/// The name of another timestamp authority: the root's organisation, and `common_name` or the root's with "timestamping" in place of
+/// "root".
+///
+/// # Errors
+/// As [`next_intermediate`].
+pub fn next_timestamp_authority(root: &Name, common_name: Option<&str>) -> Result<Name, CeremonyError> {
+    below(root, common_name, "timestamping")
+}
+
+fn below(root: &Name, common_name: Option<&str>, role: &str) -> Result<Name, CeremonyError> {
     let value =
         |found: Option<DirectoryString>| found.map_or_else(String::new, |value| value.value().into_owned());
     let common_name = match common_name {
@@ -39,7 +52,7 @@ pub fn next_intermediate(root: &Name, common_name: Option<&str>) -> Result<Name,
         None => {
             let of_root = value(root.common_name()?);
             let base = of_root.strip_suffix(" root").unwrap_or(&of_root);
-            format!("{base} intermediate")
+            format!("{base} {role}")
         }
     };
     name(&value(root.organization()?), &common_name)
@@ -91,10 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn the_next_intermediate_is_called_after_the_root() {
+    fn what_comes_next_is_called_after_the_root() {
         let names = AuthorityNames::of("Acme", "Acme code signing").unwrap();
         let next = |root, common_name| next_intermediate(root, common_name);
         assert_eq!(next(&names.root, None).unwrap(), names.intermediate);
+        let times = TimestampNames::of("Acme", "Acme code signing").unwrap();
+        let next_times = next_timestamp_authority(&names.root, None).unwrap();
+        assert_eq!(next_times, times.authority);
         let named = next(&names.root, Some("2028")).unwrap();
         assert_eq!(named.common_name().unwrap().unwrap().value(), "2028");
         assert_eq!(named.organization().unwrap().unwrap().value(), "Acme");

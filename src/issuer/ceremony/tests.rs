@@ -78,17 +78,28 @@ async fn two_keys_of_one_scheme_are_needed() {
 }
 
 #[tokio::test]
-async fn a_request_proves_its_key_and_asks_for_what_an_intermediate_must_have() {
-    for kind in [KeyKind::EcdsaP384, KeyKind::Rsa4096] {
+async fn a_request_proves_its_key_and_asks_for_what_its_certificate_must_have() {
+    let of_ca: &[&str] = &["2.5.29.15", "2.5.29.19", "2.5.29.37"];
+    let of_times: &[&str] = &["2.5.29.15", "2.5.29.37"];
+    for (kind, is_ca, oids) in [
+        (KeyKind::EcdsaP384, true, of_ca),
+        (KeyKind::Rsa4096, true, of_ca),
+        (KeyKind::EcdsaP256, false, of_times),
+    ] {
         let key = key(kind);
-        let request = CertReq::from_der(&request(names().intermediate, &key).await.unwrap()).unwrap();
+        let name = names().intermediate;
+        let request = match is_ca {
+            true => request(name, &key).await,
+            false => request_timestamp_authority(name, &key).await,
+        };
+        let request = CertReq::from_der(&request.unwrap()).unwrap();
         let signature = request.signature.as_bytes().unwrap();
         let signed = request.info.to_der().unwrap();
         let public = request.info.public_key.owned_to_ref();
         assert!(key.algorithm().verifies(&public, &signed, signature));
         assert_eq!(request.info.public_key.to_der().unwrap(), key.spki_der());
         let attributes = format!("{:?}", request.info.attributes);
-        for oid in ["2.5.29.15", "2.5.29.19", "2.5.29.37"] {
+        for oid in oids {
             let oid: const_oid::ObjectIdentifier = oid.parse().unwrap();
             let bytes = oid.to_der().unwrap();
             let whole = request.info.attributes.to_der().unwrap();

@@ -3,17 +3,20 @@
 use std::time::Duration;
 
 use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
-use der::flagset::FlagSet;
+use der::{Decode, flagset::FlagSet};
 use x509_cert::{
+    Certificate,
     ext::{
         Extension,
         pkix::{AuthorityKeyIdentifier, ExtendedKeyUsage, KeyUsage, KeyUsages},
     },
     name::Name,
-    time::Validity,
 };
 
-use super::{CeremonyError, KeyKind, LIFETIME, NewAuthority, Party, generate_key, root_extensions, validity};
+use super::{
+    CeremonyError, KeyKind, LIFETIME, NewAuthority, Party, Root, generate_key, request_with, root_extensions,
+    validity,
+};
 use crate::{
     clock::Timestamp,
     key::{SigningKey, SoftwareKey},
@@ -42,26 +45,28 @@ pub async fn generate_timestamp_authority(
     let root_key = SoftwareKey::from_pkcs8_der(&generate_key(kind)?)?;
     let key = generate_key(kind)?;
     let authority_key = SoftwareKey::from_pkcs8_der(&key)?;
-    let root = Party::new(names.root.clone(), &root_key)?;
+    let root = Party::new(names.root, &root_key)?;
+    let from = Duration::from_secs(now.unix_seconds());
+    let validity = validity(from, from.saturating_add(LIFETIME))?;
     let extensions = root_extensions(&subject_key_identifier(&root.spki)?)?;
-    let root_certificate = root
-        .sign(root.contents(&root, lasting(now, LIFETIME)?, extensions)?)
-        .await?;
+    let root_der = root.sign(root.contents(&root, validity, extensions)?).await?;
     let keys: (&dyn SigningKey, &dyn SigningKey) = (&root_key, &authority_key);
-    let certificate = certify_timestamp_authority(names, keys, LIFETIME, now).await?;
+    let root = Certificate::from_der(&root_der)?;
+    let certificate = certify_timestamp_authority(&root, names.authority, keys, LIFETIME, now).await?;
     Ok(NewAuthority {
-        chain: vec![certificate, root_certificate],
+        chain: vec![certificate, root_der],
         key,
     })
 }
 
-/// Makes the certificate of a timestamp authority under a root, with keys that are there already, the root's first; valid from
-/// `now`. DER.
+/// Makes the certificate (DER) of a timestamp authority, below a root that is there already: valid from `now`, for `lifetime` or
+/// until the root ends. The root's key is the first.
 ///
 /// # Errors
-/// If the keys are one, the root's does not sign, or the certificate cannot be encoded.
+/// If the first key is not the root's, the keys are one, the root's does not sign, or the certificate cannot be encoded.
 pub async fn certify_timestamp_authority(
-    names: TimestampNames,
+    root: &Certificate,
+    name: Name,
     (root_key, authority_key): (&dyn SigningKey, &dyn SigningKey),
     lifetime: Duration,
     now: Timestamp,
@@ -69,31 +74,38 @@ pub async fn certify_timestamp_authority(
     if root_key.spki_der() == authority_key.spki_der() {
         return Err(CeremonyError::RootSignsTimes);
     }
-    let root = Party::new(names.root, root_key)?;
-    let authority = Party::new(names.authority, authority_key)?;
-    let extensions = authority_extensions(&authority, &root)?;
-    let contents = authority.contents(&root, lasting(now, lifetime)?, extensions)?;
-    root.sign(contents).await
+    let root = Root::new(root, root_key)?;
+    let validity = root.validity(now, lifetime)?;
+    let authority = Party::new(name, authority_key)?;
+    let root_key = AuthorityKeyIdentifier {
+        key_identifier: Some(root.identifier.0),
+        ..Default::default()
+    };
+    let mut extensions = purpose()?;
+    extensions.extend([
+        extension(&subject_key_identifier(&authority.spki)?, Critical::No)?,
+        extension(&root_key, Critical::No)?,
+    ]);
+    let contents = authority.contents(&root.party, validity, extensions)?;
+    root.party.sign(contents).await
 }
 
-fn lasting(now: Timestamp, lifetime: Duration) -> Result<Validity, CeremonyError> {
-    let from = Duration::from_secs(now.unix_seconds());
-    validity(from, from.saturating_add(lifetime))
+/// The request (PKCS#10, RFC 2986; DER) for a timestamp authority's certificate by a root elsewhere. It asks for the extensions that
+/// the certificate must have.
+///
+/// # Errors
+/// If the key does not sign, or the request cannot be encoded.
+pub async fn request_timestamp_authority(name: Name, key: &dyn SigningKey) -> Result<Vec<u8>, CeremonyError> {
+    request_with(purpose()?, name, key).await
 }
 
 /// RFC 3161 2.3: for timestamping and nothing else, critically.
-fn authority_extensions(authority: &Party<'_>, root: &Party<'_>) -> Result<Vec<Extension>, CeremonyError> {
-    let root_key = AuthorityKeyIdentifier {
-        key_identifier: Some(subject_key_identifier(&root.spki)?.0),
-        ..Default::default()
-    };
+fn purpose() -> Result<Vec<Extension>, CeremonyError> {
     Ok(vec![
         extension(
             &KeyUsage(FlagSet::from(KeyUsages::DigitalSignature)),
             Critical::Yes,
         )?,
         extension(&ExtendedKeyUsage(vec![ID_KP_TIME_STAMPING]), Critical::Yes)?,
-        extension(&subject_key_identifier(&authority.spki)?, Critical::No)?,
-        extension(&root_key, Critical::No)?,
     ])
 }

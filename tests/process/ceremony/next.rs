@@ -1,4 +1,4 @@
-//! `mayfly intermediate`: the next intermediate, under the root that is there.
+//! `mayfly intermediate` and `mayfly timestamp-authority`: what comes next under the root that is there.
 
 use std::{fs, process::Output, process::Stdio};
 
@@ -15,9 +15,13 @@ impl Ceremony {
     }
 
     fn next(&self, arguments: &str) -> Output {
+        self.call("intermediate", arguments)
+    }
+
+    fn call(&self, command_name: &str, arguments: &str) -> Output {
         let mut command = mayfly();
         command.current_dir(self.folder.path()).stdin(Stdio::null());
-        command.arg("intermediate").args(arguments.split_whitespace());
+        command.arg(command_name).args(arguments.split_whitespace());
         command.output().unwrap()
     }
 }
@@ -136,4 +140,51 @@ async fn another_root_and_a_key_without_protection_are_refused_and_nothing_is_ma
     }
     let (code, stderr) = refusal(&ceremony.next(&format!("ca {ROOT} --no-passphrase")));
     assert!(code == Some(1) && stderr.contains("is not empty"), "{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_timestamp_authority_takes_the_place_of_the_first() {
+    let ceremony = Ceremony::new().await;
+    let made = ceremony.make("ca --root-passphrase file:root-secret --ca-passphrase file:ca-secret");
+    ceremony.move_root("ca", "offline");
+    for (arguments, code, said) in [
+        (
+            "",
+            2,
+            "--timestamp-passphrase, --timestamp-key or --no-passphrase",
+        ),
+        (
+            "--timestamp-key offline/root-key.pem --timestamp-passphrase file:root-secret",
+            1,
+            "root and timestamp authority have the same key",
+        ),
+    ] {
+        let refused = ceremony.call("timestamp-authority", &format!("next {ROOT} {arguments}"));
+        let (status, stderr) = refusal(&refused);
+        assert_eq!(status, Some(code), "{stderr}");
+        assert!(stderr.contains(said), "{stderr}");
+        assert!(!ceremony.path("next").exists());
+    }
+    let arguments = format!("next {ROOT} --timestamp-passphrase file:ca-secret --years 20");
+    let output = ceremony.call("timestamp-authority", &arguments);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let end = made["root"]["not_after"].as_str().unwrap();
+    let expected = format!(
+        "{}, valid until {end}, is in",
+        made["timestamp"]["subject"].as_str().unwrap()
+    );
+    assert!(
+        output.status.success() && said.starts_with(&expected),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(mode(&ceremony.path("next/timestamp-key.pem")), 0o600);
+    for name in ["timestamp.pem", "timestamp-key.pem"] {
+        let server = ceremony.path("ca/server").join(name);
+        let before = fs::read(&server).unwrap();
+        fs::rename(ceremony.path("next").join(name), &server).unwrap();
+        assert_ne!(fs::read(&server).unwrap(), before);
+    }
+    assert_eq!(fs::read_dir(ceremony.path("next")).unwrap().count(), 0);
+    ceremony.assert_serves(&ceremony.path("ca/server"), &[]).await;
 }
