@@ -23,7 +23,9 @@ mod under_root;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mayfly::key::memory;
 
+use failure::Failure;
 use logging::LogFormat;
 
 const AFTER_HELP: &str = "\
@@ -87,6 +89,15 @@ enum Command {
     Log(log::LogArguments),
     Trust(trust::TrustArguments),
     Bench(bench::BenchArguments),
+}
+
+/// For a command that has private keys in its memory for a moment.
+fn protect_memory() -> Result<(), Failure> {
+    memory::refuse_dumps()?;
+    if let Err(error) = memory::lock() {
+        tracing::debug!("{error}");
+    }
+    Ok(())
 }
 
 /// Runs what was typed; the exit code is documented under `--help`.

@@ -15,19 +15,14 @@ mod timestamps;
 
 use std::io::{self, Write};
 
-use mayfly::key::memory;
-
 pub(crate) use arguments::InitArguments;
 use plan::Plan;
 use summary::Summary;
 
-use super::{failure::Failure, terminal::Terminal};
+use super::{failure::Failure, protect_memory, terminal::Terminal};
 
 pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
-    memory::refuse_dumps()?;
-    if let Err(error) = memory::lock() {
-        tracing::debug!("{error}");
-    }
+    protect_memory()?;
     let json = arguments.json;
     let summary = match arguments.chain.take() {
         Some(chain) => {

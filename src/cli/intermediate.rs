@@ -1,7 +1,6 @@
 //! `mayfly intermediate`: the next key and certificate of a CA, under the root that it has.
 
 use std::{
-    io::{self, Write},
     path::{self, PathBuf},
     sync::Arc,
 };
@@ -10,7 +9,7 @@ use clap::Args;
 use mayfly::{
     clock::{Clock, SystemClock},
     issuer::{CertificateChain, Issuer, ceremony},
-    key::{SigningKey, memory},
+    key::SigningKey,
     staging::StagedFolder,
 };
 
@@ -22,7 +21,8 @@ use super::{
         keys,
         plan::{ServerKey, YEAR},
     },
-    under_root::{RootArguments, server_key},
+    protect_memory,
+    under_root::{RootArguments, report, server_key},
 };
 
 const AFTER_HELP: &str = "\
@@ -81,10 +81,7 @@ pub(super) struct IntermediateArguments {
 }
 
 pub(super) fn run(arguments: &IntermediateArguments) -> Result<(), Failure> {
-    memory::refuse_dumps()?;
-    if let Err(error) = memory::lock() {
-        tracing::debug!("{error}");
-    }
+    protect_memory()?;
     folder::check_vacant(&arguments.directory)?;
     let ca_key = server_key(
         ("--ca-key-uri", arguments.ca_key_uri.as_deref()),
@@ -94,14 +91,7 @@ pub(super) fn run(arguments: &IntermediateArguments) -> Result<(), Failure> {
     )?;
     let runtime = tokio::runtime::Runtime::new()?;
     let chain = runtime.block_on(make(arguments, &ca_key))?;
-    let certificate = chain.issuing().tbs_certificate();
-    Ok(writeln!(
-        io::stdout(),
-        "{}, valid until {}, is in {}. It signs from when mayfly.yaml names it (docs/keys.md, \"Rotation\").",
-        certificate.subject(),
-        certificate.validity().not_after,
-        arguments.directory.join("ca.pem").display(),
-    )?)
+    Ok(report(chain.issuing(), &arguments.directory.join("ca.pem"))?)
 }
 
 async fn make(arguments: &IntermediateArguments, ca_key: &ServerKey) -> Result<CertificateChain, Failure> {

@@ -1,15 +1,12 @@
 //! `mayfly timestamp-authority`: another key and certificate of the timestamp authority, under the root that is there.
 
-use std::{
-    io::{self, Write},
-    path::{self, PathBuf},
-};
+use std::path::{self, PathBuf};
 
 use clap::Args;
 use mayfly::{
     clock::{Clock, SystemClock},
     issuer::ceremony,
-    key::{SigningKey, memory},
+    key::SigningKey,
     staging::StagedFolder,
     timestamp::{DEFAULT_POLICY, TimestampChain, TimestampSigner},
 };
@@ -22,7 +19,8 @@ use super::{
         keys,
         plan::{ServerKey, YEAR},
     },
-    under_root::{RootArguments, server_key},
+    protect_memory,
+    under_root::{RootArguments, report, server_key},
 };
 
 const AFTER_HELP: &str = "\
@@ -81,10 +79,7 @@ pub(super) struct TimestampAuthorityArguments {
 }
 
 pub(super) fn run(arguments: &TimestampAuthorityArguments) -> Result<(), Failure> {
-    memory::refuse_dumps()?;
-    if let Err(error) = memory::lock() {
-        tracing::debug!("{error}");
-    }
+    protect_memory()?;
     folder::check_vacant(&arguments.directory)?;
     let key = server_key(
         ("--timestamp-key", arguments.timestamp_key.as_deref()),
@@ -97,13 +92,9 @@ pub(super) fn run(arguments: &TimestampAuthorityArguments) -> Result<(), Failure
     )?;
     let runtime = tokio::runtime::Runtime::new()?;
     let signer = runtime.block_on(make(arguments, &key))?;
-    let certificate = signer.chain().signer().tbs_certificate();
-    Ok(writeln!(
-        io::stdout(),
-        "{}, valid until {}, is in {}. It signs from when mayfly.yaml names it (docs/keys.md, \"Rotation\").",
-        certificate.subject(),
-        certificate.validity().not_after,
-        arguments.directory.join("timestamp.pem").display(),
+    Ok(report(
+        signer.chain().signer(),
+        &arguments.directory.join("timestamp.pem"),
     )?)
 }
 

@@ -1,6 +1,10 @@
 //! What the commands have in common that make a key and a certificate under a root that is there already.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use der::Decode;
@@ -114,4 +118,16 @@ pub(super) fn server_key(
         }
     };
     Ok(ServerKey::New(secret))
+}
+
+/// What was made.
+pub(super) fn report(certificate: &Certificate, path: &Path) -> io::Result<()> {
+    let certificate = certificate.tbs_certificate();
+    writeln!(
+        io::stdout(),
+        "{}, valid until {}, is in {}. It signs from when mayfly.yaml names it (docs/keys.md, \"Rotation\").",
+        certificate.subject(),
+        certificate.validity().not_after,
+        path.display(),
+    )
 }

@@ -9,9 +9,8 @@ mod rotate;
 mod show;
 
 use clap::{Args, Subcommand};
-use mayfly::key::memory;
 
-use crate::cli::failure::Failure;
+use crate::cli::{failure::Failure, protect_memory};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -59,10 +58,7 @@ enum TufCommand {
 }
 
 pub(super) fn run(arguments: TufArguments) -> Result<(), Failure> {
-    memory::refuse_dumps()?;
-    if let Err(error) = memory::lock() {
-        tracing::debug!("{error}");
-    }
+    protect_memory()?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(async {
         match arguments.command {
