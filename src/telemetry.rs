@@ -1,6 +1,7 @@
 //! What the operator sees: Prometheus metrics, Fulcio's names beside our own. Every label has a bounded set of values.
 
 mod external_logs;
+mod grpc;
 mod issuers;
 mod keys;
 mod logs;
@@ -18,21 +19,21 @@ use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
 };
-use tonic::Code;
 
 use crate::{issuer::CertificateChain, timestamp::TimestampChain, trust::tuf::Standing};
 
 use self::reloads::ReloadMetrics;
 pub use self::{
-    external_logs::ExternalLogMetrics, issuers::IssuerStatuses, keys::KeyMetrics, reloads::Reload,
+    external_logs::ExternalLogMetrics, grpc::Served, issuers::IssuerStatuses, keys::KeyMetrics,
+    reloads::Reload,
 };
 pub(crate) use self::{
     external_logs::{Attempted, ExternalLogSeries},
     keys::{KeySeries, Signed},
 };
 use self::{
-    issuers::IssuerMetrics, logs::LogMetrics, self_audits::SelfAuditMetrics, timestamps::TimestampMetrics,
-    tuf::TufMetrics, witnesses::WitnessMetrics,
+    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, self_audits::SelfAuditMetrics,
+    timestamps::TimestampMetrics, tuf::TufMetrics, witnesses::WitnessMetrics,
 };
 
 /// Every metric of one process.
@@ -41,9 +42,7 @@ pub struct Metrics {
     new_certs: IntCounter,
     api_latency: HistogramVec,
     http_requests: IntCounterVec,
-    grpc_started: IntCounterVec,
-    grpc_handled: IntCounterVec,
-    grpc_handling: HistogramVec,
+    grpc: GrpcMetrics,
     issued: IntCounter,
     refused: IntCounterVec,
     in_flight: IntGauge,
@@ -74,19 +73,6 @@ pub struct Sources {
 
 /// The logs that this process writes now.
 pub type Logs = Arc<dyn Fn() -> Vec<Log> + Send + Sync>;
-
-/// One gRPC call that was answered.
-#[derive(Clone, Copy, Debug)]
-pub struct Served {
-    /// Full name of the service, of a bounded set.
-    pub service: &'static str,
-    /// Name of the method, of a bounded set.
-    pub method: &'static str,
-    /// How it ended.
-    pub code: Code,
-    /// From the head of the request to the head of the answer.
-    pub took: Duration,
-}
 
 /// One more of something that is going on, until it is dropped.
 #[derive(Debug)]
@@ -119,21 +105,7 @@ impl Metrics {
                 &["code", "method"],
             )?,
             http_requests: make.counters("http_requests_total", "HTTP requests", &["code", "method"])?,
-            grpc_started: make.counters(
-                "grpc_server_started_total",
-                "gRPC calls started on the server",
-                &["grpc_type", "grpc_service", "grpc_method"],
-            )?,
-            grpc_handled: make.counters(
-                "grpc_server_handled_total",
-                "gRPC calls completed on the server, whatever the outcome",
-                &["grpc_type", "grpc_service", "grpc_method", "grpc_code"],
-            )?,
-            grpc_handling: make.histogram(
-                "grpc_server_handling_seconds",
-                "Time to answer a gRPC call in seconds",
-                &["grpc_type", "grpc_service", "grpc_method"],
-            )?,
+            grpc: GrpcMetrics::new(&make)?,
             issued: make.counter("mayfly_issued_total", "Certificates issued")?,
             refused: make.counters(
                 "mayfly_refused_total",
@@ -149,28 +121,8 @@ impl Metrics {
                 .issuers
                 .map(|read| IssuerMetrics::new(&make, read))
                 .transpose()?,
-            issuer_file: ReloadMetrics::new(
-                &make,
-                (
-                    "mayfly_issuer_file_reloads_total",
-                    "Readings of a changed issuer file",
-                ),
-                (
-                    "mayfly_issuer_file_refused",
-                    "1 while the issuer file on the disk has mistakes and an older one is in force",
-                ),
-            )?,
-            configuration: ReloadMetrics::new(
-                &make,
-                (
-                    "mayfly_configuration_reloads_total",
-                    "Readings of mayfly.yaml and the files of its CA and timestamp authority while serving",
-                ),
-                (
-                    "mayfly_configuration_refused",
-                    "1 if mayfly.yaml or a file of its CA or timestamp authority cannot be used as it is now, and what was in force before stays",
-                ),
-            )?,
+            issuer_file: ReloadMetrics::of_issuer_file(&make)?,
+            configuration: ReloadMetrics::of_configuration(&make)?,
             ca_end: make.gauge(
                 "mayfly_ca_end_timestamp_seconds",
                 "When the CA's chain that signs is over, since the Unix epoch",
@@ -280,27 +232,13 @@ impl Metrics {
     }
 
     /// A gRPC call began.
-    pub fn grpc_started(&self, (service, method): (&'static str, &'static str)) {
-        self.grpc_started
-            .with_label_values(&[grpc_type(method), service, method])
-            .inc();
+    pub fn grpc_started(&self, call: (&'static str, &'static str)) {
+        self.grpc.began(call);
     }
 
     /// A gRPC call was answered.
     pub fn grpc_served(&self, served: &Served) {
-        let Served {
-            service,
-            method,
-            code,
-            took,
-        } = *served;
-        let kind = grpc_type(method);
-        self.grpc_handled
-            .with_label_values(&[kind, service, method, grpc_code(code)])
-            .inc();
-        self.grpc_handling
-            .with_label_values(&[kind, service, method])
-            .observe(took.as_secs_f64());
+        self.grpc.answered(served);
     }
 }
 
@@ -368,36 +306,5 @@ fn method_label(method: &Method) -> &'static str {
         Method::OPTIONS => "options",
         Method::HEAD => "head",
         _ => "other",
-    }
-}
-
-/// Labels of go-grpc-prometheus.
-fn grpc_type(method: &str) -> &'static str {
-    match method {
-        "Watch" => "server_stream",
-        "ServerReflectionInfo" => "bidi_stream",
-        _ => "unary",
-    }
-}
-
-fn grpc_code(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "Canceled",
-        Code::Unknown => "Unknown",
-        Code::InvalidArgument => "InvalidArgument",
-        Code::DeadlineExceeded => "DeadlineExceeded",
-        Code::NotFound => "NotFound",
-        Code::AlreadyExists => "AlreadyExists",
-        Code::PermissionDenied => "PermissionDenied",
-        Code::ResourceExhausted => "ResourceExhausted",
-        Code::FailedPrecondition => "FailedPrecondition",
-        Code::Aborted => "Aborted",
-        Code::OutOfRange => "OutOfRange",
-        Code::Unimplemented => "Unimplemented",
-        Code::Internal => "Internal",
-        Code::Unavailable => "Unavailable",
-        Code::DataLoss => "DataLoss",
-        Code::Unauthenticated => "Unauthenticated",
     }
 }

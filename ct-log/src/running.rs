@@ -27,9 +27,10 @@ use crate::sequencer::Sequencer;
 use crate::settings::LogSettings;
 use crate::statistics::CommitClock;
 use crate::storage::{
-    self, Head, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog, StoredParts,
-    Tail,
+    self, Head, Journal, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog,
+    StoredParts, Tail, Upkeep,
 };
+use crate::tree::Frontier;
 use crate::witness::Witnessing;
 
 /// What a log runs on.
@@ -118,6 +119,50 @@ struct Writers {
     witnesses: JoinHandle<()>,
 }
 
+impl Writers {
+    fn start(
+        shared: &Arc<Shared>,
+        (journal, head, frontier): (Box<dyn Journal>, Head, Frontier),
+        upkeep: Box<dyn Upkeep>,
+    ) -> Result<Writers, OpenError> {
+        let (chores, to_do) = channel();
+        let sequencer = Sequencer {
+            shared: Arc::clone(shared),
+            journal,
+            chores,
+            head,
+            frontier,
+            buffer: RecordBuffer::new(),
+        };
+        let keeper = Keeper::new(Arc::clone(shared), upkeep);
+        Ok(Writers {
+            keeper: spawn("ct-log-keeper", shared, move || keeper.run(&to_do))?,
+            sequencer: spawn("ct-log-sequencer", shared, move || sequencer.run())?,
+            publisher: spawn("ct-log-publisher", shared, {
+                let shared = Arc::clone(shared);
+                move || publish::run(&shared)
+            })?,
+            #[cfg(feature = "client")]
+            witnesses: spawn("ct-log-witnesses", shared, {
+                let shared = Arc::clone(shared);
+                move || crate::witness::run(&shared)
+            })?,
+        })
+    }
+}
+
+/// Why a log does not start.
+fn not_published(error: PublishError) -> OpenError {
+    match error {
+        PublishError::Key(error) => OpenError::Key(error),
+        PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
+        PublishError::ClockAhead => {
+            storage::io_error("tell the time")(io::Error::other("the clock was set at this moment"))
+        }
+        PublishError::HighWater(error) => storage::io_error("write a high-water mark")(error),
+    }
+}
+
 impl Running {
     /// Recovers what the files hold, publishes a fresh checkpoint, and starts the threads.
     pub(crate) fn start(
@@ -148,8 +193,9 @@ impl Running {
             now: clock.now(),
             guard: Arc::clone(&guard),
         };
-        let opened = storage.open(opening);
-        let mut opened = opened.map_err(|error| error.in_directory(&directory))?;
+        let mut opened = storage
+            .open(opening)
+            .map_err(|error| error.in_directory(&directory))?;
         for mark in &high_water {
             mark.check(&mut opened, (&origin, key.public()))?;
         }
@@ -188,49 +234,15 @@ impl Running {
             witnessing,
             published: watch::Sender::new(Arc::new(published)),
         });
-        publish::publish(&shared, &head).map_err(|error| match error {
-            PublishError::Key(error) => OpenError::Key(error),
-            PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
-            PublishError::ClockAhead => {
-                storage::io_error("tell the time")(io::Error::other("the clock was set at this moment"))
-            }
-            PublishError::HighWater(error) => storage::io_error("write a high-water mark")(error),
-        })?;
+        publish::publish(&shared, &head).map_err(not_published)?;
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
-        let (chores, to_do) = channel();
         let alone = journal.look_every().is_none();
-        let sequencer = Sequencer {
-            shared: Arc::clone(&shared),
-            journal,
-            chores,
-            head,
-            frontier,
-            buffer: RecordBuffer::new(),
-        };
-        let keeper = Keeper::new(Arc::clone(&shared), upkeep);
         let follower = Follower::new(Arc::clone(&shared), index);
-        let writers = Writers {
-            keeper: spawn("ct-log-keeper", &shared, move || keeper.run(&to_do))?,
-            sequencer: spawn("ct-log-sequencer", &shared, move || sequencer.run())?,
-            publisher: spawn("ct-log-publisher", &shared, {
-                let shared = Arc::clone(&shared);
-                move || publish::run(&shared)
-            })?,
-            #[cfg(feature = "client")]
-            witnesses: spawn("ct-log-witnesses", &shared, {
-                let shared = Arc::clone(&shared);
-                move || crate::witness::run(&shared)
-            })?,
-        };
         let threads = Threads {
-            writers: Some(writers),
+            writers: Some(Writers::start(&shared, (journal, head, frontier), upkeep)?),
             index: spawn("ct-log-index", &shared, move || follower.run())?,
-            scrub: if alone {
-                Some(scrub(&shared, scrub_every)?)
-            } else {
-                None
-            },
+            scrub: alone.then(|| scrub(&shared, scrub_every)).transpose()?,
             locks,
         };
         Ok(Running {
