@@ -169,6 +169,7 @@ pub enum ShardsError {
 #[cfg(test)]
 mod tests {
     use ct_log::{LogKey, LogSettings, Origin};
+    use tempfile::TempDir;
 
     use super::*;
 
@@ -185,17 +186,20 @@ mod tests {
         Window::new(time(start), time(end)).unwrap()
     }
 
-    fn log(origin: &str, window: Option<Window>, key: &LogKey) -> (Log, tempfile::TempDir) {
-        let directory = tempfile::tempdir().unwrap();
-        let settings = LogSettings::new(directory.path(), Origin::new(origin).unwrap()).min_free_bytes(0);
+    /// In `folder`, which must outlive it.
+    fn log(folder: &TempDir, origin: &str, window: Option<Window>, key: &LogKey) -> Log {
+        let directory = tempfile::tempdir_in(folder.path()).unwrap().keep();
+        let settings = LogSettings::new(directory, Origin::new(origin).unwrap()).min_free_bytes(0);
         let settings = window.into_iter().fold(settings, LogSettings::window);
         let key = LogKey::from_pkcs8_der(&key.to_pkcs8_der().unwrap()).unwrap();
-        (Log::create(settings, key).unwrap(), directory)
+        Log::create(settings, key).unwrap()
     }
 
-    fn shards(logs: &[(&str, Option<Window>)]) -> Result<Shards, ShardsError> {
+    fn shards(folder: &TempDir, logs: &[(&str, Option<Window>)]) -> Result<Shards, ShardsError> {
         let key = || LogKey::generate().unwrap();
-        let open = logs.iter().map(|(origin, window)| log(origin, *window, &key()).0);
+        let open = logs
+            .iter()
+            .map(|(origin, window)| log(folder, origin, *window, &key()));
         Shards::new(open.collect())
     }
 
@@ -203,13 +207,14 @@ mod tests {
     #[test]
     fn a_certificate_belongs_to_the_shard_whose_window_its_end_is_in() {
         let [first, second] = YEARS;
+        let folder = tempfile::tempdir().unwrap();
         // Not in the order of their windows.
-        let shards = shards(&[
+        let logs = [
             ("ca.example/2027", Some(window(first, second))),
             ("ca.example/2026", Some(window(first - 365 * DAY, first))),
             ("ca.example/2029", Some(window(second + DAY, second + 366 * DAY))),
-        ])
-        .unwrap();
+        ];
+        let shards = shards(&folder, &logs).unwrap();
         let origin = |not_after| {
             let log = shards.iter().nth(shards.position(not_after)?)?;
             Some(log.origin().as_str().to_owned())
@@ -233,7 +238,8 @@ mod tests {
 
     #[test]
     fn one_log_without_a_window_takes_everything() {
-        let shards = shards(&[("ca.example/log", None)]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let shards = shards(&folder, &[("ca.example/log", None)]).unwrap();
         for not_after in [0, YEARS[0], 253_402_300_799] {
             assert_eq!(shards.position(at(not_after)), Some(0));
         }
@@ -244,6 +250,8 @@ mod tests {
     fn shards_that_contradict_each_other_are_refused() {
         let [first, second] = YEARS;
         let year = Some(window(first, second));
+        let folder = tempfile::tempdir().unwrap();
+        let shards = |logs: &[_]| shards(&folder, logs);
         assert_eq!(shards(&[]).unwrap_err(), ShardsError::None);
         for other in [
             Some(window(second - 1, second + 1)),
@@ -257,8 +265,8 @@ mod tests {
         let same_path = shards(&[("ca.example/a", year), ("other.example/a", next)]);
         assert_eq!(same_path.unwrap_err(), ShardsError::SamePath);
         let key = LogKey::generate().unwrap();
-        let (one, _one) = log("ca.example/a", year, &key);
-        let (two, _two) = log("ca.example/b", next, &key);
+        let one = log(&folder, "ca.example/a", year, &key);
+        let two = log(&folder, "ca.example/b", next, &key);
         assert_eq!(Shards::new(vec![one, two]).unwrap_err(), ShardsError::SameKey);
     }
 
