@@ -59,10 +59,10 @@ struct Faulty {
     warnings: usize,
 }
 
-/// The CA cannot sign.
+/// Who cannot sign.
 #[derive(Debug, thiserror::Error)]
-#[error("the CA's key cannot be used")]
-struct NoKey;
+#[error("the key of the {0} cannot be used")]
+struct NoKey(&'static str);
 
 /// The timestamp authority would sign no time.
 #[derive(Debug, thiserror::Error)]
@@ -132,17 +132,17 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
 async fn keys(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
     let metrics = KeyMetrics::new()?;
     let checked = deployment::check_key(settings, &metrics).await;
-    report(settings.ca().key(), checked, out)?;
+    report(("CA", settings.ca().key()), checked, out)?;
     if let Some(files) = settings.timestamp() {
         let opened = deployment::timestamp_authority(settings, &metrics).await;
-        report(files.key(), opened.map(drop), out)?;
+        report(("timestamp authority", files.key()), opened.map(drop), out)?;
     }
     if let Some(files) = settings.timestamp().filter(|files| !files.ntp().is_empty()) {
         clock(files.ntp(), out).await?;
     }
     if let Some(key) = settings.tuf().and_then(TufFiles::key) {
         let opened = TufService::open(settings, &metrics).await;
-        report(key, opened.map(drop), out)?;
+        report(("TUF repository", key), opened.map(drop), out)?;
     }
     Ok(())
 }
@@ -159,7 +159,7 @@ async fn clock(servers: &[NtpServer], out: &mut impl Write) -> Result<(), Failur
 }
 
 fn report(
-    name: &KeySettings,
+    (of, name): (&'static str, &KeySettings),
     checked: Result<(), DeploymentError>,
     out: &mut impl Write,
 ) -> Result<(), Failure> {
@@ -167,7 +167,7 @@ fn report(
         Ok(()) => Ok(writeln!(out, "signs: {name}")?),
         Err(error) => {
             writeln!(out, "unusable: {name}: {}", causes::in_one_line(&error))?;
-            Err(NoKey.into())
+            Err(NoKey(of).into())
         }
     }
 }
