@@ -19,6 +19,7 @@ mod timestamp_authority;
 mod token;
 mod trust;
 mod under_root;
+mod unlock;
 
 use std::process::ExitCode;
 

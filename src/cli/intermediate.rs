@@ -37,8 +37,8 @@ ca.pem, the new certificate with the root after it, and ca-key.pem, unless the k
 docs/keys.md, \"Rotation\", says how they take over without a restart; docs/runbooks.md, what to do
 if the present key leaked. For a root of another program, see mayfly init --csr.
 
-PLACE is file:PATH, env:NAME or credential:NAME (of systemd). KEY is a path or URI as in
-docs/keys.md.
+PLACE is file:PATH, env:NAME or credential:NAME (of systemd); passphrases without one are asked for
+on a terminal. KEY is a path or URI as in docs/keys.md.
 
 Exit codes: 0 made; 1 failed, and nothing was made; 2 the command line is wrong.";
 

@@ -32,11 +32,12 @@ Examples:
 
 Where the root's key is, which best is a machine without a network. In the folder there are then
 timestamp.pem, the new certificate with the root after it, and timestamp-key.pem, unless the key is
-elsewhere. docs/keys.md, \"Rotation\", says how they take over without a restart; docs/runbooks.md,
-what to do if the present key leaked. For a root of another program, see docs/timestamps.md.
+elsewhere. docs/keys.md, \"Rotation\", says how they take over without a restart (a first authority
+takes one); docs/runbooks.md, what to do if the present key leaked. For a root of another program,
+see mayfly init --csr.
 
-PLACE is file:PATH, env:NAME or credential:NAME (of systemd). KEY is a path or URI as in
-docs/keys.md.
+PLACE is file:PATH, env:NAME or credential:NAME (of systemd); passphrases without one are asked for
+on a terminal. KEY is a path or URI as in docs/keys.md.
 
 Exit codes: 0 made; 1 failed, and nothing was made; 2 the command line is wrong.";
 

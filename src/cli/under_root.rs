@@ -11,7 +11,6 @@ use der::Decode;
 use mayfly::{
     issuer::ceremony::KeyKind,
     key::{KeySettings, SignatureAlgorithm, SigningKey},
-    telemetry::KeyMetrics,
 };
 use x509_cert::Certificate;
 
@@ -24,6 +23,7 @@ use super::{
         secret::{self, Secret},
     },
     terminal::Terminal,
+    unlock,
 };
 
 #[derive(Args, Debug)]
@@ -57,7 +57,7 @@ impl RootArguments {
         let (certificate, der) = one_certificate(&folder::read(&self.root)?).ok_or_else(|| {
             Failure::configuration(format!("{} is not one certificate in PEM", self.root.display()))
         })?;
-        let key = settings.open("root", &KeyMetrics::new()?).await?;
+        let key = unlock::open(&settings, "root").await?;
         Ok(Root {
             certificate,
             der,
@@ -105,19 +105,22 @@ pub(super) fn server_key(
             passphrase: source,
         }));
     }
-    let secret = match source {
-        Some(source) => {
-            let passphrase = secret::read(&source, what, Terminal::find().as_ref())?;
+    let terminal = Terminal::find();
+    let secret = match (source, &terminal) {
+        (Some(source), _) => {
+            let passphrase = secret::read(&source, what, terminal.as_ref())?;
             Some(Secret { passphrase, source })
         }
-        None if no_passphrase => None,
-        None => {
-            return Err(Failure::configuration(format!(
-                "say how the new key is protected: {passphrase_option}, {key_option} or --no-passphrase"
-            )));
-        }
+        (None, _) if no_passphrase => None,
+        (None, Some(terminal)) => terminal.new_passphrase(what)?.map(Secret::typed),
+        (None, None) => None,
     };
-    Ok(ServerKey::New(secret))
+    match secret.is_some() || no_passphrase {
+        true => Ok(ServerKey::New(secret)),
+        false => Err(Failure::configuration(format!(
+            "say how the new key is protected: {passphrase_option}, {key_option} or --no-passphrase"
+        ))),
+    }
 }
 
 /// What was made.

@@ -23,9 +23,6 @@ use crate::cli::{failure::Failure, log::confirm_new_key, terminal::Terminal};
 
 pub(in crate::cli) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Where the passphrase of the server's keys will come from, if it was typed.
-const TYPED: &str = "MAYFLY_PASSPHRASE";
-
 /// All that the ceremony needs to know.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -328,8 +325,7 @@ fn typed_for_server(terminal: Option<&Terminal>) -> Result<Option<Secret>, Failu
     let terminal = terminal.ok_or_else(|| Missing(vec!["--ca-passphrase", "--log-passphrase"]))?;
     loop {
         if let Some(passphrase) = terminal.new_passphrase("the server's keys (empty for none)")? {
-            let source = PassphraseSource::Environment(TYPED.to_owned());
-            return Ok(Some(Secret { passphrase, source }));
+            return Ok(Some(Secret::typed(passphrase)));
         }
         if terminal.confirm("Leave the server's keys unencrypted, in files with mode 0600?")? {
             return Ok(None);

@@ -13,6 +13,16 @@ pub(in crate::cli) struct Secret {
     pub(in crate::cli) source: PassphraseSource,
 }
 
+/// Where the passphrase of the server's keys will come from, if it was typed.
+const TYPED: &str = "MAYFLY_PASSPHRASE";
+
+impl Secret {
+    pub(in crate::cli) fn typed(passphrase: Passphrase) -> Self {
+        let source = PassphraseSource::Environment(TYPED.to_owned());
+        Self { passphrase, source }
+    }
+}
+
 /// `--…-passphrase`, from which nothing is repeated: it may be the passphrase itself.
 pub(in crate::cli) fn source(option: &str, text: Option<&str>) -> Result<Option<PassphraseSource>, Failure> {
     let parse = |text: &str| {

@@ -1,6 +1,7 @@
 //! With somebody who answers.
 
 use std::{
+    fs,
     io::{Read, Write},
     path::Path,
     process::{Child, Command, Stdio},
@@ -97,4 +98,34 @@ async fn on_a_terminal_it_asks_and_shows_no_passphrase() {
             &[("MAYFLY_PASSPHRASE", "server horse")],
         )
         .await;
+}
+
+#[tokio::test]
+#[ignore = "needs script of util-linux"]
+async fn what_comes_next_under_a_root_asks_for_both_passphrases() {
+    let ceremony = Ceremony::new().await;
+    ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    for (command, key, of) in [
+        ("intermediate", "ca-key.pem", "the intermediate's key"),
+        (
+            "timestamp-authority",
+            "timestamp-key.pem",
+            "the timestamp authority's key",
+        ),
+    ] {
+        let line = format!("{command} {command} --root ca/root/root.pem --root-key ca/root/root-key.pem");
+        let mut conversation = Conversation::begin(ceremony.folder.path(), &line);
+        conversation.answer(&format!("Passphrase for {of}"), "server horse");
+        conversation.answer("The same again", "server horse");
+        conversation.answer("root-key.pem", "server horse");
+        conversation.answer("root-key.pem", "root horse");
+        let (code, said) = conversation.end();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(
+            said.contains("not its passphrase") && !said.contains("horse"),
+            "{said}"
+        );
+        let key = fs::read_to_string(ceremony.path(command).join(key)).unwrap();
+        assert!(key.contains("BEGIN ENCRYPTED PRIVATE KEY"));
+    }
 }

@@ -12,12 +12,10 @@ use clap::Args;
 use mayfly::{
     issuer::ceremony::KeyKind,
     key::{
-        KeyReference, KeySettings, SoftwareKey,
-        file::{self as key_file, KeyFileError},
+        KeyReference, KeySettings,
         passphrase::{Passphrase, PassphraseSource},
     },
     staging::SECRET_FOLDER,
-    telemetry::KeyMetrics,
     trust::tuf::{PublicKey, Signer, TufError},
 };
 
@@ -25,6 +23,7 @@ use crate::cli::{
     failure::Failure,
     init::{folder, keys, plan, secret},
     terminal::Terminal,
+    unlock,
 };
 
 /// The keys that sign.
@@ -199,30 +198,12 @@ fn typed_anew(path: &Path) -> Result<Passphrase, Failure> {
     typed.ok_or_else(|| Failure::configuration(Unprotected(path.to_owned())))
 }
 
-/// For a key that is there: asked for until it is right, or empty.
-fn typed(path: &Path, terminal: &Terminal) -> Result<Signer, Failure> {
-    loop {
-        let passphrase = terminal.passphrase(&path.display().to_string())?;
-        let passphrase = passphrase.ok_or(KeyFileError::Encrypted)?;
-        match key_file::read_with(path, &passphrase) {
-            Err(KeyFileError::WrongPassphrase) => terminal.say("That is not its passphrase.")?,
-            read => return Ok(Signer::new(Arc::new(SoftwareKey::from_pkcs8_der(&read?)?))?),
-        }
-    }
-}
-
 async fn open(reference: KeyReference, passphrase: Option<PassphraseSource>) -> Result<Signer, Failure> {
-    if let (KeyReference::File(path), None, Some(terminal)) = (&reference, &passphrase, Terminal::find())
-        && matches!(key_file::read(path, None), Err(KeyFileError::Encrypted))
-    {
-        return typed(path, &terminal);
-    }
     let settings = KeySettings {
         reference,
         passphrase,
     };
-    let key = settings.open("tuf", &KeyMetrics::new()?).await?;
-    Ok(Signer::new(key)?)
+    Ok(Signer::new(unlock::open(&settings, "tuf").await?)?)
 }
 
 /// Nothing if the file does not hold a public key.
