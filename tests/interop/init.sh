@@ -14,7 +14,7 @@ echo 'battery staple' >server-passphrase
 # signs_and_verifies: with the files of this ceremony, and not with those of the development CA.
 signs_and_verifies() {
   sign bundle.json
-  verify bundle.json
+  verify bundle.json --use-signed-timestamps
   CLIENTS=$(dirname "$TRUSTED_ROOT") refused "leaf certificate verification failed" verify bundle.json
   leaf bundle.json >leaf.pem
 }

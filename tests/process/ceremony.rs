@@ -112,6 +112,11 @@ impl Ceremony {
             "email": EMAIL, "email_verified": true,
         }));
         client.request(&token, EMAIL).await.unwrap().issued();
+        let expected = match server.join("timestamp.pem").exists() {
+            true => 201,
+            false => 404,
+        };
+        assert_eq!(client.timestamp().await.unwrap().0, expected);
         program.stop();
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "NAME")]
     pub(super) common_name: Option<String>,
 
-    /// Kind of the keys of root and intermediate, where they are made [default: p384]
+    /// Kind of the keys of root, intermediate and timestamp authority, where made [default: p384]
     #[arg(long, value_enum, value_name = "KIND")]
     pub(super) ca_key: Option<CaKey>,
 

@@ -164,9 +164,9 @@ impl Certified {
                     false => Err(InstallError::AnotherChain(path)),
                 };
             }
-            folder::write_new(&path, &text)?;
-            written.push(path);
-            Ok(())
+            // Before: half of it may be there after a failure.
+            written.push(path.clone());
+            Ok(folder::write_new(&path, &text)?)
         };
         let outcome = chains.into_iter().chain(timestamps).try_for_each(write);
         let outcome = outcome.and_then(|()| Ok(Settings::load(&layout.settings_without_chain())?));

@@ -25,7 +25,7 @@ authorityKeyIdentifier = keyid:always
 /// The same for the timestamp authority's (RFC 3161 2.3).
 const TIMESTAMP_EXTENSIONS: &str = "\
 # The extensions of the certificate for timestamp.csr.pem, for openssl x509 -req -extfile timestamp-extensions.cnf.
-# Mayfly refuses a certificate without them, because its clients would.
+# Mayfly refuses a certificate with another extendedKeyUsage, because its clients would.
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
 extendedKeyUsage = critical, timeStamping
