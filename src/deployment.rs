@@ -127,8 +127,6 @@ pub struct Files {
     pub url: Option<PublicUrl>,
     /// Chains of other CAs that clients are to trust.
     pub also_trusted: Vec<AlsoTrusted>,
-    /// The timestamp authority's certificates, if there is one, PEM.
-    pub timestamp_chain: Option<PathBuf>,
     /// Chains of other timestamp authorities that clients are to trust.
     pub timestamps_also_trusted: Vec<AlsoTrusted>,
     /// The embedded log, if there is one.
@@ -144,7 +142,6 @@ impl From<&Settings> for Files {
             ca_key: settings.ca().key().clone(),
             url: settings.url().cloned(),
             also_trusted: settings.ca().also_trusted().to_vec(),
-            timestamp_chain: settings.timestamp().map(|files| files.chain().to_owned()),
             timestamps_also_trusted: settings
                 .timestamp()
                 .map_or_else(Vec::new, |files| files.also_trusted().to_vec()),
@@ -155,13 +152,14 @@ impl From<&Settings> for Files {
 }
 
 impl Files {
-    /// Loads them. A log whose directory and key are both missing is made now.
+    /// Loads them, for an instance with this timestamp authority. A log whose directory and key are both missing is made now.
     ///
     /// # Errors
     /// The first that cannot be used, with its path.
     pub async fn load(
         &self,
         (issuers, fetch): (TrustedIssuers, FetchPolicy),
+        timestamps: Option<&TimestampAuthority>,
         metrics: &KeyMetrics,
     ) -> Result<Parts, DeploymentError> {
         let chain = load_chain(&self.ca_chain)?;
@@ -171,7 +169,10 @@ impl Files {
             None => None,
         };
         Ok(Parts {
-            trust: self.trust(&chain)?,
+            trust: self.trust(
+                &chain,
+                timestamps.map(|authority| Arc::clone(authority.signer().chain())),
+            )?,
             chain,
             key,
             log,
@@ -196,16 +197,18 @@ impl Files {
 pub fn check_files(settings: &Settings) -> Vec<DeploymentError> {
     let ca = settings.ca();
     let own = load_chain(ca.chain());
-    let trust = Files::from(settings).trust_beside(own.as_ref().ok());
-    let timestamp = settings.timestamp();
-    let timestamp = timestamp.and_then(|files| timestamps::load_chain(files.chain()).err());
+    let timestamps = settings.timestamp();
+    let timestamps = timestamps.map(|files| timestamps::load_chain(files.chain()));
+    let timestamps = timestamps.transpose().map(|chain| chain.map(Arc::new));
+    let trust =
+        Files::from(settings).trust_beside(own.as_ref().ok(), timestamps.as_ref().ok().cloned().flatten());
     let tuf = settings
         .tuf()
         .and_then(|files| tuf::published(files.directory()).err());
     own.err()
         .into_iter()
         .chain(trust.err())
-        .chain(timestamp)
+        .chain(timestamps.err())
         .chain(tuf)
         .collect()
 }

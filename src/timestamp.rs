@@ -51,7 +51,7 @@ const HALF_A_SECOND: Duration = Duration::from_millis(500);
 /// A key, the chain that speaks for it, and the policy under which it signs.
 pub struct TimestampSigner {
     key: Arc<dyn SigningKey>,
-    chain: TimestampChain,
+    chain: Arc<TimestampChain>,
     policy: ObjectIdentifier,
 }
 
@@ -73,15 +73,25 @@ impl TimestampSigner {
         let signature = key.sign(message).await?;
         let public = SubjectPublicKeyInfoRef::from_der(key.spki_der())?;
         match key.algorithm().verifies(&public, message, &signature) {
-            true => Ok(Self { key, chain, policy }),
+            true => Ok(Self {
+                key,
+                chain: Arc::new(chain),
+                policy,
+            }),
             false => Err(TimestampError::KeyMismatch),
         }
     }
 
     /// The authority's certificates.
     #[must_use]
-    pub const fn chain(&self) -> &TimestampChain {
+    pub const fn chain(&self) -> &Arc<TimestampChain> {
         &self.chain
+    }
+
+    /// The policy under which it signs.
+    #[must_use]
+    pub const fn policy(&self) -> ObjectIdentifier {
+        self.policy
     }
 
     async fn sign(&self, query: &Query, clock: &WatchedClock) -> Result<Vec<u8>, TimestampError> {
@@ -98,7 +108,7 @@ impl TimestampSigner {
             ordering: false,
             nonce: query.nonce.clone(),
         };
-        let signer = (self.key.as_ref(), &self.chain);
+        let signer = (self.key.as_ref(), self.chain.as_ref());
         let token = token::sign(&info, query.wants_certificates, signer).await?;
         let response = TimeStampResp {
             status: PkiStatusInfo {
@@ -145,8 +155,8 @@ impl TimestampAuthority {
     }
 
     /// From now on another signs; requests that have begun end as they began.
-    pub fn sign_with(&self, signer: TimestampSigner) {
-        self.signer.store(Arc::new(signer));
+    pub fn sign_with(&self, signer: Arc<TimestampSigner>) {
+        self.signer.store(signer);
     }
 
     /// Its clock, for whoever confirms that.

@@ -264,11 +264,16 @@ async fn with_a_timestamp_authority() {
     let made = ceremony::generate_timestamp_authority(names, KeyKind::EcdsaP256, start).await;
     let chain = TimestampChain::from_der(made.unwrap().chain, start).unwrap();
     let url = format!("{URL}/api/v1/timestamp");
-    let with = |statement: &TrustStatement| {
-        material(statement, vec![own("localhost/log", None)]).with_timestamps(Some(&chain))
+    let with = |statement: TrustStatement| {
+        let timestamps = Some(Arc::new(chain.clone()));
+        let statement = TrustStatement {
+            timestamps,
+            ..statement
+        };
+        material(&statement, vec![own("localhost/log", None)])
     };
 
-    let material = with(&statement());
+    let material = with(statement());
     let authority = &trusted_root(&material)["timestampAuthorities"][0];
     let certificates: Vec<_> = chain
         .der()
@@ -296,7 +301,7 @@ async fn with_a_timestamp_authority() {
     let pem = files.iter().find(|file| file.name == "tsa.pem").unwrap();
     assert_eq!(pem.contents, chain.to_pem());
 
-    let nowhere = trusted_root(&with(&TrustStatement::default()));
+    let nowhere = trusted_root(&with(TrustStatement::default()));
     assert_eq!(nowhere["timestampAuthorities"][0]["uri"], "https://localhost");
 }
 
@@ -316,13 +321,14 @@ async fn timestamp_authorities_that_were_count_until_then() {
     };
     // This one once more, as while it takes over.
     let statement = TrustStatement {
+        timestamps: Some(Arc::new(chain.clone())),
         timestamps_also_trusted: vec![
             trusted(&other, Some(start.plus(Duration::from_secs(60)))),
             trusted(&chain, None),
         ],
         ..statement()
     };
-    let material = material(&statement, Vec::new()).with_timestamps(Some(&chain));
+    let material = material(&statement, Vec::new());
     let root = trusted_root(&material);
     let list = root["timestampAuthorities"].as_array().unwrap().iter();
     let periods: Vec<_> = list

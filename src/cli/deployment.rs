@@ -80,6 +80,7 @@ pub(crate) async fn open(
     place: &Place,
     kind: KeyKind,
     url: PublicUrl,
+    timestamps: &TimestampAuthority,
 ) -> Result<(Authority, ReadFile), Failure> {
     let fetch = FetchPolicy::new(LoopbackHttp::Allowed);
     let issuer_file = ReadFile::open(place.data_dir().issuers())?;
@@ -87,7 +88,7 @@ pub(crate) async fn open(
     let parts = match place {
         Place::Kept { data_dir, .. } => {
             files(data_dir, url)
-                .load((trusted, fetch), &KeyMetrics::new()?)
+                .load((trusted, fetch), Some(timestamps), &KeyMetrics::new()?)
                 .await?
         }
         Place::Ephemeral { .. } => {
@@ -97,6 +98,7 @@ pub(crate) async fn open(
                 key: Arc::new(SoftwareKey::from_pkcs8_der(&new.key)?),
                 trust: TrustStatement {
                     url: Some(url),
+                    timestamps: Some(Arc::clone(timestamps.signer().chain())),
                     ..TrustStatement::default()
                 },
                 log: Some(Log::in_memory(Origin::new(DEV_LOG_ORIGIN)?, LogKey::generate()?)?.into()),
@@ -137,7 +139,6 @@ fn files(data_dir: &DataDir, url: PublicUrl) -> Files {
         ca_key: KeySettings::plain_file(data_dir.ca_key()),
         url: Some(url),
         also_trusted: Vec::new(),
-        timestamp_chain: None,
         timestamps_also_trusted: Vec::new(),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),
@@ -233,7 +234,8 @@ impl Running {
     /// Keeps the TUF repository current, from now on and as long as the server runs.
     fn keep_current(&mut self, tuf: TufService) {
         let metrics = Arc::clone(self.server.metrics());
-        self.following.spawn(tuf.follow(self.in_force.clone(), metrics));
+        let authority = Arc::clone(&self.in_force.authority);
+        self.following.spawn(tuf.follow(authority, metrics));
     }
 
     /// Keeps the CA, the timestamp authority and the shards of the log as the configuration says, from now on and as long as the server runs.
@@ -308,7 +310,8 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     // First: what is wrong with these must show before a log is made.
     let timestamps = deployment::timestamp_authority(&settings, &keys).await?;
     let tuf = TufService::open(&settings, &keys).await?;
-    let mut parts = Files::from(&settings).load((issuers, fetch), &keys).await?;
+    let files = Files::from(&settings);
+    let mut parts = files.load((issuers, fetch), timestamps.as_deref(), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
     let tls = settings.tls().cloned();

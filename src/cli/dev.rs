@@ -21,7 +21,6 @@ use mayfly::{
     log::embedded::SubmissionSettings,
     server::{Listeners, ServeError},
     telemetry::KeyMetrics,
-    timestamp::TimestampAuthority,
     trust::TrustMaterial,
 };
 
@@ -170,9 +169,10 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let ready = ready(&listeners, place.data_dir());
     let issuers = Issuers::at(&ready.api);
     write_public(&place.data_dir().issuers(), &issuer_file(&issuers))?;
-    let (authority, issuer_file) = deployment::open(&place, settings.ca_key, ready.api.parse()?).await?;
     let timestamps = dev_timestamps::open(&place, settings.ca_key).await?;
-    write_trust_files(&ready, &authority, &timestamps)?;
+    let (authority, issuer_file) =
+        deployment::open(&place, settings.ca_key, ready.api.parse()?, &timestamps).await?;
+    write_trust_files(&ready, &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
     let around = Around {
@@ -208,12 +208,8 @@ fn ready(listeners: &Listeners, data_dir: &DataDir) -> Ready {
 }
 
 /// What the server answers at /trust, too.
-fn write_trust_files(
-    ready: &Ready,
-    authority: &Authority,
-    timestamps: &TimestampAuthority,
-) -> Result<(), Failure> {
-    let material = TrustMaterial::of(authority).with_timestamps(Some(timestamps.signer().chain()));
+fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure> {
+    let material = TrustMaterial::of(authority);
     write_public(&ready.trusted_root, &material.trusted_root()?.to_json())?;
     write_public(&ready.signing_config, &material.signing_config()?.to_json())?;
     Ok(())

@@ -24,11 +24,11 @@ use super::{
 };
 use crate::{
     causes,
-    config::{AlsoTrusted, ConfigErrors, Settings},
+    config::{AlsoTrusted, ConfigErrors, Settings, TimestampFiles},
     key::{KeySettings, passphrase::PassphraseSource},
     log::Shards,
     telemetry::{KeyMetrics, Metrics, Reload},
-    timestamp::{TimestampAuthority, TimestampSigner},
+    timestamp::{TimestampChain, TimestampSigner, ntp::NtpServer},
 };
 
 /// Follows one `mayfly.yaml`.
@@ -37,10 +37,14 @@ pub struct ConfigurationFollower {
     in_force: InForce,
     keys: KeyMetrics,
     metrics: Arc<Metrics>,
+    /// The key that signs times, as it was configured, and the time servers that are asked.
+    timestamps: Option<(KeySettings, Vec<NtpServer>)>,
     /// The files of the configuration that was read last, with that itself.
     files: Vec<PathBuf>,
     /// How they looked then, whether they were taken or refused.
     seen: Vec<Option<Stamp>>,
+    /// Whether the configuration has mistakes, which may also go by themselves: a file that it names appears.
+    mistaken: bool,
 }
 
 /// What changes when a file is written or replaced, also through links.
@@ -64,11 +68,15 @@ impl ConfigurationFollower {
         let files = files(&path, settings);
         let follower = Self {
             seen: stamps(&files),
+            timestamps: settings
+                .timestamp()
+                .map(|files| (files.key().clone(), files.ntp().to_vec())),
             path,
             in_force,
             keys,
             metrics,
             files,
+            mistaken: false,
         };
         follower.tell_ends();
         follower
@@ -92,7 +100,8 @@ impl ConfigurationFollower {
 
     async fn has_changed(&self) -> bool {
         let now = stamps(&self.files);
-        if now == self.seen {
+        let mended = self.mistaken && Settings::load(&self.path).is_ok();
+        if now == self.seen && !mended {
             return false;
         }
         time::sleep(SETTLED_AFTER).await;
@@ -132,13 +141,16 @@ impl ConfigurationFollower {
     }
 
     async fn read_and_sign(&mut self) -> Result<(), Refusal> {
-        let settings = Settings::load(&self.path)?;
+        let settings = Settings::load(&self.path);
+        self.mistaken = settings.is_err();
+        let settings = settings?;
         self.files = files(&self.path, &settings);
         self.seen = stamps(&self.files);
         let ca = settings.ca();
         let issuer = Arc::new(load_issuer(ca, &self.keys).await?);
-        let trust = Files::from(&settings).trust(issuer.chain())?;
-        let timestamps = self.timestamps(&settings).await?;
+        let signer = self.timestamp_signer(&settings).await?;
+        let chain = signer.as_deref().map(|signer| Arc::clone(signer.chain()));
+        let trust = Files::from(&settings).trust(issuer.chain(), chain)?;
         let shards = self.shards(&settings).await?;
         let present = self.in_force.authority.signing();
         // The chain is written into the log.
@@ -146,21 +158,58 @@ impl ConfigurationFollower {
         let next = next.map_err(|_| DeploymentError::Interrupted)?;
         let next = next.map_err(DeploymentError::from)?;
         self.in_force.authority.sign_with(next.stating(trust));
-        if let Some((authority, signer)) = timestamps {
+        if let (Some(authority), Some(signer)) = (&self.in_force.timestamps, signer) {
             authority.sign_with(signer);
         }
+        self.note_timestamps(settings.timestamp());
         Ok(())
     }
 
-    /// The timestamp authority and who is to sign for it. That there is one at all takes a restart.
-    async fn timestamps(
+    /// Who is to sign times. Another CA must not have to wait for a key that is away, if only nothing else is said of that.
+    async fn timestamp_signer(
         &self,
         settings: &Settings,
-    ) -> Result<Option<(&TimestampAuthority, TimestampSigner)>, DeploymentError> {
-        let (Some(authority), Some(files)) = (&self.in_force.timestamps, settings.timestamp()) else {
+    ) -> Result<Option<Arc<TimestampSigner>>, DeploymentError> {
+        let Some(authority) = &self.in_force.timestamps else {
             return Ok(None);
         };
-        Ok(Some((authority, load_signer(files, &self.keys).await?)))
+        let present = authority.signer();
+        let Some(files) = settings.timestamp() else {
+            return Ok(Some(present));
+        };
+        match load_signer(files, &self.keys).await {
+            Ok(signer) => Ok(Some(Arc::new(signer))),
+            Err(error) if self.is_as_before(files, &present) => {
+                let cause = causes::in_one_line(&error);
+                tracing::error!(cause, "the timestamp authority stays as it is");
+                Ok(Some(present))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_as_before(&self, files: &TimestampFiles, present: &TimestampSigner) -> bool {
+        let key = self.timestamps.as_ref().map(|(key, _)| key);
+        let chain = fs::read(files.chain()).ok();
+        let chain = chain.and_then(|pem| TimestampChain::of_any_time(&pem).ok());
+        key == Some(files.key())
+            && files.policy() == present.policy()
+            && chain.is_some_and(|chain| chain.der() == present.chain().der())
+    }
+
+    /// Remembers what is in force of the section `timestamp`, and says what is not until the next start.
+    fn note_timestamps(&mut self, files: Option<&TimestampFiles>) {
+        match (&mut self.timestamps, files) {
+            (Some((key, ntp)), Some(files)) => {
+                *key = files.key().clone();
+                if ntp != files.ntp() {
+                    tracing::warn!("another `timestamp.ntp` takes a restart");
+                }
+            }
+            (None, Some(_)) => tracing::warn!("a first timestamp authority takes a restart"),
+            (Some(_), None) => tracing::warn!("the timestamp authority goes on until the next start"),
+            (None, None) => {}
+        }
     }
 
     /// The present shards and those that are new, if any are. One that is configured no more stays until the next start: its log

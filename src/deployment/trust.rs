@@ -24,28 +24,32 @@ use crate::{
 };
 
 impl Files {
-    /// What the operator says beside the CA that signs.
-    pub(super) fn trust(&self, signing: &CertificateChain) -> Result<TrustStatement, DeploymentError> {
-        self.trust_beside(Some(signing))
+    /// What the operator says beside the CA and the timestamp authority that sign.
+    pub(super) fn trust(
+        &self,
+        signing: &CertificateChain,
+        timestamps: Option<Arc<TimestampChain>>,
+    ) -> Result<TrustStatement, DeploymentError> {
+        self.trust_beside(Some(signing), timestamps)
     }
 
     /// The same, also if it is not known which CA signs.
     pub(super) fn trust_beside(
         &self,
         signing: Option<&CertificateChain>,
+        timestamps: Option<Arc<TimestampChain>>,
     ) -> Result<TrustStatement, DeploymentError> {
         let others = self.also_trusted.iter().map(|other| load(other, signing));
-        // What is wrong with it shows where it is opened.
-        let own = self.timestamp_chain.as_ref().and_then(|path| read(path).ok());
-        let own = own.and_then(|pem| TimestampChain::of_any_time(&pem).ok());
-        let timestamps = self.timestamps_also_trusted.iter();
-        let timestamps = timestamps.map(|other| load_timestamps(other, own.as_ref()));
+        let other_timestamps = self.timestamps_also_trusted.iter();
+        let other_timestamps = other_timestamps.map(|other| load_timestamps(other, timestamps.as_deref()));
+        let timestamps_also_trusted = other_timestamps.collect::<Result<_, _>>()?;
         let shards = self.log.iter().flat_map(|log| &log.shards);
         let until = shards.filter_map(|shard| Some((shard.origin.clone(), shard.trusted_until?)));
         Ok(TrustStatement {
             url: self.url.clone(),
             also_trusted: others.collect::<Result<_, _>>()?,
-            timestamps_also_trusted: timestamps.collect::<Result<_, _>>()?,
+            timestamps,
+            timestamps_also_trusted,
             logs_until: until.collect::<BTreeMap<_, _>>(),
         })
     }
@@ -141,7 +145,9 @@ impl PublicHalves {
     /// The first that cannot be read.
     pub async fn read(settings: &Settings, url: Option<PublicUrl>) -> Result<Self, TrustMaterialError> {
         let chain = load_chain(settings.ca().chain())?;
-        let mut statement = Files::from(settings).trust(&chain)?;
+        let timestamps = settings.timestamp();
+        let timestamps = timestamps.map(|files| timestamps::load_chain(files.chain()));
+        let mut statement = Files::from(settings).trust(&chain, timestamps.transpose()?.map(Arc::new))?;
         statement.url = url.or(statement.url);
         let mut logs = Logs {
             own: Vec::new(),
@@ -158,11 +164,7 @@ impl PublicHalves {
             sources.push((shard.origin.clone(), source));
         }
         let issuers = issuers::load(settings.issuers(), &fetch_policy(settings))?.issuers;
-        let timestamps = settings
-            .timestamp()
-            .map(|files| timestamps::load_chain(files.chain()));
-        let material = TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers)
-            .with_timestamps(timestamps.transpose()?.as_ref());
+        let material = TrustMaterial::new(Arc::new(chain), &statement, logs, &issuers);
         Ok(Self { material, sources })
     }
 }

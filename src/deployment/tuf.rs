@@ -15,14 +15,14 @@ use tokio::{
     time::{self, Instant, MissedTickBehavior},
 };
 
-use super::{DeploymentError, InForce, LOOK_EVERY};
+use super::{DeploymentError, LOOK_EVERY};
 use crate::{
     causes,
     clock::{Clock, SystemClock},
     config::Settings,
+    issue::Authority,
     server::tuf_routes,
     telemetry::{KeyMetrics, Metrics},
-    timestamp::{TimestampAuthority, TimestampSigner},
     trust::{
         TrustMaterial,
         tuf::{Published, Repository, Signer, Standing, TRUSTED_ROOT, TufError, public_folder},
@@ -98,7 +98,7 @@ impl TufService {
 
     /// Signs what is to be signed with the online key, and says in log and metrics how long each role still counts and whether
     /// clients are told of what is in force; ends only by being dropped.
-    pub async fn follow(self, in_force: InForce, metrics: Arc<Metrics>) {
+    pub async fn follow(self, authority: Arc<Authority>, metrics: Arc<Metrics>) {
         let mut look = time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut reminded, mut failed): (Option<Instant>, Option<Instant>) = (None, None);
@@ -108,7 +108,7 @@ impl TufService {
                 continue;
             }
             let signed = self.sign().await;
-            let state = self.state(&in_force);
+            let state = self.state(&authority);
             if let Ok(state) = &state {
                 metrics.tuf_stands(&state.roles, state.unpublished);
                 if reminded.is_none_or(|at| at.elapsed() >= REMIND_EVERY) {
@@ -140,7 +140,7 @@ impl TufService {
         signing.await.map_err(|_| DeploymentError::Interrupted)?
     }
 
-    fn state(&self, in_force: &InForce) -> Result<State, DeploymentError> {
+    fn state(&self, authority: &Authority) -> Result<State, DeploymentError> {
         let published = published(&self.folder)?;
         let told = published
             .target(&self.folder, TRUSTED_ROOT)
@@ -149,10 +149,7 @@ impl TufService {
         let told = told
             .and_then(|file| serde_json::from_slice(&file).ok())
             .unwrap_or_default();
-        let timestamps = in_force.timestamps.as_deref().map(TimestampAuthority::signer);
-        let in_force = TrustMaterial::of(&in_force.authority)
-            .with_timestamps(timestamps.as_deref().map(TimestampSigner::chain))
-            .trusted_root()?;
+        let in_force = TrustMaterial::of(authority).trusted_root()?;
         let in_force = serde_json::to_value(in_force).unwrap_or_default();
         Ok(State {
             roles: published.standing(),

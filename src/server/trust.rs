@@ -15,10 +15,7 @@ use axum::{
 };
 
 use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
-use crate::{
-    timestamp::{TimestampAuthority, TimestampSigner},
-    trust::{SigningConfig, TrustConfig, TrustError, TrustMaterial, TrustedRoot},
-};
+use crate::trust::{SigningConfig, TrustConfig, TrustError, TrustMaterial, TrustedRoot};
 
 /// A minute: whoever announces a CA or a shard waits longer than that before using it.
 const CACHED: &str = "public, max-age=60";
@@ -84,8 +81,7 @@ pub(super) async fn trust_config(
 }
 
 fn material(gate: &Gate) -> TrustMaterial {
-    let timestamps = gate.timestamps().map(TimestampAuthority::signer);
-    TrustMaterial::of(gate.authority()).with_timestamps(timestamps.as_deref().map(TimestampSigner::chain))
+    TrustMaterial::of(gate.authority())
 }
 
 fn answer(media_type: &'static str, file: String, asked: &HeaderMap) -> Response {

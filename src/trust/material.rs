@@ -28,7 +28,7 @@ pub struct TrustMaterial {
     pub(super) authorities: Vec<TrustedAuthority>,
     pub(super) logs: Vec<CtLog>,
     /// The one of this instance.
-    pub(super) timestamps: Option<TimestampChain>,
+    pub(super) timestamps: Option<Arc<TimestampChain>>,
     /// Others.
     pub(super) timestamps_also_trusted: Vec<TrustedTimestamps>,
     /// Issuers of tokens, the `iss` of each.
@@ -76,7 +76,7 @@ impl TrustMaterial {
             signing,
             authorities,
             logs: own.chain(external).collect(),
-            timestamps: None,
+            timestamps: statement.timestamps.clone(),
             timestamps_also_trusted: statement.timestamps_also_trusted.clone(),
             identity_providers: identity_providers(issuers),
         }
@@ -96,17 +96,10 @@ impl TrustMaterial {
         Self::new(chain, signing.trust(), logs, authority.tokens().issuers())
     }
 
-    /// With the timestamp authority that the same server is, if it is one.
-    #[must_use]
-    pub fn with_timestamps(mut self, chain: Option<&TimestampChain>) -> Self {
-        self.timestamps = chain.cloned();
-        self
-    }
-
     /// The one of this instance first, each once.
     pub(super) fn timestamp_authorities(&self) -> Vec<TrustedTimestamps> {
         let own = self.timestamps.iter().map(|chain| TrustedTimestamps {
-            chain: Arc::new(chain.clone()),
+            chain: Arc::clone(chain),
             until: None,
         });
         let mut all: Vec<TrustedTimestamps> = own.collect();

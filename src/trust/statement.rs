@@ -12,7 +12,9 @@ pub struct TrustStatement {
     pub url: Option<PublicUrl>,
     /// CAs that are yet to sign, and those that did.
     pub also_trusted: Vec<TrustedAuthority>,
-    /// Timestamp authorities beside the one of this instance: those that are yet to sign, and those that did.
+    /// The timestamp authority of this instance, if it has one.
+    pub timestamps: Option<Arc<TimestampChain>>,
+    /// Timestamp authorities beside that: those that are yet to sign, and those that did.
     pub timestamps_also_trusted: Vec<TrustedTimestamps>,
     /// Until when SCTs of a log of this instance are believed, by its origin; others are believed as long as their
     /// log lasts.

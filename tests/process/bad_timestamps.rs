@@ -3,13 +3,13 @@
 use std::fs;
 
 use mayfly::{
-    clock::{Clock, SystemClock},
+    clock::{Clock, SystemClock, Timestamp},
     issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
     key::file as key_file,
     timestamp::TimestampChain,
 };
 
-use crate::installation::Installation;
+use crate::{installation::Installation, program::mayfly};
 
 impl Installation {
     /// With a timestamp authority in `timestamp.pem` and `timestamp-key.pem`.
@@ -24,12 +24,16 @@ impl Installation {
 
     /// Makes a timestamp authority with its chain in `NAME.pem` and its key in `NAME-key.pem`.
     pub(crate) async fn make_timestamps(&self, name: &str) {
+        self.make_timestamps_from(name, SystemClock.now()).await;
+    }
+
+    /// The same, valid for ten years from `start`.
+    pub(crate) async fn make_timestamps_from(&self, name: &str, start: Timestamp) {
         let names = TimestampNames::of("Acme", "Acme").unwrap();
-        let now = SystemClock.now();
-        let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, now)
+        let new = generate_timestamp_authority(names, KeyKind::EcdsaP256, start)
             .await
             .unwrap();
-        let chain = TimestampChain::from_der(new.chain, now).unwrap();
+        let chain = TimestampChain::from_der(new.chain, start).unwrap();
         self.write(&format!("{name}.pem"), &chain.to_pem());
         let key = self.path(&format!("{name}-key.pem"));
         let _ = fs::remove_file(&key);
@@ -59,6 +63,15 @@ async fn a_key_that_is_not_the_certificates() {
     installation.make_timestamps("timestamp").await;
     installation.write("timestamp.pem", &chain);
     installation.assert_refused_before_a_log("is not that of the first certificate of its chain");
+    let mut check = mayfly();
+    check.args(["config", "check", "--online", "--config"]);
+    let output = check.arg(installation.path("mayfly.yaml")).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("the key of the timestamp authority cannot be used"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -7,9 +7,14 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use mayfly::{
+    clock::{Clock, SystemClock},
+    timestamp::TimestampChain,
+};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -91,7 +96,9 @@ async fn another_authority_is_announced_takes_over_and_the_old_one_stays_believe
         "url: https://ca.example.com
 audit:",
     );
-    installation.make_timestamps("next").await;
+    // Which ends earlier.
+    let an_hour_ago = SystemClock.now().minus(Duration::from_secs(3600));
+    installation.make_timestamps_from("next", an_hour_ago).await;
     let (old, new) = (
         Signer::read(&installation, "timestamp.pem"),
         Signer::read(&installation, "next.pem"),
@@ -119,8 +126,14 @@ audit:",
     let by = |signer: &Signer| tokens.iter().filter(|token| signer.signed(token)).count();
     assert!(by(old) > 0 && by(old) + by(new) == tokens.len());
     let scraped = reqwest::get(&metrics).await.unwrap().text().await.unwrap();
+    let next = fs::read(installation.path("next.pem")).unwrap();
+    let end = TimestampChain::of_any_time(&next)
+        .unwrap()
+        .validity()
+        .end()
+        .as_secs();
     assert!(
-        scraped.contains("mayfly_timestamp_end_timestamp_seconds "),
+        scraped.contains(&format!("mayfly_timestamp_end_timestamp_seconds {end}\n")),
         "{scraped}"
     );
     serving.program.stop();
@@ -163,5 +176,78 @@ async fn files_that_do_not_fit_are_refused_until_they_do() {
             .iter()
             .all(|token| old.signed(token) || new.signed(token))
     );
+    serving.program.stop();
+}
+
+/// The key of the CA may leak on a day on which the authority's is away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_timestamp_key_that_is_away_keeps_no_other_ca_from_taking_over() {
+    let installation = Installation::with_timestamps().await;
+    installation.make_ca_as("next", SystemClock.now(), None).await;
+    let mut serving = installation.serve();
+    fs::remove_file(installation.path("timestamp-key.pem")).unwrap();
+    installation.write("timestamp-key.pem", "gone");
+    installation.chmod("timestamp-key.pem", 0o600);
+    installation.configure(
+        "  chain: ca.pem\n  key: ca-key.pem",
+        "  chain: next.pem\n  key: next-key.pem",
+    );
+    let before = serving.bundle().await;
+    serving.reconfigure(IN_FORCE).await;
+    assert_ne!(serving.bundle().await, before);
+    serving
+        .program
+        .wait_for(|said| said.contains("the timestamp authority stays as it is"));
+    granted(&serving.client).await;
+
+    // Another one is meant.
+    installation.make_timestamps("new").await;
+    installation.configure(
+        "chain: timestamp.pem, key: timestamp-key.pem",
+        "chain: new.pem, key: timestamp-key.pem",
+    );
+    serving.reconfigure(REFUSED).await;
+    serving.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_takes_a_restart_is_said_and_a_file_that_appears_is_noticed() {
+    let installation = Installation::with_timestamps().await;
+    let mut serving = installation.serve();
+    installation.configure(
+        "key: timestamp-key.pem}",
+        "key: timestamp-key.pem, ntp: [127.0.0.1]}",
+    );
+    serving.reconfigure(IN_FORCE).await;
+    installation.configure("timestamp: {", "# timestamp: {");
+    serving.reconfigure(IN_FORCE).await;
+    serving.program.wait_for(|said| {
+        said.contains("another `timestamp.ntp` takes a restart")
+            && said.contains("the timestamp authority goes on until the next start")
+    });
+    granted(&serving.client).await;
+
+    installation.configure(
+        "# timestamp: {chain: timestamp.pem",
+        "timestamp: {chain: later.pem",
+    );
+    serving.reconfigure(REFUSED).await;
+    let before = serving.program.stderr().matches(IN_FORCE).count();
+    fs::rename(installation.path("timestamp.pem"), installation.path("later.pem")).unwrap();
+    serving.after(IN_FORCE, before).await;
+    serving.program.stop();
+
+    let without = Installation::new().await;
+    let mut serving = without.serve();
+    without.make_timestamps("timestamp").await;
+    without.configure(
+        "audit:",
+        "timestamp: {chain: timestamp.pem, key: timestamp-key.pem}\naudit:",
+    );
+    serving.reconfigure(IN_FORCE).await;
+    serving
+        .program
+        .wait_for(|said| said.contains("a first timestamp authority takes a restart"));
+    assert_eq!(serving.client.timestamp().await.unwrap().0, 404);
     serving.program.stop();
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(plan: &Plan) -> Result<Summary, Failure> {
         write_client_files(&Settings::load(&layout.settings())?, &layout).await?;
     }
     staged.publish().map_err(io_error(place.path()))?;
-    Summary::of_ceremony(plan, &place, (chain.as_ref(), timestamps.as_ref(), &log_key))
+    Summary::of_ceremony(plan, &place, (chain.as_ref(), timestamps.as_deref(), &log_key))
 }
 
 /// Root, intermediate and timestamp authority; the chains pass the checks of a start, with their keys.
@@ -64,7 +64,7 @@ async fn certify(
     plan: &Plan,
     ca_key: Arc<dyn SigningKey>,
     layout: &Layout,
-) -> Result<(CertificateChain, Option<TimestampChain>), Failure> {
+) -> Result<(CertificateChain, Option<Arc<TimestampChain>>), Failure> {
     folder::make(&layout.root())?;
     let root_key = keys::root(&root.key, plan.kind, layout.root_key()).await?;
     let now = SystemClock.now();

@@ -1,6 +1,6 @@
 //! The timestamp authority, under the root of the CA.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use der::Decode;
 use mayfly::{
@@ -24,7 +24,7 @@ pub(super) async fn certify(
     kind: KeyKind,
     (root_key, root, lifetime, now): (&dyn SigningKey, &[u8], Duration, Timestamp),
     layout: &Layout,
-) -> Result<TimestampChain, Failure> {
+) -> Result<Arc<TimestampChain>, Failure> {
     let key = keys::timestamps(&timestamps.key, kind, layout.timestamp_key()).await?;
     let (keys, name) = ((root_key, key.as_ref()), timestamps.name.clone());
     let certified = Certificate::from_der(root)?;
@@ -32,7 +32,7 @@ pub(super) async fn certify(
     let chain = TimestampChain::from_der(vec![certificate, root.to_vec()], now)?;
     folder::write_new(&layout.timestamp_chain(), &chain.to_pem())?;
     let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
-    Ok(signer.chain().clone())
+    Ok(Arc::clone(signer.chain()))
 }
 
 /// Makes the key, and with it the request (DER) for a root elsewhere.
