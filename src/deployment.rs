@@ -199,16 +199,18 @@ pub fn check_files(settings: &Settings) -> Vec<DeploymentError> {
     let own = load_chain(ca.chain());
     let timestamps = settings.timestamp();
     let timestamps = timestamps.map(|files| timestamps::load_chain(files.chain()));
-    let timestamps = timestamps.transpose().map(|chain| chain.map(Arc::new));
-    let trust =
-        Files::from(settings).trust_beside(own.as_ref().ok(), timestamps.as_ref().ok().cloned().flatten());
+    let (timestamps, no_timestamps) = match timestamps.transpose() {
+        Ok(chain) => (chain.map(Arc::new), None),
+        Err(error) => (None, Some(error)),
+    };
+    let trust = Files::from(settings).trust_beside(own.as_ref().ok(), timestamps);
     let tuf = settings
         .tuf()
         .and_then(|files| tuf::published(files.directory()).err());
     own.err()
         .into_iter()
         .chain(trust.err())
-        .chain(timestamps.err())
+        .chain(no_timestamps)
         .chain(tuf)
         .collect()
 }

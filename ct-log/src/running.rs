@@ -16,7 +16,7 @@ use crate::guard::DiskGuard;
 use crate::high_water::HighWaterMark;
 use crate::index::{Follower, Index, Place};
 use crate::keeper::{Backlog, Keeper};
-use crate::key::LogKey;
+use crate::key::{LogKey, LogPublicKey};
 use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
 use crate::publish::{self, Durable, PublishError, Published};
@@ -151,6 +151,29 @@ impl Writers {
     }
 }
 
+/// What the files hold, if it is of this log and not behind what was seen of it.
+fn recover(
+    storage: Box<dyn Storage>,
+    settings: &LogSettings,
+    key: &LogPublicKey,
+    (clock, guard): (&dyn Clock, &Arc<DiskGuard>),
+) -> Result<Opened, OpenError> {
+    let opening = Opening {
+        origin: &settings.origin,
+        key,
+        now: clock.now(),
+        guard: Arc::clone(guard),
+    };
+    let opened = storage.open(opening);
+    let mut opened = opened.map_err(|error| error.in_directory(&settings.directory))?;
+    for mark in &settings.high_water {
+        mark.check(&mut opened, (&settings.origin, key))?;
+    }
+    storage::check_clock(opened.published.checkpoint.timestamp(), clock.now())?;
+    guard.measure(&*opened.objects);
+    Ok(opened)
+}
+
 /// Why a log does not start.
 fn not_published(error: PublishError) -> OpenError {
     match error {
@@ -170,36 +193,9 @@ impl Running {
         settings: LogSettings,
         key: LogKey,
     ) -> Result<Running, OpenError> {
-        let LogSettings {
-            directory,
-            mirror: _,
-            origin,
-            queue_entries,
-            min_free_bytes,
-            index,
-            window,
-            backend: _,
-            scrub_every,
-            high_water,
-            release,
-            witnesses,
-        } = settings;
         let Platform { storage, clock } = platform;
         let steps = Steps::watch(&*clock);
-        let guard = Arc::new(DiskGuard::new(min_free_bytes));
-        let opening = Opening {
-            origin: &origin,
-            key: key.public(),
-            now: clock.now(),
-            guard: Arc::clone(&guard),
-        };
-        let mut opened = storage
-            .open(opening)
-            .map_err(|error| error.in_directory(&directory))?;
-        for mark in &high_water {
-            mark.check(&mut opened, (&origin, key.public()))?;
-        }
-        storage::check_clock(opened.published.checkpoint.timestamp(), clock.now())?;
+        let guard = Arc::new(DiskGuard::new(settings.min_free_bytes));
         let Opened {
             head,
             frontier,
@@ -209,11 +205,10 @@ impl Running {
             journal,
             upkeep,
             locks,
-        } = opened;
-        guard.measure(&*objects);
-        let witnessing = Witnessing::resume(witnesses, &published.note);
+        } = recover(storage, &settings, key.public(), (&*clock, &guard))?;
+        let witnessing = Witnessing::resume(settings.witnesses, &published.note);
         let shared = Arc::new(Shared {
-            origin,
+            origin: settings.origin,
             key,
             objects,
             clock,
@@ -221,16 +216,16 @@ impl Running {
             reach: Reach::default(),
             scrub: Scrub::default(),
             steps,
-            high_water,
-            lifecycle: Lifecycle::new(window),
+            high_water: settings.high_water,
+            lifecycle: Lifecycle::new(settings.window),
             failure: Failure::none(),
-            pool: Pool::new(queue_entries),
+            pool: Pool::new(settings.queue_entries),
             backlog: Backlog::default(),
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
             durable: Durable::new(head),
             index: Index::new(),
-            release,
+            release: settings.release,
             witnessing,
             published: watch::Sender::new(Arc::new(published)),
         });
@@ -238,11 +233,11 @@ impl Running {
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
         let alone = journal.look_every().is_none();
-        let follower = Follower::new(Arc::clone(&shared), index);
+        let follower = Follower::new(Arc::clone(&shared), settings.index);
         let threads = Threads {
             writers: Some(Writers::start(&shared, (journal, head, frontier), upkeep)?),
             index: spawn("ct-log-index", &shared, move || follower.run())?,
-            scrub: alone.then(|| scrub(&shared, scrub_every)).transpose()?,
+            scrub: alone.then(|| scrub(&shared, settings.scrub_every)).transpose()?,
             locks,
         };
         Ok(Running {

@@ -11,7 +11,7 @@ pub(super) mod plan;
 mod request;
 pub(super) mod secret;
 mod summary;
-mod timestamps;
+pub(super) mod timestamps;
 
 use std::io::{self, Write};
 

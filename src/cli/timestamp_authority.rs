@@ -1,14 +1,16 @@
 //! `mayfly timestamp-authority`: another key and certificate of the timestamp authority, under the root that is there.
 
-use std::path::{self, PathBuf};
+use std::{
+    path::{self, PathBuf},
+    sync::Arc,
+};
 
 use clap::Args;
 use mayfly::{
     clock::{Clock, SystemClock},
     issuer::ceremony,
-    key::SigningKey,
     staging::StagedFolder,
-    timestamp::{DEFAULT_POLICY, TimestampChain, TimestampSigner},
+    timestamp::TimestampChain,
 };
 
 use super::{
@@ -16,8 +18,8 @@ use super::{
     init::{
         arguments::CaKey,
         folder::{self, io_error},
-        keys,
-        plan::{ServerKey, YEAR},
+        plan::{ServerKey, Timestamps, YEAR},
+        timestamps,
     },
     protect_memory,
     under_root::{RootArguments, report, server_key},
@@ -92,28 +94,35 @@ pub(super) fn run(arguments: &TimestampAuthorityArguments) -> Result<(), Failure
         "the timestamp authority's key",
     )?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let signer = runtime.block_on(make(arguments, &key))?;
+    let chain = runtime.block_on(make(arguments, key))?;
     Ok(report(
-        signer.chain().signer(),
+        chain.signer(),
         &arguments.directory.join("timestamp.pem"),
     )?)
 }
 
-async fn make(arguments: &TimestampAuthorityArguments, key: &ServerKey) -> Result<TimestampSigner, Failure> {
+async fn make(
+    arguments: &TimestampAuthorityArguments,
+    key: ServerKey,
+) -> Result<Arc<TimestampChain>, Failure> {
     let root = arguments.root.open().await?;
     let subject = root.certificate.tbs_certificate().subject();
     let name = ceremony::next_timestamp_authority(subject, arguments.common_name.as_deref())?;
     let place = path::absolute(&arguments.directory)?;
     let staged = StagedFolder::beside(&place, ".mayfly-timestamp-").map_err(io_error(&place))?;
-    let kind = root.kind(arguments.kind);
-    let key = keys::timestamps(key, kind, staged.path().join("timestamp-key.pem")).await?;
-    let (now, lifetime) = (SystemClock.now(), YEAR * arguments.years);
-    let keys: (&dyn SigningKey, _) = (root.key.as_ref(), key.as_ref());
-    let certificate =
-        ceremony::certify_timestamp_authority(&root.certificate, name, keys, lifetime, now).await?;
-    let chain = TimestampChain::from_der(vec![certificate, root.der], now)?;
-    folder::write_new(&staged.path().join("timestamp.pem"), &chain.to_pem())?;
-    let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
+    let lifetime = YEAR * arguments.years;
+    let by = (
+        root.key.as_ref(),
+        root.der.as_slice(),
+        lifetime,
+        SystemClock.now(),
+    );
+    let files = (
+        staged.path().join("timestamp-key.pem"),
+        staged.path().join("timestamp.pem"),
+    );
+    let timestamps = Timestamps { name, key };
+    let chain = timestamps::certify(&timestamps, root.kind(arguments.kind), by, files).await?;
     staged.publish().map_err(io_error(&place))?;
-    Ok(signer)
+    Ok(chain)
 }

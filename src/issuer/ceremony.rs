@@ -122,21 +122,26 @@ pub async fn certify(
     lifetimes: Lifetimes,
     now: Timestamp,
 ) -> Result<Vec<Vec<u8>>, CeremonyError> {
-    let root = Party::new(names.root, root_key)?;
-    let intermediate = Party::new(names.intermediate, intermediate_key)?;
-    check_pair(&root, &intermediate)?;
+    check_pair(root_key, intermediate_key)?;
+    let root_der = self_signed(names.root, root_key, lifetimes.root, now).await?;
+    let root = Certificate::from_der(&root_der)?;
+    let keys = (root_key, intermediate_key);
+    let certificate = certify_below(&root, names.intermediate, keys, lifetimes.intermediate, now).await?;
+    Ok(vec![certificate, root_der])
+}
+
+/// A root's own certificate, DER.
+async fn self_signed(
+    name: Name,
+    key: &dyn SigningKey,
+    lifetime: Duration,
+    now: Timestamp,
+) -> Result<Vec<u8>, CeremonyError> {
+    let root = Party::new(name, key)?;
     let from = Duration::from_secs(now.unix_seconds());
-    let root_until = from.saturating_add(lifetimes.root);
-    let identifier = subject_key_identifier(&root.spki)?;
-    let extensions = root_extensions(&identifier)?;
-    let root_certificate = root
-        .sign(root.contents(&root, validity(from, root_until)?, extensions)?)
-        .await?;
-    let until = from.saturating_add(lifetimes.intermediate).min(root_until);
-    let certificate = root
-        .certify(&intermediate, identifier, validity(from, until)?)
-        .await?;
-    Ok(vec![certificate, root_certificate])
+    let validity = validity(from, from.saturating_add(lifetime))?;
+    let extensions = root_extensions(&subject_key_identifier(&root.spki)?)?;
+    root.sign(root.contents(&root, validity, extensions)?).await
 }
 
 /// Makes the certificate of another intermediate (DER), below a root that is there already: valid from `now`, for `lifetime` or until
@@ -152,14 +157,14 @@ pub async fn certify_below(
     now: Timestamp,
 ) -> Result<Vec<u8>, CeremonyError> {
     let root = Root::new(root, root_key)?;
+    check_pair(root_key, intermediate_key)?;
     let intermediate = Party::new(name, intermediate_key)?;
-    check_pair(&root.party, &intermediate)?;
     let validity = root.validity(now, lifetime)?;
     root.party.certify(&intermediate, root.identifier, validity).await
 }
 
-fn check_pair(root: &Party<'_>, intermediate: &Party<'_>) -> Result<(), CeremonyError> {
-    if root.key.spki_der() == intermediate.key.spki_der() {
+fn check_pair(root: &dyn SigningKey, intermediate: &dyn SigningKey) -> Result<(), CeremonyError> {
+    if root.spki_der() == intermediate.spki_der() {
         return Err(CeremonyError::OneKey);
     }
     match is_rsa(root) == is_rsa(intermediate) {
@@ -280,8 +285,8 @@ impl<'a> Party<'a> {
     }
 }
 
-fn is_rsa(party: &Party<'_>) -> bool {
-    party.key.algorithm() == SignatureAlgorithm::RsaPkcs1Sha256
+fn is_rsa(key: &dyn SigningKey) -> bool {
+    key.algorithm() == SignatureAlgorithm::RsaPkcs1Sha256
 }
 
 fn root_extensions(identifier: &SubjectKeyIdentifier) -> Result<Vec<Extension>, CeremonyError> {

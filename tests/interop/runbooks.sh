@@ -171,23 +171,32 @@ for bundle in first second third fourth fifth sixth; do verifies $bundle.json; d
 refused "leaf certificate verification failed" verifies stolen.json
 "$MAYFLY" log verify --tls-roots tls.pem --key $SERVER/log-2.pem "$API/log-2"
 
-step "another timestamp authority takes over without a restart, under the new root; the old one leaked, and is believed no more"
-"$MAYFLY" timestamp-authority next-time --root again/root/root.pem --root-key again/root/root-key.pem \
-  --root-passphrase file:root-passphrase --timestamp-passphrase file:server-passphrase
-openssl verify -purpose timestampsign -CAfile again/root/root.pem next-time/timestamp.pem
-mv next-time/timestamp.pem $SERVER/timestamp-2.pem
-mv next-time/timestamp-key.pem $SERVER/timestamp-2-key.pem
-sed -i 's/timestamp\.pem/timestamp-2.pem/; s/timestamp-key\.pem/timestamp-2-key.pem/; /^  chain: timestamp/a\  also-trusted: [timestamp.pem]' \
-  $SERVER/mayfly.yaml
+step "the timestamp authority under the new root takes over without a restart; the old one stays believed"
+# timestamps_by NUMBER FOLDER: puts the authority of a folder into place, and names it.
+timestamps_by() {
+  mv "$2/timestamp.pem" "$SERVER/timestamp-$1.pem"
+  mv "$2/timestamp-key.pem" "$SERVER/timestamp-$1-key.pem"
+  sed -i -E "s/timestamp(-[0-9])?\.pem/timestamp-$1.pem/; s/timestamp(-[0-9])?-key\.pem/timestamp-$1-key.pem/" $SERVER/mayfly.yaml
+}
+timestamps_by 2 again/server
+sed -i '/^  chain: timestamp/a\  also-trusted: [timestamp.pem]' $SERVER/mayfly.yaml
 in_force
 fetch_trusted_root
 timestamped seventh.json
 for bundle in first sixth seventh; do verifies $bundle.json; done
+
+step "the timestamp authority's key leaked: the next one, and no other is believed"
+mv again/root offline-2
+"$MAYFLY" timestamp-authority next-time --root offline-2/root.pem --root-key offline-2/root-key.pem \
+  --root-passphrase file:root-passphrase --timestamp-passphrase file:server-passphrase
+openssl verify -purpose timestampsign -CAfile offline-2/root.pem next-time/timestamp.pem
 sed -i '/^  also-trusted: \[timestamp\.pem\]$/d' $SERVER/mayfly.yaml
+timestamps_by 3 next-time
 in_force
 fetch_trusted_root
-verifies seventh.json
-refused "threshold not met for verified signed timestamps" verifies sixth.json
+timestamped eighth.json
+verifies eighth.json
+for bundle in sixth seventh; do refused "threshold not met for verified signed timestamps" verifies $bundle.json; done
 stop_mayfly
 MAYFLY_PID=$PROVIDER_PID
 stop_mayfly

@@ -75,6 +75,9 @@ async fn parts_of_two_states_are_refused() {
     fs::remove_dir_all(fixture.public()).unwrap();
     fs::rename(start.path(), fixture.public()).unwrap();
     fixture.publish("two").await;
+    let whole = fixture.copy();
+    let read = Client::new(&fixture.root()).reads(whole.path()).await;
+    assert_eq!(read.unwrap(), "two");
     for part in ["2.snapshot.json", "2.targets.json"] {
         let mixed = fixture.copy();
         fs::copy(one.path().join(part), mixed.path().join(part)).unwrap();

@@ -42,7 +42,7 @@ pub(in crate::cli) async fn intermediate(
 }
 
 /// The timestamp authority's key; a new one is written to `path`.
-pub(in crate::cli) async fn timestamps(
+pub(super) async fn timestamps(
     key: &ServerKey,
     kind: KeyKind,
     path: PathBuf,

@@ -80,7 +80,8 @@ async fn certify(
             let root_der = chain.der().last().ok_or(ChainError::TooShort)?;
             let lifetime = root.lifetimes.intermediate;
             let by = (root_key.as_ref(), root_der.as_slice(), lifetime, now);
-            Some(timestamps::certify(timestamps, plan.kind, by, layout).await?)
+            let files = (layout.timestamp_key(), layout.timestamp_chain());
+            Some(timestamps::certify(timestamps, plan.kind, by, files).await?)
         }
         None => None,
     };

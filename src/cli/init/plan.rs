@@ -43,9 +43,9 @@ pub(super) struct Plan {
 }
 
 #[derive(Debug)]
-pub(super) struct Timestamps {
-    pub(super) name: Name,
-    pub(super) key: ServerKey,
+pub(in crate::cli) struct Timestamps {
+    pub(in crate::cli) name: Name,
+    pub(in crate::cli) key: ServerKey,
 }
 
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! The timestamp authority, under the root of the CA.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use der::Decode;
 use mayfly::{
@@ -18,19 +18,20 @@ use super::{
 };
 use crate::cli::failure::Failure;
 
-/// Makes key and certificate; the chain passes the checks of a start, with its key. `root` is the root's key and certificate (DER).
-pub(super) async fn certify(
+/// Makes key and certificate, in these files; the chain passes the checks of a start, with its key. `root` is the root's key and
+/// certificate (DER).
+pub(in crate::cli) async fn certify(
     timestamps: &Timestamps,
     kind: KeyKind,
     (root_key, root, lifetime, now): (&dyn SigningKey, &[u8], Duration, Timestamp),
-    layout: &Layout,
+    (key_file, chain_file): (PathBuf, PathBuf),
 ) -> Result<Arc<TimestampChain>, Failure> {
-    let key = keys::timestamps(&timestamps.key, kind, layout.timestamp_key()).await?;
+    let key = keys::timestamps(&timestamps.key, kind, key_file).await?;
     let (keys, name) = ((root_key, key.as_ref()), timestamps.name.clone());
     let certified = Certificate::from_der(root)?;
     let certificate = ceremony::certify_timestamp_authority(&certified, name, keys, lifetime, now).await?;
     let chain = TimestampChain::from_der(vec![certificate, root.to_vec()], now)?;
-    folder::write_new(&layout.timestamp_chain(), &chain.to_pem())?;
+    folder::write_new(&chain_file, &chain.to_pem())?;
     let signer = TimestampSigner::new(key, chain, DEFAULT_POLICY).await?;
     Ok(Arc::clone(signer.chain()))
 }

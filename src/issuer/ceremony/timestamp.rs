@@ -14,8 +14,7 @@ use x509_cert::{
 };
 
 use super::{
-    CeremonyError, KeyKind, LIFETIME, NewAuthority, Party, Root, generate_key, request_with, root_extensions,
-    validity,
+    CeremonyError, KeyKind, LIFETIME, NewAuthority, Party, Root, generate_key, request_with, self_signed,
 };
 use crate::{
     clock::Timestamp,
@@ -45,11 +44,7 @@ pub async fn generate_timestamp_authority(
     let root_key = SoftwareKey::from_pkcs8_der(&generate_key(kind)?)?;
     let key = generate_key(kind)?;
     let authority_key = SoftwareKey::from_pkcs8_der(&key)?;
-    let root = Party::new(names.root, &root_key)?;
-    let from = Duration::from_secs(now.unix_seconds());
-    let validity = validity(from, from.saturating_add(LIFETIME))?;
-    let extensions = root_extensions(&subject_key_identifier(&root.spki)?)?;
-    let root_der = root.sign(root.contents(&root, validity, extensions)?).await?;
+    let root_der = self_signed(names.root, &root_key, LIFETIME, now).await?;
     let keys: (&dyn SigningKey, &dyn SigningKey) = (&root_key, &authority_key);
     let root = Certificate::from_der(&root_der)?;
     let certificate = certify_timestamp_authority(&root, names.authority, keys, LIFETIME, now).await?;

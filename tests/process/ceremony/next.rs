@@ -10,8 +10,20 @@ const ROOT: &str =
 
 impl Ceremony {
     /// The root leaves the machine, as an operator is told.
-    fn move_root(&self, of: &str, to: &str) {
+    pub(super) fn move_root(&self, of: &str, to: &str) {
         fs::rename(self.path(of).join("root"), self.path(to)).unwrap();
+    }
+
+    /// These files, and no others, are in `next`; the server starts with them in the place of those that it has.
+    async fn assert_takes_over(&self, names: &[&str]) {
+        for name in names {
+            let server = self.path("ca/server").join(name);
+            let before = fs::read(&server).unwrap();
+            fs::rename(self.path("next").join(name), &server).unwrap();
+            assert_ne!(fs::read(&server).unwrap(), before);
+        }
+        assert_eq!(fs::read_dir(self.path("next")).unwrap().count(), 0);
+        self.assert_serves(&self.path("ca/server"), &[]).await;
     }
 
     fn next(&self, arguments: &str) -> Output {
@@ -45,14 +57,7 @@ async fn the_next_intermediate_takes_the_place_of_the_first() {
     );
     assert_eq!(mode(&ceremony.path("next")), 0o700);
     assert_eq!(mode(&ceremony.path("next/ca-key.pem")), 0o600);
-    for name in ["ca.pem", "ca-key.pem"] {
-        let server = ceremony.path("ca/server").join(name);
-        let before = fs::read(&server).unwrap();
-        fs::rename(ceremony.path("next").join(name), &server).unwrap();
-        assert_ne!(fs::read(&server).unwrap(), before);
-    }
-    assert_eq!(fs::read_dir(ceremony.path("next")).unwrap().count(), 0);
-    ceremony.assert_serves(&ceremony.path("ca/server"), &[]).await;
+    ceremony.assert_takes_over(&["ca.pem", "ca-key.pem"]).await;
 }
 
 #[tokio::test]
@@ -179,12 +184,7 @@ async fn the_next_timestamp_authority_takes_the_place_of_the_first() {
         String::from_utf8_lossy(&output.stderr)
     );
     assert_eq!(mode(&ceremony.path("next/timestamp-key.pem")), 0o600);
-    for name in ["timestamp.pem", "timestamp-key.pem"] {
-        let server = ceremony.path("ca/server").join(name);
-        let before = fs::read(&server).unwrap();
-        fs::rename(ceremony.path("next").join(name), &server).unwrap();
-        assert_ne!(fs::read(&server).unwrap(), before);
-    }
-    assert_eq!(fs::read_dir(ceremony.path("next")).unwrap().count(), 0);
-    ceremony.assert_serves(&ceremony.path("ca/server"), &[]).await;
+    ceremony
+        .assert_takes_over(&["timestamp.pem", "timestamp-key.pem"])
+        .await;
 }

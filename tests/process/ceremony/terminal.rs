@@ -105,6 +105,7 @@ async fn on_a_terminal_it_asks_and_shows_no_passphrase() {
 async fn what_comes_next_under_a_root_asks_for_both_passphrases() {
     let ceremony = Ceremony::new().await;
     ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.move_root("ca", "offline");
     for (command, key, of) in [
         ("intermediate", "ca-key.pem", "the intermediate's key"),
         (
@@ -113,7 +114,7 @@ async fn what_comes_next_under_a_root_asks_for_both_passphrases() {
             "the timestamp authority's key",
         ),
     ] {
-        let line = format!("{command} {command} --root ca/root/root.pem --root-key ca/root/root-key.pem");
+        let line = format!("{command} {command} --root offline/root.pem --root-key offline/root-key.pem");
         let mut conversation = Conversation::begin(ceremony.folder.path(), &line);
         conversation.answer(&format!("Passphrase for {of}"), "server horse");
         conversation.answer("The same again", "server horse");
