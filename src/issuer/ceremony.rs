@@ -1,6 +1,7 @@
 //! Makes a CA: a root that signs one intermediate, and the intermediate that signs leaves
 //! (Fulcio's certificate specification).
 
+mod error;
 mod names;
 mod timestamp;
 
@@ -32,6 +33,7 @@ use x509_cert::{
 use zeroize::Zeroizing;
 
 pub use self::{
+    error::CeremonyError,
     names::{next_intermediate, next_timestamp_authority},
     timestamp::{
         TimestampNames, certify_timestamp_authority, generate_timestamp_authority,
@@ -41,8 +43,8 @@ pub use self::{
 use super::tbs::{self, Contents, Names, PublicHalf};
 use crate::{
     clock::Timestamp,
-    key::{KeyError, SignatureAlgorithm, SigningKey, SoftwareKey, file::KeyFileError},
-    profile::{self, Critical, ProfileError, extension, random_serial, subject_key_identifier},
+    key::{SignatureAlgorithm, SigningKey, SoftwareKey},
+    profile::{self, Critical, extension, random_serial, subject_key_identifier},
 };
 
 /// As Fulcio's specification recommends for root and intermediate: ten years.
@@ -352,52 +354,6 @@ fn generate_rsa_key() -> Result<Zeroizing<Vec<u8>>, CeremonyError> {
     let key = rsa::KeyPair::generate(rsa::KeySize::Rsa4096).map_err(|_| CeremonyError::NoKey)?;
     let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| CeremonyError::NoKey)?;
     Ok(Zeroizing::new(pkcs8.as_ref().to_vec()))
-}
-
-/// Why no CA was made.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CeremonyError {
-    /// A name that cannot stand in a certificate.
-    #[error(
-        "{0:?} cannot stand in a certificate: common name and organisation have 1 to 64 characters, no control characters, and \
-         no spaces at their ends (\" root\" or \" intermediate\" is appended to the common name)"
-    )]
-    Name(String),
-    /// No key could be made.
-    #[error("no private key could be made")]
-    NoKey,
-    /// The same key twice.
-    #[error("root and intermediate have the same key, so the server would hold the root's: name two keys")]
-    OneKey,
-    /// The same key twice.
-    #[error(
-        "root and timestamp authority have the same key, so the server would hold the root's: name two keys"
-    )]
-    RootSignsTimes,
-    /// ECDSA and RSA in one chain.
-    #[error(
-        "the keys of root and intermediate must be of one scheme, ECDSA or RSA, as Fulcio's certificate specification wants"
-    )]
-    Schemes,
-    /// A certificate and a key that do not belong together.
-    #[error("the root's key is not the key of the root's certificate")]
-    AnotherRoot,
-    /// The key that was made cannot be used.
-    #[error(transparent)]
-    Key(#[from] KeyFileError),
-    /// It did not sign.
-    #[error(transparent)]
-    Sign(#[from] KeyError),
-    /// No serial number could be made.
-    #[error(transparent)]
-    Profile(#[from] ProfileError),
-    /// A certificate could not be built.
-    #[error("a certificate could not be built")]
-    Build(#[from] x509_cert::builder::Error),
-    /// A certificate could not be encoded.
-    #[error("a certificate could not be encoded")]
-    Encoding(#[from] der::Error),
 }
 
 #[cfg(test)]
