@@ -171,7 +171,7 @@ pub(crate) trait Journal: Send {
     fn look_every(&self) -> Option<Duration>;
 
     /// The batches that other writers made durable after `size` entries, in order; not necessarily all of them unless it is
-    /// this log's turn.
+    /// this log's turn. After an error nothing was taken over: the same `size` is asked for again.
     fn missed(&mut self, size: u64, turn: Turn) -> Result<Vec<Batch>, CommitError>;
 
     /// Writes one batch: `buffer` holds its entries, `from` and `to` are the tree before and after it. On return it is

@@ -53,6 +53,7 @@ on_both! {
     c16_writers_of_one_bucket_make_one_tree,
     c2_no_fault_of_a_write_loses_an_entry_or_forks_the_log,
     c16_a_late_write_is_taken_over_or_comes_to_nothing,
+    a_read_that_fails_while_catching_up_is_tried_again,
     c4_a_checkpoint_survives_every_fault,
     a_store_that_is_away_costs_refusals_only,
     c6_a_bucket_alone_serves_every_checkpoint,
@@ -199,6 +200,38 @@ async fn c16_a_late_write_is_taken_over_or_comes_to_nothing(kind: Kind) {
         log.shutdown().await;
     }
     hold(&ground, &ground.open(&Writer::new()).unwrap(), &answers).await;
+}
+
+/// The last of several batches cannot be read at first: the writer that follows goes on after it all the same.
+async fn a_read_that_fails_while_catching_up_is_tried_again(kind: Kind) {
+    let ground = Ground::new(kind);
+    let writers = [Writer::new(), Writer::new()];
+    let logs = [
+        ground.create(&writers[0]).unwrap(),
+        ground.open(&writers[1]).unwrap(),
+    ];
+    let mut answers = Vec::new();
+    for round in 0..4 {
+        let last = format!("/commit/{:020}", logs[0].size() + 3);
+        ground.plan.fail_read(&last);
+        for number in round * 4..round * 4 + 4 {
+            answers.push(insist(&logs[0], number).await);
+        }
+        for _ in 0..1_000 {
+            if logs[1].size() == logs[0].size() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(!ground.plan.awaits_read(), "the read failed");
+        assert!(!matches!(logs[1].health(), Err(Unavailable::Failed(_))));
+        assert_eq!(logs[1].size(), logs[0].size());
+    }
+    answers.push(insist(&logs[1], 100).await);
+    for log in &logs {
+        hold(&ground, log, &answers).await;
+        log.shutdown().await;
+    }
 }
 
 async fn c4_a_checkpoint_survives_every_fault(kind: Kind) {

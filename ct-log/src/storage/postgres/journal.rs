@@ -119,16 +119,18 @@ impl PostgresJournal {
     /// The database must go on where this replica is: less than that, or something else, is a database that lost what it
     /// acknowledged, or another one.
     fn follow(&mut self, found: &HeadRow, batches: &[Batch]) -> Result<(), io::Error> {
-        let known = &mut self.known;
+        let mut known = self.known;
         if found.head.size < known.head.size {
             return Err(lost(&known.head, found));
         }
         for batch in batches {
-            check_same(known, found)?;
+            check_same(&known, found)?;
             known.link = known.link.next(batch).ok_or_else(|| lost(&known.head, found))?;
             known.head = batch.header.head;
         }
-        check_same(known, found)
+        check_same(&known, found)?;
+        self.known = known;
+        Ok(())
     }
 
     fn end_turn(&mut self) {

@@ -35,6 +35,13 @@ enum View {
     Doubtful,
 }
 
+/// Batches that were read, and what holds once the sequencer has taken them over.
+struct Missed {
+    batches: Vec<Batch>,
+    link: Link,
+    view: View,
+}
+
 impl CommitObjects {
     pub(super) fn new(bucket: Bucket, link: Link, incarnation: [u8; 16]) -> CommitObjects {
         CommitObjects {
@@ -43,6 +50,28 @@ impl CommitObjects {
             incarnation,
             view: View::Free,
         }
+    }
+
+    fn read_missed(&self, size: u64) -> Result<Missed, CommitError> {
+        let mut missed = Missed {
+            batches: Vec::new(),
+            link: self.link,
+            view: self.view,
+        };
+        let mut next = size;
+        while missed.batches.len() < MAX_MISSED {
+            // Not repeated: whoever waits for it is told so at once, and the sequencer comes again.
+            let found = self.bucket.get_once(&commit_key(next));
+            let Some(batch) = found.and_then(|found| decode(found, next)).map_err(unread)? else {
+                missed.view = View::Free;
+                break;
+            };
+            let link = missed.link.next(&batch);
+            missed.link = link.ok_or_else(|| CommitError::Failed(misplaced(next)))?;
+            next = batch.header.head.size;
+            missed.batches.push(batch);
+        }
+        Ok(missed)
     }
 
     /// Writes until it is known what lies under the key. A repeated write is of the same bytes: whichever of them takes effect,
@@ -82,24 +111,15 @@ impl Journal for CommitObjects {
     }
 
     /// To take a turn needs no look: that another writer was first shows when the batch is refused.
+    ///
+    /// All or nothing: after an error the sequencer asks for the same batches again.
     fn missed(&mut self, size: u64, turn: Turn) -> Result<Vec<Batch>, CommitError> {
-        let mut batches = Vec::new();
         if turn == Turn::Take && self.view == View::Free {
-            return Ok(batches);
+            return Ok(Vec::new());
         }
-        let mut next = size;
-        while batches.len() < MAX_MISSED {
-            // Not repeated: whoever waits for it is told so at once, and the sequencer comes again.
-            let found = self.bucket.get_once(&commit_key(next));
-            let Some(batch) = found.and_then(|found| decode(found, next)).map_err(unread)? else {
-                self.view = View::Free;
-                break;
-            };
-            let link = self.link.next(&batch);
-            self.link = link.ok_or_else(|| CommitError::Failed(misplaced(next)))?;
-            next = batch.header.head.size;
-            batches.push(batch);
-        }
+        let Missed { batches, link, view } = self.read_missed(size)?;
+        self.link = link;
+        self.view = view;
         Ok(batches)
     }
 

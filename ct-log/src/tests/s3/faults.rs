@@ -79,6 +79,8 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     faults: Mutex<(String, VecDeque<Fault>)>,
+    /// The connection of the next read of a key that ends so breaks.
+    unread: Mutex<Option<String>>,
     pub(super) down: std::sync::atomic::AtomicBool,
     pub(super) happened: AtomicUsize,
 }
@@ -97,6 +99,22 @@ impl Plan {
         self.happened
             .fetch_add(usize::from(fault.is_some()), Ordering::SeqCst);
         fault
+    }
+
+    /// The next read of that key fails, once.
+    pub(super) fn fail_read(&self, key: &str) {
+        *self.unread.lock().unwrap() = Some(key.to_owned());
+    }
+
+    /// Whether this read fails.
+    pub(super) fn fails(&self, key: &str) -> bool {
+        let mut unread = self.unread.lock().unwrap();
+        unread.take_if(|end| key.ends_with(end.as_str())).is_some()
+    }
+
+    /// Whether a read is still to fail.
+    pub(super) fn awaits_read(&self) -> bool {
+        self.unread.lock().unwrap().is_some()
     }
 
     pub(super) fn left(&self) -> usize {
@@ -191,6 +209,9 @@ impl ObjectStore for Faulty {
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
         self.up()?;
+        if self.plan.fails(path.as_ref()) {
+            return Err(broken("the connection broke"));
+        }
         self.inner.get_opts(path, options).await
     }
 

@@ -67,6 +67,9 @@ async fn pass(
     if plan.down.load(Ordering::SeqCst) {
         return Err("away");
     }
+    if head.method == Method::GET && plan.fails(head.uri.path()) {
+        return Err("broken");
+    }
     match conditions {
         Conditions::Honoured => {}
         Conditions::NoneMatchIgnored => drop(head.headers.remove(IF_NONE_MATCH)),
