@@ -76,12 +76,18 @@ impl Upkeep for Segments {
         Ok(())
     }
 
-    /// Oldest first, so that what is left never has a gap.
+    /// Oldest first, so that what is left never has a gap: one that could not be removed, on a file system that needs space for
+    /// that, is tried again before the next.
     fn tidy(&mut self, kept: u64) -> io::Result<()> {
         self.retired.extend(self.retire.try_iter());
-        while let Some(oldest) = self.retired.pop_front_if(|oldest| oldest.size <= kept) {
-            self.store.files().remove(&segment_path(oldest.number))?;
+        while let Some(oldest) = self.retired.front().filter(|oldest| oldest.size <= kept) {
+            match self.store.files().remove(&segment_path(oldest.number)) {
+                // Removed before, when its directory could not be synced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed?,
+            }
             self.store.files().sync_directory("wal")?;
+            self.retired.pop_front();
         }
         Ok(())
     }
@@ -97,4 +103,86 @@ fn create(store: &Store, number: u64) -> io::Result<Segment> {
         length: SEGMENT_BYTES,
         file,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::storage::files::{Files, OpenFile};
+    use crate::storage::memory::Memory;
+
+    /// Files of a disk on which there is no space to remove one, while `full`.
+    struct CopyOnWrite {
+        memory: Memory,
+        full: AtomicBool,
+    }
+
+    impl Files for CopyOnWrite {
+        fn create(&self, path: &str, length: u64) -> io::Result<Box<dyn OpenFile>> {
+            self.memory.create(path, length)
+        }
+
+        fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+            self.memory.read(path)
+        }
+
+        fn names(&self, directory: &str) -> io::Result<Vec<String>> {
+            self.memory.names(directory)
+        }
+
+        fn make_directory(&self, path: &str) -> io::Result<()> {
+            self.memory.make_directory(path)
+        }
+
+        fn link(&self, from: &str, to: &str) -> io::Result<()> {
+            self.memory.link(from, to)
+        }
+
+        fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+            self.memory.rename(from, to)
+        }
+
+        fn remove(&self, path: &str) -> io::Result<()> {
+            match self.full.load(Ordering::Relaxed) {
+                true => Err(ErrorKind::StorageFull.into()),
+                false => self.memory.remove(path),
+            }
+        }
+
+        fn sync_directory(&self, path: &str) -> io::Result<()> {
+            self.memory.sync_directory(path)
+        }
+
+        fn free_bytes(&self) -> io::Result<u64> {
+            self.memory.free_bytes()
+        }
+    }
+
+    #[test]
+    fn a_segment_that_could_not_be_removed_goes_before_the_next() {
+        let files = Arc::new(CopyOnWrite {
+            memory: Memory::new(),
+            full: AtomicBool::new(true),
+        });
+        for number in 0..3 {
+            files.create(&segment_path(number), 1).unwrap();
+        }
+        let (spare, _spares) = std::sync::mpsc::sync_channel(1);
+        let (retire, retired) = channel();
+        let store = Arc::new(Store::new(Arc::clone(&files) as Arc<dyn Files>));
+        let mut segments = Segments::new(store, (spare, retired), 3);
+        for number in 0..3 {
+            retire.send(SegmentRetired { number, size: number }).unwrap();
+        }
+        let full = segments.tidy(1).unwrap_err();
+        assert_eq!(full.kind(), ErrorKind::StorageFull);
+        files.full.store(false, Ordering::Relaxed);
+        segments.tidy(1).unwrap();
+        let left = files.names("wal").unwrap();
+        assert_eq!(left, ["00000000000000000002"], "without a gap");
+    }
 }
