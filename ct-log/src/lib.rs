@@ -16,7 +16,8 @@
 //! - C1: no two published checkpoints contradict each other.
 //! - C2: an entry whose SCT left the log is in the log for good, at that index, with that time and those bytes.
 //! - C3: no SCT is signed before its entry is durable.
-//! - C4: the time of checkpoints strictly increases and is never before that of an entry below them.
+//! - C4: the time of checkpoints strictly increases, and is never before that of an entry below them, nor after that of an entry
+//!   beyond them.
 //! - C5: the index in an SCT is the entry's position; the leaf that is hashed is the leaf that is signed.
 //! - C6: for every published checkpoint each of its tiles can be read, partial ones too.
 //! - C7: a tile never changes, and nothing beyond the published checkpoint can be read.
@@ -40,6 +41,7 @@ pub mod chain;
 pub mod check;
 pub mod checkpoint;
 mod clock;
+mod dates;
 pub mod external;
 mod failure;
 mod guard;

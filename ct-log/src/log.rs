@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::backend;
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::clock::{Clock, SystemClock};
+use crate::dates::ClockBehind;
 use crate::failure::WriteFailure;
 use crate::issuers::{IssuerChain, Issuers};
 use crate::key::{LogKey, LogPublicKey};
@@ -23,8 +24,7 @@ use crate::sct::Sct;
 use crate::settings::LogSettings;
 use crate::statistics::Statistics;
 use crate::storage::{
-    self, CLOCK_TOLERANCE_MS, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store,
-    StoredLog,
+    self, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store, StoredLog,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
 use crate::tree::leaf_hash;
@@ -304,11 +304,8 @@ impl Log {
     fn check_clock(&self) -> Result<(), Unavailable> {
         let shared = self.shared();
         let now = shared.steps.now(&*shared.clock).ok_or(Unavailable::ClockAhead)?;
-        let behind = shared.durable.head().timestamp.get().saturating_sub(now.get());
-        if behind > CLOCK_TOLERANCE_MS {
-            return Err(Unavailable::ClockBehind);
-        }
-        Ok(())
+        let checked = shared.durable.check_clock(now);
+        checked.map_err(|ClockBehind| Unavailable::ClockBehind)
     }
 
     /// Number of durable entries. The published checkpoint may be a little behind.

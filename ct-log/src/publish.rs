@@ -4,10 +4,12 @@ mod partials;
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::checkpoint::Checkpoint;
+use crate::dates::{ClockBehind, Dates};
 use crate::key::KeyError;
 use crate::leaf::UnixMillis;
 use crate::reach::{Part, is_away};
@@ -24,7 +26,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Heads that are remembered, to compare another writer's checkpoint with: those of several checkpoints.
 const MAX_RECENT_HEADS: usize = 1024;
 
-/// The durable tree, and whether the log is shutting down.
+/// The durable tree, what may be dated by it, and whether the log is shutting down.
 #[derive(Debug)]
 pub(crate) struct Durable {
     state: Mutex<State>,
@@ -34,6 +36,7 @@ pub(crate) struct Durable {
 #[derive(Debug)]
 struct State {
     head: Head,
+    dates: Dates,
     /// The last heads, the newest at the end.
     recent: VecDeque<(u64, Hash)>,
     stopping: Stopping,
@@ -57,10 +60,11 @@ pub(crate) struct Published {
 }
 
 impl Durable {
-    pub(crate) fn new(head: Head) -> Durable {
+    pub(crate) fn new(head: Head, dates: Dates) -> Durable {
         Durable {
             state: Mutex::new(State {
                 head,
+                dates,
                 recent: VecDeque::from([(head.size, head.root)]),
                 stopping: Stopping::No,
                 idle: false,
@@ -74,8 +78,55 @@ impl Durable {
         self.state().head
     }
 
-    pub(crate) fn advance(&self, head: Head) {
+    /// Dates a batch after the head. It is on its way until [`Durable::commit`] or [`Durable::settle`].
+    pub(crate) fn date_batch(&self, now: UnixMillis) -> Result<UnixMillis, ClockBehind> {
         let mut state = self.state();
+        let last = state.head.timestamp;
+        state.dates.batch(last, now)
+    }
+
+    /// The head, and the time of a checkpoint of it. Nothing if there can be none at this moment.
+    fn date_checkpoint(&self, now: UnixMillis) -> Option<(Head, UnixMillis)> {
+        let mut state = self.state();
+        let head = state.head;
+        let date = state.dates.checkpoint(head.timestamp, now)?;
+        Some((head, date))
+    }
+
+    /// Whether the clock is not behind what the log gave out.
+    pub(crate) fn check_clock(&self, now: UnixMillis) -> Result<(), ClockBehind> {
+        let state = self.state();
+        state.dates.check_clock(state.head.timestamp, now)
+    }
+
+    /// There is a checkpoint of that time, of whichever writer.
+    pub(crate) fn saw_checkpoint(&self, time: UnixMillis) {
+        self.state().dates.saw_checkpoint(time);
+    }
+
+    /// No batch of this writer's is on its way: none was written, or what became of it is known.
+    pub(crate) fn settle(&self) {
+        self.state().dates.settle();
+    }
+
+    /// At that time this writer had all that others appended.
+    pub(crate) fn followed(&self, until: UnixMillis) {
+        self.state().dates.followed(until);
+    }
+
+    /// This writer's batch is durable.
+    pub(crate) fn commit(&self, head: Head) {
+        let mut state = self.state();
+        state.dates.committed();
+        self.move_to(head, state);
+    }
+
+    /// Another writer's batch is durable.
+    pub(crate) fn take_over(&self, head: Head) {
+        self.move_to(head, self.state());
+    }
+
+    fn move_to(&self, head: Head, mut state: MutexGuard<'_, State>) {
         state.head = head;
         if state.recent.len() >= MAX_RECENT_HEADS {
             state.recent.pop_front();
@@ -141,6 +192,9 @@ pub(crate) enum PublishError {
     Io(#[from] io::Error),
     #[error("the clock was set far ahead")]
     ClockAhead,
+    /// A batch that was dated at the time of the last checkpoint is still on its way.
+    #[error("there can be no checkpoint at this moment")]
+    NotNow,
     /// Not published is better than not remembered.
     #[error("a high-water mark could not be written: {0}")]
     HighWater(#[source] io::Error),
@@ -161,7 +215,7 @@ pub(crate) fn run(shared: &Shared) {
                 Stopping::No => continue,
             }
         }
-        match publish(shared, &head) {
+        match publish(shared) {
             Ok(()) => [Part::Entries, Part::Files]
                 .into_iter()
                 .for_each(|part| shared.reach.report_there(part)),
@@ -169,7 +223,7 @@ pub(crate) fn run(shared: &Shared) {
             Err(PublishError::Io(error)) if is_away(&error) => shared.reach.report_away(&error),
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
             // The tree waits with its checkpoint for the right time.
-            Err(PublishError::ClockAhead) => {}
+            Err(PublishError::ClockAhead | PublishError::NotNow) => {}
             // So do those whose SCTs it cannot sign either.
             Err(PublishError::Key(error @ KeyError::Remote)) => {
                 shared.reach.report_away(&io::Error::other(error));
@@ -185,16 +239,16 @@ pub(crate) fn run(shared: &Shared) {
     }
 }
 
-/// Signs that tree, which is durable, and shows it to readers once it is in the directory. Its time is later than that of
-/// every checkpoint before, and not before any of its entries (C4).
-pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> {
+/// Signs the durable tree, and shows it to readers once it is in the directory. It is dated before anything else is done: what
+/// becomes durable meanwhile has that time or a later one (C4).
+pub(crate) fn publish(shared: &Shared) -> Result<(), PublishError> {
     let before = shared.published().checkpoint;
+    let now = shared.steps.now(&*shared.clock).ok_or(PublishError::ClockAhead)?;
+    let dated = shared.durable.date_checkpoint(now);
+    let (head, timestamp) = dated.ok_or(PublishError::NotNow)?;
     if shared.objects.serves_partials() {
         partials::store(shared, before.size(), head.size)?;
     }
-    let after = UnixMillis::new(before.timestamp().get().saturating_add(1));
-    let now = shared.steps.now(&*shared.clock).ok_or(PublishError::ClockAhead)?;
-    let timestamp = now.max(after).max(head.timestamp);
     let checkpoint = Checkpoint::new(head.size, head.root, timestamp);
     let note = checkpoint.sign(&shared.origin, &shared.key)?;
     remember(shared, &note).map_err(PublishError::HighWater)?;
@@ -207,7 +261,9 @@ pub(crate) fn publish(shared: &Shared, head: &Head) -> Result<(), PublishError> 
         Replaced::Newer(note) => adopt(shared, note),
     }
     if shared.objects.serves_partials() {
-        partials::tidy(shared, before.size(), head.size)?;
+        // Only this thread changes it; what could not be removed is tried again with the next checkpoint.
+        partials::tidy(shared, shared.tidied.load(Ordering::Relaxed), head.size)?;
+        shared.tidied.store(head.size, Ordering::Relaxed);
     }
     Ok(())
 }
@@ -223,6 +279,7 @@ fn adopt(shared: &Shared, note: String) {
         Ok(checkpoint) => checkpoint,
         Err(error) => return shared.fail("read the checkpoint of another writer", io::Error::other(error)),
     };
+    shared.durable.saw_checkpoint(checkpoint.timestamp());
     match shared.durable.root_at(checkpoint.size()) {
         Some(root) if root == checkpoint.root() => match remember(shared, &note) {
             Ok(()) => shared.set_published(Published {

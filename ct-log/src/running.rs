@@ -1,6 +1,7 @@
 //! How the threads of a log start and end, and what they share.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::checkpoint::Origin;
 use crate::clock::{Clock, Steps};
+use crate::dates::{Dates, Others};
 use crate::failure::Failure;
 use crate::guard::DiskGuard;
 use crate::high_water::HighWaterMark;
@@ -60,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) tail: RwLock<Tail>,
     /// Written by the sequencer.
     pub(crate) durable: Durable,
+    /// For the publisher: the partial tiles that full ones replaced are removed for a checkpoint of that many entries.
+    pub(crate) tidied: AtomicU64,
     pub(crate) index: Index,
     pub(crate) release: Release,
     pub(crate) witnessing: Witnessing,
@@ -182,6 +186,9 @@ fn not_published(error: PublishError) -> OpenError {
         PublishError::ClockAhead => {
             storage::io_error("tell the time")(io::Error::other("the clock was set at this moment"))
         }
+        PublishError::NotNow => {
+            storage::io_error("write a checkpoint")(io::Error::other("a batch is on its way already"))
+        }
         PublishError::HighWater(error) => storage::io_error("write a high-water mark")(error),
     }
 }
@@ -194,6 +201,7 @@ impl Running {
         key: LogKey,
     ) -> Result<Running, OpenError> {
         let Platform { storage, clock } = platform;
+        let began = clock.now();
         let steps = Steps::watch(&*clock);
         let guard = Arc::new(DiskGuard::new(settings.min_free_bytes));
         let Opened {
@@ -207,6 +215,12 @@ impl Running {
             locks,
         } = recover(storage, &settings, key.public(), (&*clock, &guard))?;
         let witnessing = Witnessing::resume(settings.witnesses, &published.note);
+        let alone = journal.look_every().is_none();
+        let others = match alone {
+            true => Others::None,
+            false => Others::FollowedUntil(began),
+        };
+        let dates = Dates::new(published.checkpoint.timestamp(), others);
         let shared = Arc::new(Shared {
             origin: settings.origin,
             key,
@@ -223,16 +237,16 @@ impl Running {
             backlog: Backlog::default(),
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
-            durable: Durable::new(head),
+            durable: Durable::new(head, dates),
+            tidied: AtomicU64::new(published.checkpoint.size()),
             index: Index::new(),
             release: settings.release,
             witnessing,
             published: watch::Sender::new(Arc::new(published)),
         });
-        publish::publish(&shared, &head).map_err(not_published)?;
+        publish::publish(&shared).map_err(not_published)?;
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
-        let alone = journal.look_every().is_none();
         let follower = Follower::new(Arc::clone(&shared), settings.index);
         let threads = Threads {
             writers: Some(Writers::start(&shared, (journal, head, frontier), upkeep)?),
@@ -286,7 +300,8 @@ impl Running {
             backlog: Backlog::default(),
             commits: CommitClock::new(),
             tail: RwLock::new(tail),
-            durable: Durable::new(head),
+            durable: Durable::new(head, Dates::new(checkpoint.timestamp(), Others::None)),
+            tidied: AtomicU64::new(checkpoint.size()),
             index: Index::new(),
             release: Release::DURABLE,
             witnessing: Witnessing::none(),

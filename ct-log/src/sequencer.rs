@@ -11,9 +11,7 @@ use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
 use crate::pool::{RETRY_AFTER, Waiting};
 use crate::reach::Part;
 use crate::running::Shared;
-use crate::storage::{
-    Batch, CLOCK_TOLERANCE_MS, CommitError, Committed, FullTile, Head, Header, Journal, RecordBuffer, Turn,
-};
+use crate::storage::{Batch, CommitError, Committed, FullTile, Head, Header, Journal, RecordBuffer, Turn};
 use crate::submission::SubmitError;
 use crate::tree::{Frontier, Hash};
 
@@ -22,6 +20,10 @@ const MAX_TURNS: usize = 16;
 
 /// How often a log with a window looks at the clock while no entries come.
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
+
+/// How long another writer's checkpoints may be newer than an entry that they do not hold: half of the 60 s within which every entry
+/// is to be merged (C2SP static-ct-api). A writer that stood still for longer while it wrote a batch gives out no SCT for it.
+const MAX_COMMIT: Duration = Duration::from_secs(30);
 
 /// How often a sequencer that is too far ahead of the keeper looks whether it has caught up.
 const KEEPER_WAIT: Duration = Duration::from_millis(100);
@@ -101,19 +103,20 @@ impl Sequencer {
             refuse(batch, &SubmitError::ClockAhead);
             return Ok(());
         };
-        if self.head.timestamp.get().saturating_sub(now.get()) > CLOCK_TOLERANCE_MS {
-            self.journal.pass();
-            refuse(batch, &SubmitError::ClockBehind);
-            return Ok(());
-        }
         if self.shared.lifecycle.close_if_due(now) {
             self.journal.pass();
             refuse(batch, &SubmitError::ReadOnly);
             return Ok(());
         }
-        let timestamp = now.max(self.head.timestamp);
+        let dated = self.shared.clock.steady();
+        let Ok(timestamp) = self.shared.durable.date_batch(now) else {
+            self.journal.pass();
+            refuse(batch, &SubmitError::ClockBehind);
+            return Ok(());
+        };
         let Encoded { growth, accepted } = self.encode(batch, timestamp);
         if accepted.is_empty() {
+            self.shared.durable.settle();
             self.journal.pass();
             return Ok(());
         }
@@ -123,17 +126,38 @@ impl Sequencer {
             Ok(committed) => {
                 self.shared.commits.add(began.elapsed());
                 let completed = self.extend_tail(&growth.leaves, self.buffer.body());
-                self.advance(head, growth.frontier);
+                self.head = head;
+                self.frontier = growth.frontier;
+                self.shared.durable.commit(head);
                 self.shared.reach.report_there(Part::Entries);
-                answer(accepted, &committed);
+                self.answer(accepted, &committed, dated);
                 self.keep(completed);
                 if committed.needs_upkeep() {
                     self.send(Chore::Tend);
                 }
                 Ok(())
             }
-            Err(error) => self.give_up_unless_behind(accepted, error),
+            Err(error) => {
+                if !error.is_in_doubt() {
+                    self.shared.durable.settle();
+                }
+                self.give_up_unless_behind(accepted, error)
+            }
         }
+    }
+
+    /// `dated` is when, by the steady clock, the entries were.
+    fn answer(&self, accepted: Vec<Waiting>, committed: &Committed, dated: Duration) {
+        let took = self.shared.clock.steady().saturating_sub(dated);
+        if took > MAX_COMMIT && self.journal.look_every().is_some() {
+            let seconds = took.as_secs();
+            tracing::error!(
+                seconds,
+                "a batch took too long: other writers' checkpoints may be newer, so that no SCT is given out for it"
+            );
+            return refuse(accepted, &SubmitError::Unreachable);
+        }
+        answer(accepted, committed);
     }
 
     fn give_up_unless_behind(&self, batch: Vec<Waiting>, error: CommitError) -> Result<(), Vec<Waiting>> {
@@ -162,13 +186,27 @@ impl Sequencer {
 
     /// Takes over what other writers appended.
     fn catch_up(&mut self, turn: Turn) -> Result<(), CommitError> {
-        for batch in self.journal.missed(self.head.size, turn)? {
+        let began = self.shared.clock.now();
+        let missed = self.journal.missed(self.head.size, turn)?;
+        let is_all = turn == Turn::Look && missed.is_empty();
+        for batch in missed {
             let unfit =
                 || CommitError::Failed(io::Error::other("another writer's batch does not fit the tree"));
             let growth = self.read(&batch).ok_or_else(unfit)?;
             let completed = self.extend_tail(&growth.leaves, &batch.body);
-            self.advance(batch.header.head, growth.frontier);
+            self.head = batch.header.head;
+            self.frontier = growth.frontier;
+            self.shared.durable.take_over(self.head);
             self.keep(completed);
+        }
+        let durable = &self.shared.durable;
+        // A batch of this writer's own of which nothing was known is among them, or is not there.
+        durable.settle();
+        if let Some(time) = self.journal.newest_checkpoint() {
+            durable.saw_checkpoint(time);
+        }
+        if is_all {
+            durable.followed(began);
         }
         Ok(())
     }
@@ -234,12 +272,6 @@ impl Sequencer {
         }
         tail.hold(&completed);
         completed
-    }
-
-    fn advance(&mut self, head: Head, frontier: Frontier) {
-        self.head = head;
-        self.frontier = frontier;
-        self.shared.durable.advance(head);
     }
 
     fn keep(&self, completed: Vec<FullTile>) {

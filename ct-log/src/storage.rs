@@ -181,6 +181,11 @@ pub(crate) trait Journal: Send {
 
     /// Ends the turn without a batch.
     fn pass(&mut self);
+
+    /// The time of the newest checkpoint of any writer, as the last turn found it; nothing if a turn does not show it.
+    fn newest_checkpoint(&self) -> Option<UnixMillis> {
+        None
+    }
 }
 
 /// Why the sequencer looks for other writers' batches.
@@ -190,6 +195,13 @@ pub(crate) enum Turn {
     Look,
     /// To append after them: until [`Journal::commit`] or [`Journal::pass`] others should wait.
     Take,
+}
+
+impl CommitError {
+    /// Whether the batch may become durable all the same.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        matches!(self, CommitError::Unreachable(_) | CommitError::Failed(_))
+    }
 }
 
 /// Why a batch was not committed.

@@ -27,7 +27,7 @@ pub enum SubmitError {
     /// Too little disk space is left.
     #[error("the log's disk is almost full; it takes no entries until there is space")]
     DiskFull,
-    /// The clock is more than two seconds behind the log's last timestamp.
+    /// The clock is more than two seconds behind the log's last timestamp, of an entry or of a checkpoint.
     #[error("the log's clock went back; it takes no entries until the clock is right again")]
     ClockBehind,
     /// The clock was set more than ten minutes ahead since the log was opened.

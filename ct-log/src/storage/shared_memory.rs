@@ -167,4 +167,9 @@ impl Journal for SharedMemory {
     }
 
     fn pass(&mut self) {}
+
+    fn newest_checkpoint(&self) -> Option<UnixMillis> {
+        let stored = self.checkpoint.lock().unwrap();
+        stored.as_ref().map(|(checkpoint, _)| checkpoint.timestamp())
+    }
 }

@@ -1,12 +1,21 @@
 //! What a log does when somebody sets the clock (C4).
 
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::dates::{ClockBehind, Dates, Others};
 use crate::leaf::{SequencedEntry, UnixMillis};
 use crate::log::Log;
-use crate::storage::OpenError;
+use crate::publish::publish;
+use crate::running::Platform;
+use crate::settings::LogSettings;
+use crate::storage::{
+    Batch, CommitError, Committed, Disk, Head, Journal, OpenError, Opened, Opening, RecordBuffer, Storage,
+    Turn,
+};
 use crate::submission::{SubmitError, Unavailable};
-use crate::tests::support::{Harness, checkpoint, entries};
+use crate::tests::support::{Harness, checkpoint, entries, origin, submit};
 
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3600 * SECOND;
@@ -164,4 +173,189 @@ async fn the_ends_of_time() {
         harness.open().map(|log| log.size()),
         Err(OpenError::ClockBehind { .. })
     ));
+}
+
+/// An SCT that is older than a checkpoint that does not hold its entry shows that the entry was left out for that long.
+#[tokio::test]
+async fn c4_no_entry_is_dated_before_a_checkpoint_that_does_not_hold_it() {
+    for (step, refused) in [(-64 * SECOND, true), (-3 * SECOND, true), (-SECOND, false)] {
+        let harness = Harness::new();
+        let log = harness.create().unwrap();
+        assert_eq!(harness.submit(&log, 0..3).await, []);
+        harness.clock.move_by(64_700);
+        publish(log.shared()).unwrap();
+        let published = checkpoint(&log);
+        harness.clock.jump_by(step);
+        let errors = harness.submit(&log, 3..4).await;
+        assert_eq!(!errors.is_empty(), refused, "{step}: {errors:?}");
+        assert_eq!(
+            matches!(log.health(), Err(Unavailable::ClockBehind)),
+            refused,
+            "{step}"
+        );
+        harness.clock.jump_by(-step);
+        assert_eq!(harness.submit(&log, 4..5).await, []);
+        log.shutdown().await;
+        let held = entries(&log).await;
+        let later = held.iter().skip(published.size() as usize);
+        assert!(
+            later.clone().count() > 0
+                && later
+                    .clone()
+                    .all(|entry| entry.timestamp() >= published.timestamp()),
+            "{step}"
+        );
+        verify_times(&harness, &log).await;
+    }
+}
+
+/// Files whose next commit waits until it is let go on.
+struct Held {
+    disk: Disk,
+    gate: Gate,
+}
+
+#[derive(Clone)]
+struct Gate {
+    entered: Sender<()>,
+    go_on: Arc<Mutex<Receiver<()>>>,
+}
+
+struct HeldJournal(Box<dyn Journal>, Gate);
+
+impl Storage for Held {
+    fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
+        let opened = Box::new(self.disk).open(opening)?;
+        Ok(Opened {
+            journal: Box::new(HeldJournal(opened.journal, self.gate)),
+            ..opened
+        })
+    }
+}
+
+impl Journal for HeldJournal {
+    fn look_every(&self) -> Option<Duration> {
+        self.0.look_every()
+    }
+
+    fn missed(&mut self, size: u64, turn: Turn) -> Result<Vec<Batch>, CommitError> {
+        self.0.missed(size, turn)
+    }
+
+    fn commit(
+        &mut self,
+        buffer: &mut RecordBuffer,
+        from: &Head,
+        to: &Head,
+    ) -> Result<Committed, CommitError> {
+        self.1.entered.send(()).unwrap();
+        self.1.go_on.lock().unwrap().recv().unwrap();
+        self.0.commit(buffer, from, to)
+    }
+
+    fn pass(&mut self) {
+        self.0.pass();
+    }
+}
+
+/// While a batch is being written the clock goes on, and checkpoints are published of the tree before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_no_checkpoint_is_dated_after_a_batch_that_is_on_its_way() {
+    let harness = Harness::new();
+    harness.create().unwrap().shutdown().await;
+    let ((entered, was_entered), (go_on, may_go_on)) = (channel(), channel());
+    let gate = Gate {
+        entered,
+        go_on: Arc::new(Mutex::new(may_go_on)),
+    };
+    let disk = Disk {
+        files: Arc::new(harness.model.clone()),
+        mirror: None,
+        lock: None,
+    };
+    let platform = Platform {
+        storage: Box::new(Held { disk, gate }),
+        clock: Arc::new(harness.clock.clone()),
+    };
+    let settings = LogSettings::new("the model", origin()).index_file("");
+    let log = Log::start(platform, settings, harness.key()).unwrap();
+    for number in 0..3 {
+        harness.clock.move_by(10);
+        let submitted = tokio::spawn({
+            let log = log.clone();
+            async move { submit(&log, number).await }
+        });
+        was_entered.recv().unwrap();
+        let mut before = checkpoint(&log);
+        for _ in 0..3 {
+            harness.clock.move_by(64_700);
+            // The second time there is nothing left to date it by.
+            drop(publish(log.shared()));
+            before = checkpoint(&log);
+            assert_eq!(before.size(), number);
+        }
+        go_on.send(()).unwrap();
+        let sct = submitted.await.unwrap();
+        assert!(sct.timestamp() >= before.timestamp(), "{number}");
+        publish(log.shared()).unwrap();
+        assert_eq!(checkpoint(&log).timestamp(), harness.now(), "time goes on");
+    }
+    drop(go_on);
+    log.shutdown().await;
+}
+
+fn at(millis: u64) -> UnixMillis {
+    UnixMillis::new(millis)
+}
+
+#[test]
+fn dates_of_one_writer() {
+    let mut dates = Dates::new(at(1_000), Others::None);
+    assert_eq!(
+        dates.batch(at(900), at(950)),
+        Ok(at(1_000)),
+        "not before a checkpoint"
+    );
+    // Dated like the checkpoint: none fits between them.
+    assert_eq!(dates.checkpoint(at(900), at(5_000)), None);
+    dates.committed();
+    assert_eq!(dates.checkpoint(at(1_000), at(5_000)), Some(at(5_000)));
+    assert_eq!(
+        dates.checkpoint(at(1_000), at(4_000)),
+        Some(at(5_001)),
+        "only forward"
+    );
+    assert_eq!(dates.batch(at(1_000), at(3_000)), Err(ClockBehind));
+    assert_eq!(
+        dates.checkpoint(at(1_000), at(5_500)),
+        Some(at(5_500)),
+        "nothing is on its way"
+    );
+    assert_eq!(dates.batch(at(1_000), at(6_000)), Ok(at(6_000)));
+    assert_eq!(dates.checkpoint(at(1_000), at(7_000)), Some(at(6_000)));
+    assert_eq!(dates.checkpoint(at(1_000), at(7_000)), None);
+    dates.settle();
+    assert_eq!(dates.checkpoint(at(1_000), at(7_000)), Some(at(7_000)));
+    // Not before an entry, whatever the clock says.
+    assert_eq!(dates.checkpoint(at(7_500), at(7_200)), Some(at(7_500)));
+}
+
+#[test]
+fn dates_beside_other_writers() {
+    let mut dates = Dates::new(at(1_000), Others::FollowedUntil(at(2_000)));
+    assert_eq!(
+        dates.checkpoint(at(900), at(9_000)),
+        Some(at(2_000)),
+        "what came later is not known"
+    );
+    // An entry that was taken over: whatever follows it is not older.
+    assert_eq!(dates.checkpoint(at(4_000), at(9_000)), Some(at(4_000)));
+    dates.followed(at(8_000));
+    assert_eq!(dates.checkpoint(at(4_000), at(9_000)), Some(at(8_000)));
+    dates.saw_checkpoint(at(12_000));
+    assert_eq!(dates.batch(at(4_000), at(9_000)), Err(ClockBehind));
+    assert_eq!(dates.batch(at(4_000), at(11_000)), Ok(at(12_000)));
+    dates.committed();
+    dates.followed(at(13_000));
+    assert_eq!(dates.checkpoint(at(12_000), at(13_500)), Some(at(13_000)));
 }

@@ -230,3 +230,34 @@ async fn c4_a_writer_whose_clock_is_behind_does_not_start() {
     harness.clock.move_by(10_000);
     open(&memory, &harness).shutdown().await;
 }
+
+/// The clock of one machine is a minute behind that of another, which published already.
+#[tokio::test(flavor = "multi_thread")]
+async fn c4_a_writer_dates_nothing_before_the_checkpoint_of_another() {
+    let (harness, behind) = (Harness::new(), Harness::new());
+    let memory = born(&harness);
+    let key = || harness.key();
+    let open = |clock: &Harness| {
+        let platform = Platform {
+            storage: Box::new(memory.clone()),
+            clock: Arc::new(clock.clock.clone()),
+        };
+        let settings = LogSettings::new("shared", origin()).index_in_memory();
+        Log::start(platform, settings, key()).unwrap()
+    };
+    let late = open(&behind);
+    harness.clock.move_by(64_700);
+    let log = open(&harness);
+    let published = checkpoint(&log);
+    assert_eq!(published.timestamp(), harness.now());
+    let refused = harness.submit(&late, 0..1).await;
+    assert_eq!(refused, [SubmitError::ClockBehind]);
+    assert!(matches!(late.health(), Err(Unavailable::ClockBehind)));
+    behind.clock.move_by(63_000);
+    assert_eq!(harness.submit(&late, 1..2).await, []);
+    late.health().unwrap();
+    let sct = harness.acks.lock().unwrap()[0].sct.clone();
+    assert!(sct.timestamp() >= published.timestamp());
+    log.shutdown().await;
+    late.shutdown().await;
+}

@@ -21,6 +21,7 @@ mod measure;
 mod moto;
 mod proxy;
 mod refusals;
+mod reloads;
 mod replica;
 mod replicas;
 mod server;

@@ -23,6 +23,8 @@ const HEAD: &str = "SELECT size, root, ts, number, previous FROM ct_head WHERE l
 
 const HEAD_LOCKED: &str = "SELECT size, root, ts, number, previous FROM ct_head WHERE log_id = $1 FOR UPDATE";
 
+const NEWEST: &str = "SELECT ts FROM ct_checkpoint WHERE log_id = $1";
+
 const BATCHES: &str =
     "SELECT record FROM ct_batch WHERE log_id = $1 AND first_index >= $2 ORDER BY first_index LIMIT $3";
 
@@ -62,6 +64,17 @@ async fn head_row(client: &Client, log_id: LogId, query: &str) -> io::Result<Hea
             previous: bytes32(&row, 4)?,
         },
     })
+}
+
+/// The time of the newest checkpoint.
+pub(super) async fn read_newest(client: &Client, log_id: LogId) -> io::Result<UnixMillis> {
+    let id = log_id.as_bytes().as_slice();
+    let row = client
+        .query_typed_opt(NEWEST, &[(&id, Type::BYTEA)])
+        .await
+        .map_err(fault)?;
+    let row = row.ok_or_else(|| io::Error::other("the log's row in ct_checkpoint is gone"))?;
+    Ok(UnixMillis::new(number(&row, 0)?))
 }
 
 /// The next batches, beginning with the entry `size`.

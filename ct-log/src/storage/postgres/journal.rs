@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use tokio_postgres::types::Type;
 
-use crate::leaf::LogId;
+use crate::leaf::{LogId, UnixMillis};
 use crate::reach::{Away, is_away};
 use crate::storage::record::{Batch, Chain, Header, Kind, RecordBuffer};
 use crate::storage::shared::Link;
 use crate::storage::{CommitError, Committed, Head, Journal, Turn};
 
 use super::fault::{fault, not_written};
-use super::head::{HeadRow, Parameter, bigint, bytes32, lock_head, read_batches, read_head};
+use super::head::{HeadRow, Parameter, bigint, bytes32, lock_head, read_batches, read_head, read_newest};
 use super::session::{Connected, Session};
 
 /// How often an idle replica looks for batches of others.
@@ -28,10 +28,12 @@ const INQUIRY: Duration = Duration::from_secs(10);
 
 const INQUIRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Nothing is inserted unless the head is moved, and the head is moved from this tree only.
+/// Nothing is inserted unless the head is moved, and the head is moved from this tree only; and not if another replica has
+/// published a checkpoint since that is newer than the batch (C4).
 const APPEND: &str = "WITH moved AS ( \
         UPDATE ct_head SET size = $3, root = $4, ts = $5, number = number + 1, previous = $6 \
-        WHERE log_id = $1 AND size = $2 AND root = $7 RETURNING log_id) \
+        WHERE log_id = $1 AND size = $2 AND root = $7 \
+            AND $5 >= (SELECT ts FROM ct_checkpoint WHERE log_id = $1) RETURNING log_id) \
     INSERT INTO ct_batch (log_id, first_index, size, hash, record) SELECT log_id, $2, $3, $6, $8 FROM moved";
 
 const HASH: &str = "SELECT hash FROM ct_batch WHERE log_id = $1 AND first_index = $2";
@@ -44,6 +46,8 @@ pub(super) struct PostgresJournal {
     incarnation: [u8; 16],
     /// The connection whose transaction holds the lock.
     turn: Option<Arc<Connected>>,
+    /// The time of the newest checkpoint, as the last turn found it.
+    newest: Option<UnixMillis>,
 }
 
 /// A batch as it is sent.
@@ -70,6 +74,7 @@ impl PostgresJournal {
             known,
             incarnation,
             turn: None,
+            newest: None,
         }
     }
 
@@ -92,15 +97,17 @@ impl PostgresJournal {
     /// Takes the lock; keeps it if nothing is missed beyond what it returns.
     fn take(&mut self) -> io::Result<(HeadRow, Vec<Batch>)> {
         let (log_id, size) = (self.log_id(), self.known.head.size);
-        let (found, batches, turn) = self.session.ask(async move |connected| {
+        let (found, newest, batches, turn) = self.session.ask(async move |connected| {
             let client = &connected.client;
-            let (begun, found) = tokio::join!(
+            // The last is asked for by itself, so that it is of the time at which the lock was had.
+            let (begun, found, newest) = tokio::join!(
                 biased;
                 client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED"),
-                lock_head(client, log_id)
+                lock_head(client, log_id),
+                read_newest(client, log_id)
             );
             begun.map_err(fault)?;
-            let found = found?;
+            let (found, newest) = (found?, newest?);
             let batches = match found.head.size > size {
                 true => read_batches(client, log_id, size).await?,
                 false => Vec::new(),
@@ -108,11 +115,12 @@ impl PostgresJournal {
             let end = batches.last().map_or(size, |last| last.header.head.size);
             if end < found.head.size {
                 client.batch_execute("ROLLBACK").await.map_err(fault)?;
-                return Ok((found, batches, None));
+                return Ok((found, newest, batches, None));
             }
-            Ok((found, batches, Some(connected)))
+            Ok((found, newest, batches, Some(connected)))
         })?;
         self.turn = turn;
+        self.newest = Some(newest);
         Ok((found, batches))
     }
 
@@ -261,6 +269,10 @@ impl Journal for PostgresJournal {
             self.session.give_up();
         }
     }
+
+    fn newest_checkpoint(&self) -> Option<UnixMillis> {
+        self.newest
+    }
 }
 
 /// What the database said to a batch.
@@ -268,7 +280,7 @@ enum Answer {
     Committed,
     /// Nothing was written.
     Refused(io::Error),
-    /// Nothing was written: the head was not where the lock should have kept it.
+    /// Nothing was written: there is a newer checkpoint, or the head was not where the lock should have kept it.
     Moved,
     /// Committed, but perhaps not on its standby.
     Unsure(io::Error),
