@@ -12,6 +12,7 @@ use crate::storage::shared::Link;
 use crate::tree::Hash;
 
 use super::fault::fault;
+use super::safety::check_settings;
 
 /// What a statement is given, and its type there.
 pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -19,9 +20,12 @@ pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 /// Batches that are read at once: some tens of megabytes at the very most.
 pub(super) const MAX_BATCHES: i64 = 32;
 
-const HEAD: &str = "SELECT size, root, ts, number, previous FROM ct_head WHERE log_id = $1";
+/// With the settings that a reload may have changed: asked for with every look and every turn, it costs nothing.
+const HEAD: &str = "SELECT size, root, ts, number, previous, current_setting('fsync'), \
+    current_setting('full_page_writes'), current_setting('synchronous_commit') FROM ct_head WHERE log_id = $1";
 
-const HEAD_LOCKED: &str = "SELECT size, root, ts, number, previous FROM ct_head WHERE log_id = $1 FOR UPDATE";
+const HEAD_LOCKED: &str = "SELECT size, root, ts, number, previous, current_setting('fsync'), \
+    current_setting('full_page_writes'), current_setting('synchronous_commit') FROM ct_head WHERE log_id = $1 FOR UPDATE";
 
 const NEWEST: &str = "SELECT ts FROM ct_checkpoint WHERE log_id = $1";
 
@@ -35,7 +39,7 @@ pub(super) struct HeadRow {
     pub(super) link: Link,
 }
 
-/// Reads the row as it is.
+/// Reads the row as it is. An error, here and below, also if the server could lose what it acknowledges.
 pub(super) async fn read_head(client: &Client, log_id: LogId) -> io::Result<HeadRow> {
     head_row(client, log_id, HEAD).await
 }
@@ -52,6 +56,7 @@ async fn head_row(client: &Client, log_id: LogId, query: &str) -> io::Result<Hea
         .await
         .map_err(fault)?;
     let row = row.ok_or_else(|| io::Error::other("the log's row in ct_head is gone"))?;
+    check_settings(&row, 5)?;
     Ok(HeadRow {
         head: Head {
             size: number(&row, 0)?,
