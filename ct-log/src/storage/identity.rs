@@ -104,17 +104,44 @@ impl Identity {
 
     /// The key and name that the directory itself claims: enough for an auditor, not for a writer.
     pub(crate) fn claimed(&self) -> Result<(LogPublicKey, Origin), OpenError> {
-        let spki = STANDARD.decode(&self.public_key).unwrap_or_default();
-        let key = LogPublicKey::from_spki_der(&spki);
-        let key = key.map_err(|error| corrupt(format!("log.json: {error}")))?;
+        let key = self.claimed_key()?;
         let origin = Origin::new(&*self.origin);
         let origin = origin.map_err(|error| corrupt(format!("log.json: {error}")))?;
-        self.check(key.log_id(), &origin)?;
         Ok((key, origin))
     }
 
-    /// Refuses the log of another key or name.
+    /// Refuses the log of another key or name, and a file that is damaged. `created` alone cannot be checked: a log that was
+    /// restored says when that was.
     pub(crate) fn check(&self, log_id: LogId, origin: &Origin) -> Result<(), OpenError> {
+        self.check_owner(log_id, origin)?;
+        self.claimed_key().map(drop)
+    }
+
+    /// The same for a directory, which has its entries.
+    pub(crate) fn check_directory(&self, log_id: LogId, origin: &Origin) -> Result<(), OpenError> {
+        self.check(log_id, origin)?;
+        match self.entries {
+            None => Ok(()),
+            Some(_) => Err(corrupt("log.json says that the entries are elsewhere")),
+        }
+    }
+
+    /// The public key, which must be the one that the log id is of.
+    fn claimed_key(&self) -> Result<LogPublicKey, OpenError> {
+        let spki = STANDARD.decode(&self.public_key);
+        let key = spki.map_err(|error| corrupt(format!("log.json: the public key is not base64: {error}")));
+        let key = LogPublicKey::from_spki_der(&key?);
+        let key = key.map_err(|error| corrupt(format!("log.json: {error}")))?;
+        if key.log_id().to_string() != self.log_id {
+            return Err(corrupt(
+                "log.json: the public key and the log id are not of one key",
+            ));
+        }
+        Ok(key)
+    }
+
+    /// Refuses the log of another key or name.
+    pub(crate) fn check_owner(&self, log_id: LogId, origin: &Origin) -> Result<(), OpenError> {
         if self.log_id != log_id.to_string() {
             let found = self.log_id.clone();
             return Err(OpenError::OtherKey {

@@ -81,7 +81,7 @@ impl StoredLog {
     /// Refuses the log of another name, and of another key than the world knows, if that is given.
     pub(crate) fn check(&self, origin: &Origin, key: Option<&LogPublicKey>) -> Result<(), OpenError> {
         let key = key.unwrap_or(&self.key);
-        Identity::new(&self.key, &self.origin, UnixMillis::new(0)).check(key.log_id(), origin)
+        Identity::new(&self.key, &self.origin, UnixMillis::new(0)).check_owner(key.log_id(), origin)
     }
 
     /// What a log needs to serve it.

@@ -96,7 +96,10 @@ impl Pair<'_> {
 
     fn find(&self, store: &Store) -> Result<Found, OpenError> {
         match Identity::read(store) {
-            Ok(identity) => identity.check(self.key.log_id(), self.origin)?,
+            Ok(identity) => match identity.check_directory(self.key.log_id(), self.origin) {
+                Err(damaged @ OpenError::Corrupt { .. }) => return Ok(Found::Damaged(damaged)),
+                checked => checked?,
+            },
             Err(OpenError::Missing { .. }) => {
                 let names = store.files().names(".").map_err(io_error("list a directory"))?;
                 let nothing = names.iter().all(|name| name == "lock");

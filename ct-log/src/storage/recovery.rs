@@ -259,7 +259,7 @@ pub(crate) struct Recovery<'a> {
 impl Recovery<'_> {
     /// Runs all steps. Run again after any failure, it does the same again.
     pub(crate) fn run(&self) -> Result<Recovered, OpenError> {
-        Identity::read(self.store)?.check(self.key.log_id(), self.origin)?;
+        Identity::read(self.store)?.check_directory(self.key.log_id(), self.origin)?;
         let (note, published) = read_checkpoint(self.store, self.origin, self.key)?;
         self.store
             .make_directories()

@@ -1,5 +1,8 @@
 //! What a log does with a directory that is not as it left it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogKey;
 use crate::leaf::UnixMillis;
@@ -303,4 +306,52 @@ async fn timestamps_of_checkpoints_strictly_increase_over_restarts() {
         assert!(last < first && first < second, "the clock stands still");
         last = second;
     }
+}
+
+/// Whatever byte of `log.json` is another: the log does not start, unless it means the same or is of the time of creation, which
+/// nothing else knows.
+#[tokio::test]
+async fn a_damaged_identity_is_refused() {
+    let harness = Harness::new();
+    harness.create().unwrap().shutdown().await;
+    let whole = harness.model.contents("log.json");
+    let text = String::from_utf8(whole.clone()).unwrap();
+    let parsed: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let but_created = |value: &serde_json::Value| {
+        let mut value = value.clone();
+        value.as_object_mut()?.remove("created")?.as_u64()?;
+        Some(value)
+    };
+    let mut refused = 0;
+    for position in 0..whole.len() {
+        for change in [b'A', b'0', b' '] {
+            let mut damaged = whole.clone();
+            damaged[position] = change;
+            let read = serde_json::from_slice(&damaged);
+            let same = read.is_ok_and(|value| but_created(&value) == but_created(&parsed));
+            harness
+                .model
+                .damage("log.json", |bytes| bytes.clone_from(&damaged));
+            let opened = harness.recover();
+            assert_eq!(opened.is_ok(), same, "{}", String::from_utf8_lossy(&damaged));
+            refused += usize::from(!same);
+        }
+    }
+    assert!(refused > 500, "{refused}");
+    let other = LogKey::generate().unwrap();
+    let others = STANDARD.encode(other.public().spki_der());
+    let ours = parsed["public_key"].as_str().unwrap();
+    let elsewhere = "\"entries\": \"postgresql\",\n  \"created\"";
+    for damaged in [
+        text.replace(ours, &others),
+        text.replace("\"created\"", elsewhere),
+    ] {
+        harness
+            .model
+            .damage("log.json", |bytes| *bytes = damaged.into_bytes());
+        let error = harness.recover().map(drop).unwrap_err();
+        assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    }
+    harness.model.damage("log.json", |bytes| *bytes = whole);
+    harness.open().unwrap();
 }
