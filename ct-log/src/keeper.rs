@@ -1,12 +1,12 @@
-//! The thread behind the sequencer: stores full tiles, does the storage's upkeep, and watches the disk. Nothing here is on the
-//! way to an SCT.
+//! The thread behind the sequencer: stores full tiles, does the storage's upkeep, writes down how far the log is, and watches the
+//! disk. Nothing here is on the way to an SCT.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::reach::is_away;
 use crate::running::Shared;
@@ -61,6 +61,8 @@ pub(crate) struct Keeper {
     waiting: VecDeque<FullTile>,
     /// Entries in full, stored and verified tiles.
     kept: u64,
+    /// When it was last written down how far the log is.
+    remembered: Instant,
 }
 
 impl Keeper {
@@ -70,6 +72,7 @@ impl Keeper {
             upkeep,
             waiting: VecDeque::new(),
             kept: 0,
+            remembered: Instant::now(),
         }
     }
 
@@ -82,6 +85,11 @@ impl Keeper {
                 Err(error) if is_full(&error) => self.shared.guard.report_full(),
                 Err(error) if is_away(&error) => self.shared.reach.report_away(&error),
                 Err(error) => return self.shared.fail("store tiles", error),
+            }
+            match self.remember() {
+                Ok(()) => {}
+                Err(error) if is_full(&error) => self.shared.guard.report_full(),
+                Err(error) => return self.shared.fail("write a high-water mark", error),
             }
             match chores.recv_timeout(TICK) {
                 Ok(chore) => self.accept(chore),
@@ -110,6 +118,15 @@ impl Keeper {
         self.store_tiles()?;
         self.upkeep.tidy(self.kept)?;
         prepared
+    }
+
+    /// Not with every batch: what is acknowledged in between is written down when the log fails, and a CA has it on record.
+    fn remember(&mut self) -> io::Result<()> {
+        if self.remembered.elapsed() >= TICK {
+            self.shared.remember_acknowledged()?;
+            self.remembered = Instant::now();
+        }
+        Ok(())
     }
 
     fn store_tiles(&mut self) -> io::Result<()> {

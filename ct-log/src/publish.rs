@@ -270,7 +270,7 @@ pub(crate) fn publish(shared: &Shared) -> Result<(), PublishError> {
 
 /// Before anybody sees the checkpoint. The tree is durable already, so that the mark is never ahead of what is recovered.
 fn remember(shared: &Shared, note: &str) -> io::Result<()> {
-    shared.high_water.iter().try_for_each(|mark| mark.raise(note))
+    shared.marks.raise_published(note)
 }
 
 /// Shows readers the checkpoint of another writer, as far as this log has its entries.

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Steps};
 use crate::dates::{Dates, Others};
 use crate::failure::Failure;
 use crate::guard::DiskGuard;
-use crate::high_water::HighWaterMark;
+use crate::high_water::{self, Marks};
 use crate::index::{Follower, Index, Place};
 use crate::keeper::{Backlog, Keeper};
 use crate::key::{LogKey, LogPublicKey};
@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) guard: Arc<DiskGuard>,
     pub(crate) reach: Reach,
     pub(crate) scrub: Scrub,
-    pub(crate) high_water: Vec<HighWaterMark>,
+    pub(crate) marks: Marks,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) failure: Failure,
     pub(crate) pool: Pool,
@@ -72,10 +72,22 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Poisons the log: nothing more is written, and nobody gets an SCT any more.
+    /// Poisons the log: nothing more is written, and nobody gets an SCT any more. What was acknowledged is remembered before the
+    /// process is told to end: the storage may have lost it, and the next start must know.
     pub(crate) fn fail(&self, doing: &'static str, error: io::Error) {
+        self.pool.abandon();
+        if let Err(error) = self.remember_acknowledged() {
+            tracing::error!(%error, "the log could not write down how far it was before it failed");
+        }
         self.failure.set(doing, error);
         self.pool.abandon();
+    }
+
+    /// Writes the tree that was acknowledged or taken over down outside of the storage, where there is a place for that.
+    pub(crate) fn remember_acknowledged(&self) -> io::Result<()> {
+        let head = self.durable.head();
+        self.marks.raise_acknowledged(&head)?;
+        self.objects.remember(&head)
     }
 
     /// Closes the log if its time is over; for the sequencer alone. The clock is asked only if that matters.
@@ -173,7 +185,10 @@ fn recover(
     for mark in &settings.high_water {
         mark.check(&mut opened, (&settings.origin, key))?;
     }
-    storage::check_clock(opened.published.checkpoint.timestamp(), clock.now())?;
+    high_water::check_given_out(&opened, &settings.given_out, key)?;
+    let newest = opened.published.checkpoint.timestamp();
+    let newest = newest.max(opened.journal.newest_checkpoint().unwrap_or(newest));
+    storage::check_clock(newest, clock.now())?;
     guard.measure(&*opened.objects);
     Ok(opened)
 }
@@ -214,13 +229,17 @@ impl Running {
             upkeep,
             locks,
         } = recover(storage, &settings, key.public(), (&*clock, &guard))?;
+        let log_id = key.public().log_id();
         let witnessing = Witnessing::resume(settings.witnesses, &published.note);
         let alone = journal.look_every().is_none();
         let others = match alone {
             true => Others::None,
             false => Others::FollowedUntil(began),
         };
-        let dates = Dates::new(published.checkpoint.timestamp(), others);
+        let mut dates = Dates::new(published.checkpoint.timestamp(), others);
+        if let Some(time) = journal.newest_checkpoint() {
+            dates.saw_checkpoint(time);
+        }
         let shared = Arc::new(Shared {
             origin: settings.origin,
             key,
@@ -230,7 +249,7 @@ impl Running {
             reach: Reach::default(),
             scrub: Scrub::default(),
             steps,
-            high_water: settings.high_water,
+            marks: Marks::new(settings.high_water, log_id),
             lifecycle: Lifecycle::new(settings.window),
             failure: Failure::none(),
             pool: Pool::new(settings.queue_entries),
@@ -293,7 +312,7 @@ impl Running {
             reach: Reach::default(),
             scrub: Scrub::default(),
             steps,
-            high_water: Vec::new(),
+            marks: Marks::none(),
             lifecycle: Lifecycle::closed(settings.window),
             failure: Failure::none(),
             pool: Pool::new(0),
@@ -341,6 +360,9 @@ impl Running {
             let _ = writers.keeper.join();
             self.shared.durable.stop();
             let _ = writers.publisher.join();
+            if let Err(error) = self.shared.remember_acknowledged() {
+                tracing::error!(%error, "the log could not write down how far it was");
+            }
             self.shared.witnessing.stop();
             #[cfg(feature = "client")]
             let _ = writers.witnesses.join();

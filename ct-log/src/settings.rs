@@ -9,6 +9,7 @@ use crate::high_water::HighWaterMark;
 use crate::index::Place;
 use crate::lifecycle::Window;
 use crate::release::{Release, SctAfter};
+use crate::sct::Sct;
 use crate::storage::OpenError;
 #[cfg(feature = "postgres")]
 use crate::storage::PostgresSettings;
@@ -40,6 +41,7 @@ pub struct LogSettings {
     pub(crate) backend: Backend,
     pub(crate) scrub_every: Duration,
     pub(crate) high_water: Vec<HighWaterMark>,
+    pub(crate) given_out: Vec<Sct>,
 }
 
 impl LogSettings {
@@ -60,6 +62,7 @@ impl LogSettings {
             backend: Backend::Directory,
             scrub_every: SCRUB_EVERY,
             high_water: Vec::new(),
+            given_out: Vec::new(),
         }
     }
 
@@ -202,10 +205,20 @@ impl LogSettings {
 
     /// A file, best on another disk, in which the log keeps its newest checkpoint. A start with a directory that does not hold that
     /// tree is refused: it is an older copy. May be given several times. The file is made with the log; an existing log
-    /// gets its first one as an empty file.
+    /// gets its first one as an empty file. A second file beside it, with `.acknowledged` at the end of its name, is written once a
+    /// second, and when the log fails.
     #[must_use]
     pub fn high_water_mark(mut self, path: impl Into<PathBuf>) -> LogSettings {
         self.high_water.push(HighWaterMark::new(path.into()));
+        self
+    }
+
+    /// An SCT that is known to be given out, from somebody's record. A start of a log that does not hold its entry is refused
+    /// ([`OpenError::LacksEntry`]): it is an older copy, or lost entries. SCTs of other logs do not count. May be given several times;
+    /// the one with the highest index says the most.
+    #[must_use]
+    pub fn gave_out(mut self, sct: Sct) -> LogSettings {
+        self.given_out.push(sct);
         self
     }
 

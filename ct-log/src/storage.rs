@@ -16,7 +16,6 @@
 mod disk;
 mod file_system;
 mod files;
-#[cfg(any(feature = "postgres", feature = "s3"))]
 mod high_water;
 mod identity;
 mod memory;
@@ -53,6 +52,7 @@ pub(crate) use file_system::check as check_file_system;
 pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 #[cfg(test)]
 pub(crate) use files::{OpenFile, name_in};
+pub(crate) use high_water::HighWater;
 pub(crate) use memory::Memory;
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::Postgres;
@@ -67,7 +67,7 @@ pub(crate) use read_only::{StoredLog, StoredParts, identify};
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};
 pub use recovery::OpenError;
-pub(crate) use recovery::{CLOCK_TOLERANCE_MS, check_clock, create, io_error};
+pub(crate) use recovery::{CLOCK_TOLERANCE_MS, check_clock, corrupt, create, io_error};
 #[cfg(feature = "tools")]
 pub(crate) use restored::Restored;
 #[cfg(feature = "s3")]
@@ -137,6 +137,12 @@ pub(crate) trait Objects: Send + Sync {
     /// Puts a checkpoint in the place of the one before, unless another writer's is as new.
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced>;
 
+    /// Remembers outside of the storage, if it is one that can lose what this log does not write itself, that this tree was
+    /// acknowledged or taken over. Durable on return.
+    fn remember(&self, _head: &Head) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Whether readers of partial tiles are served from here, without the log: then those of a checkpoint are stored before it,
     /// and so are the full ones.
     fn serves_partials(&self) -> bool {
@@ -182,7 +188,8 @@ pub(crate) trait Journal: Send {
     /// Ends the turn without a batch.
     fn pass(&mut self);
 
-    /// The time of the newest checkpoint of any writer, as the last turn found it; nothing if a turn does not show it.
+    /// The newest time that this writer remembers to have given out, and that of the newest checkpoint of any writer as the last
+    /// turn found it; nothing if a turn does not show it.
     fn newest_checkpoint(&self) -> Option<UnixMillis> {
         None
     }

@@ -6,7 +6,7 @@ mod support;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use ct_log::{Checkpoint, Log, LogKey, LogSettings, OpenError};
+use ct_log::{Checkpoint, Log, LogKey, LogSettings, OpenError, PendingEntry, Sct, Submitter};
 use support::{Pki, grow, origin};
 use tempfile::TempDir;
 
@@ -229,4 +229,82 @@ async fn a_mark_that_cannot_be_written_stops_the_log() {
     );
     log.health().unwrap_err();
     assert!(log.published_size() <= published.max(1));
+}
+
+/// Somebody puts an older checkpoint there, as an older copy of the mark's own disk would: what was acknowledged is remembered beside
+/// it.
+#[tokio::test]
+async fn the_file_beside_the_mark_is_a_mark_too() {
+    let place = Place::new();
+    Log::create(place.marked("log"), place.key())
+        .unwrap()
+        .shutdown()
+        .await;
+    place.life(place.marked("log"), 2).await;
+    place.copy("log", "old");
+    let mark = fs::read(place.path("mark")).unwrap();
+    place.life(place.marked("log"), 3).await;
+    fs::write(place.path("mark"), mark).unwrap();
+    let error = refused(place.open("old"));
+    assert!(
+        matches!(&error, OpenError::BehindHighWaterMark { mark, published: 5, size: 2 } if mark.ends_with("mark.acknowledged")),
+        "{error}"
+    );
+    assert_eq!(place.open("log").unwrap().size(), 5);
+    let created = refused(Log::create(place.marked("new"), LogKey::generate().unwrap()));
+    assert!(
+        matches!(created, OpenError::ForeignHighWaterMark { .. }),
+        "{created}"
+    );
+    // Whoever empties the mark says that what it remembered does not count.
+    fs::write(place.path("mark"), "").unwrap();
+    assert_eq!(place.open("old").unwrap().size(), 2);
+}
+
+async fn submit(log: &Log, name: &str) -> Sct {
+    let issuers = log.store_issuers(&[b"an issuer"]).unwrap();
+    let entry = PendingEntry::certificate(name.as_bytes().to_vec(), issuers);
+    log.submit(entry, Submitter::Internal).await.unwrap()
+}
+
+/// Without any mark: somebody has the SCT on record.
+#[tokio::test]
+async fn a_log_without_the_entry_of_an_sct_is_refused() {
+    for between in [0, 300] {
+        let place = Place::new();
+        let log = Log::create(place.settings("log"), place.key()).unwrap();
+        let first = submit(&log, "first").await;
+        log.shutdown().await;
+        drop(log);
+        place.copy("log", "old");
+        let log = Log::open(place.settings("log"), place.key()).unwrap();
+        grow(&log, &place.pki, between).await;
+        let last = submit(&log, "last").await;
+        log.shutdown().await;
+        drop(log);
+        let other = Log::in_memory(origin(), LogKey::generate().unwrap()).unwrap();
+        let others = submit(&other, "in another log").await;
+
+        let open = |directory: &str| {
+            let settings = place.settings(directory);
+            let scts = [&first, &last, &others];
+            let settings = scts.into_iter().cloned().fold(settings, LogSettings::gave_out);
+            Log::open(settings, place.key())
+        };
+        let error = refused(open("old"));
+        assert!(
+            matches!(error, OpenError::LacksEntry { index, size: 1 } if index == 1 + between),
+            "{error}"
+        );
+        assert!(error.to_string().contains("holds 1 only"), "{error}");
+        // It went on, and has another entry there.
+        let log = Log::open(place.settings("old"), place.key()).unwrap();
+        grow(&log, &place.pki, between + 2).await;
+        log.shutdown().await;
+        drop(log);
+        let error = refused(open("old"));
+        assert!(matches!(error, OpenError::LacksEntry { .. }), "{error}");
+        assert!(error.to_string().contains("is not the one"), "{error}");
+        assert_eq!(open("log").unwrap().size(), 2 + between);
+    }
 }

@@ -1,9 +1,10 @@
-//! What a replica remembers of a shared log on its own disk: how far the log was, when it last looked. A shared storage that
-//! comes back with less, or with something else there, has lost entries that were acknowledged; to go on would be a fork.
+//! How far a log was, as the one who wrote it remembers on a disk of its own: the tree that it acknowledged, published, or took over
+//! from others. A storage that comes back with less, or with something else there, has lost entries; to go on would be a fork.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,13 @@ use crate::tree::Hash;
 use super::Head;
 use super::recovery::{OpenError, corrupt, io_error};
 
-/// The file, in the replica's own directory.
-#[derive(Debug, Clone)]
-pub(super) struct HighWater {
+/// The file.
+#[derive(Debug)]
+pub(crate) struct HighWater {
     path: PathBuf,
     log_id: LogId,
+    /// What it says, as far as this process knows.
+    last: Mutex<Option<Head>>,
 }
 
 /// Its contents.
@@ -29,22 +32,28 @@ struct Mark {
     size: u64,
     /// Hexadecimal.
     root: String,
-    /// Milliseconds since 1970.
+    /// The newest time that was given out, milliseconds since 1970.
     timestamp: u64,
 }
 
 impl HighWater {
-    pub(super) const FILE: &str = "high-water.json";
-
-    pub(super) fn new(directory: &Path, log_id: LogId) -> HighWater {
-        HighWater {
-            path: directory.join(HighWater::FILE),
-            log_id,
-        }
+    /// That of a replica, in its own directory.
+    #[cfg(any(feature = "postgres", feature = "s3"))]
+    pub(crate) fn in_directory(directory: &Path, log_id: LogId) -> HighWater {
+        HighWater::new(directory.join("high-water.json"), log_id)
     }
 
-    /// Nothing if this replica never saw the log.
-    pub(super) fn read(&self) -> Result<Option<Head>, OpenError> {
+    pub(crate) fn new(path: PathBuf, log_id: LogId) -> HighWater {
+        let last = Mutex::new(None);
+        HighWater { path, log_id, last }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Nothing if there was never one.
+    pub(crate) fn read(&self) -> Result<Option<Head>, OpenError> {
         let json = match fs::read(&self.path) {
             Ok(json) => json,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -57,15 +66,36 @@ impl HighWater {
         }
         let mut root = [0; 32];
         hex::decode_to_slice(&mark.root, &mut root).map_err(|_| damaged("the root is not a hash"))?;
-        Ok(Some(Head {
+        let head = Head {
             size: mark.size,
             root: Hash::new(root),
             timestamp: UnixMillis::new(mark.timestamp),
-        }))
+        };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(head);
+        Ok(Some(head))
     }
 
-    /// Durable on return. `head` is durable in the storage already.
-    pub(super) fn write(&self, head: &Head) -> io::Result<()> {
+    /// Remembers a tree that is durable in the storage, unless more is remembered already. Durable on return.
+    pub(crate) fn raise(&self, head: &Head) -> io::Result<()> {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match *last {
+            None => *head,
+            Some(last) => {
+                let further = if head.size > last.size { head } else { &last };
+                Head {
+                    timestamp: head.timestamp.max(last.timestamp),
+                    ..*further
+                }
+            }
+        };
+        if *last != Some(next) {
+            self.write(&next)?;
+            *last = Some(next);
+        }
+        Ok(())
+    }
+
+    fn write(&self, head: &Head) -> io::Result<()> {
         let mark = Mark {
             log_id: self.log_id.to_string(),
             size: head.size,
@@ -77,7 +107,10 @@ impl HighWater {
         file.write_all(&serde_json::to_vec(&mark)?)?;
         file.sync_data()?;
         fs::rename(&temporary, &self.path)?;
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
+        let directory = self
+            .path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
     }
 }

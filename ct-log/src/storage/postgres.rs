@@ -23,6 +23,4 @@ mod settings;
 
 pub use settings::{PostgresSettings, PostgresSettingsError};
 
-#[cfg(feature = "s3")]
-pub(crate) use opening::Found;
 pub(crate) use opening::Postgres;

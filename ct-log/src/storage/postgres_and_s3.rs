@@ -21,9 +21,9 @@ use crate::leaf::UnixMillis;
 use crate::reach::Away;
 use crate::tile::Tile;
 
-use super::postgres::{Found, Postgres};
+use super::postgres::Postgres;
 use super::s3::S3;
-use super::{Objects, OpenError, Opened, Opening, Replaced, Storage};
+use super::{Head, Objects, OpenError, Opened, Opening, Replaced, Storage};
 
 /// A database, with the replica's own directory, and a bucket that passed the self-test.
 pub(crate) struct PostgresAndS3 {
@@ -57,11 +57,7 @@ impl Storage for PostgresAndS3 {
         // The bucket before the database: other replicas go on meanwhile, in the other order.
         let files = s3.files(&opening)?;
         let shown = files.published()?;
-        let Found {
-            objects: database,
-            published,
-            born,
-        } = postgres.find(&opening)?;
+        let (database, start) = postgres.find(&opening)?.split();
         if !postgres.holds(&shown.checkpoint, opening.key.log_id())? {
             return Err(OpenError::BehindBucket {
                 place: s3.location(),
@@ -74,7 +70,7 @@ impl Storage for PostgresAndS3 {
             origin: opening.origin.clone(),
             key: opening.key.clone(),
         });
-        let mut opened = postgres.start((published, born), objects, &opening)?;
+        let mut opened = postgres.start(start, objects, &opening)?;
         // The row was lost without any entry: the next checkpoint must come after this one all the same (C4).
         if shown.checkpoint.timestamp() > opened.published.checkpoint.timestamp() {
             opened.published = shown;
@@ -130,6 +126,10 @@ impl Objects for DatabaseAndBucket {
                 Ok(Replaced::Newer(newer))
             }
         }
+    }
+
+    fn remember(&self, head: &Head) -> io::Result<()> {
+        self.database.remember(head)
     }
 
     fn serves_partials(&self) -> bool {

@@ -7,6 +7,7 @@
 //! 4. The clock.
 //! 5. A new segment with all entries that are not in full tiles: nothing is trusted that this process did not write and sync.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -79,14 +80,26 @@ pub enum OpenError {
         /// The name of the log that was to be made.
         origin: Origin,
     },
-    /// The storage lost what this writer published.
+    /// The storage lost what this writer acknowledged or saw.
     #[error(
-        "the log's storage is older than what was published from here, {seen} entries, or holds another tree: restore the newest \
-         state; if there is none, retire the log"
+        "the log's storage is older than what was acknowledged or seen from here, {seen} entries, or holds another tree: restore \
+         the newest state; if there is none, retire the log"
     )]
     RolledBack {
-        /// Entries that were published.
+        /// Entries that were acknowledged or seen.
         seen: u64,
+    },
+    /// An SCT was given out for an entry that the log does not hold.
+    #[error(
+        "an SCT was given out for entry {index} of the log, which {}: the log is an older copy, or another one, and would give the \
+         same places to other entries. Restore the newest copy; if there is none, retire the log",
+        Lacking(*size, *index)
+    )]
+    LacksEntry {
+        /// The index in the SCT.
+        index: u64,
+        /// Number of entries in the log.
+        size: u64,
     },
     /// A database lost what the bucket beside it shows.
     #[error(
@@ -118,7 +131,7 @@ pub enum OpenError {
     ClockAhead,
     /// A high-water mark knows of more, or of something else, than the log holds.
     #[error(
-        "the log holds {size} entries, but {} shows that it published a tree of {published} that it does not hold: it is an older \
+        "the log holds {size} entries, but {} shows that it gave out a tree of {published} that it does not hold: it is an older \
          copy, or another one, and would give the same places to other entries. Restore the newest copy; if there is none, \
          retire the log",
         mark.display()
@@ -181,6 +194,19 @@ pub enum OpenError {
     /// The key could not sign, or the random generator failed.
     #[error(transparent)]
     Key(#[from] KeyError),
+}
+
+/// How a log lacks an entry of that index.
+struct Lacking(u64, u64);
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Lacking(size, index) = self;
+        match size > index {
+            true => f.write_str("is not the one that it holds there"),
+            false => write!(f, "holds {size} only"),
+        }
+    }
 }
 
 impl OpenError {

@@ -2,12 +2,15 @@
 //! log must come back with everything it ever acknowledged. And the power fails at every call, without any error.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 
 use crate::log::Log;
-use crate::storage::OpenError;
+use crate::running::Platform;
+use crate::settings::LogSettings;
+use crate::storage::{Disk, OpenError};
 use crate::submission::{SubmitError, Unavailable};
 use crate::tests::model::{Effect, Fault, Lasts};
-use crate::tests::support::Harness;
+use crate::tests::support::{Harness, origin};
 
 const EFFECTS: [Effect; 2] = [Effect::None, Effect::Done];
 
@@ -236,4 +239,38 @@ async fn a_full_disk_stops_nothing_for_good() {
         harness.model.kill();
         must_recover(&harness, &format!("disk full at call {call} ({fired:?})")).await;
     }
+}
+
+/// Whoever is told that the log failed can start it anew at once: how far it was is written down by then.
+#[tokio::test(flavor = "multi_thread")]
+async fn c15_what_was_acknowledged_is_remembered_before_the_failure_is_told() {
+    let harness = Harness::new();
+    harness.create().unwrap().shutdown().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mark = folder.path().join("mark");
+    std::fs::write(&mark, "").unwrap();
+    let disk = Disk {
+        files: Arc::new(harness.model.clone()),
+        mirror: None,
+        lock: None,
+    };
+    let platform = Platform {
+        storage: Box::new(disk),
+        clock: Arc::new(harness.clock.clone()),
+    };
+    let settings = LogSettings::new("the model", origin()).index_file("");
+    let log = Log::start(platform, settings.high_water_mark(&mark), harness.key()).unwrap();
+    assert_eq!(harness.submit(&log, 0..5).await, []);
+    harness.model.set_fault(Some(Fault {
+        call: 0,
+        kind: ErrorKind::Other,
+        effect: Effect::None,
+        lasts: Lasts::Forever,
+    }));
+    harness.submit(&log, 5..6).await;
+    log.failed().await;
+    let remembered = std::fs::read(folder.path().join("mark.acknowledged")).unwrap();
+    let remembered: serde_json::Value = serde_json::from_slice(&remembered).unwrap();
+    assert_eq!(remembered["size"], 5);
+    log.shutdown().await;
 }

@@ -231,3 +231,39 @@ async fn a_role_with_few_rights_is_enough() {
     assert_eq!(origin(), *log.origin());
     verify(&site.open("a", as_ct()), &acks).await;
 }
+
+/// The database loses what was acknowledged and not published yet, as in a crash that forgets its last commits: the replica says so
+/// when it sees it, and at its next start.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn c15_a_database_that_lost_what_was_not_published_is_refused() {
+    let server = Server::start().await;
+    let site = Site::born(&server).await;
+    let log = site.open("a", server.settings());
+    let published = submit(&log).await.unwrap();
+    verify(&log, &[published]).await;
+    server.execute("CREATE TABLE old AS TABLE ct_head").await;
+    let publishing = server.client().await;
+    publishing
+        .batch_execute("BEGIN; SELECT * FROM ct_checkpoint FOR UPDATE")
+        .await
+        .unwrap();
+    submit(&log).await.unwrap();
+    server
+        .tamper(
+            "DELETE FROM ct_head; INSERT INTO ct_head SELECT * FROM old; DELETE FROM ct_batch WHERE first_index > 0",
+        )
+        .await;
+    tokio::time::timeout(Duration::from_secs(10), log.failed())
+        .await
+        .expect("an idle replica notices");
+    // At once, as a supervisor may.
+    let remembered = site.directory.path().join("a/high-water.json");
+    let remembered = std::fs::read_to_string(remembered).unwrap();
+    assert!(remembered.contains("\"size\":2"), "{remembered}");
+    publishing.batch_execute("ROLLBACK").await.unwrap();
+    log.shutdown().await;
+    let refused = site.try_open("a", server.settings()).unwrap_err();
+    assert!(matches!(refused, OpenError::RolledBack { seen: 2 }), "{refused}");
+    assert!(refused.to_string().contains("retire the log"), "{refused}");
+}

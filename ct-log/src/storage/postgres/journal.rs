@@ -46,7 +46,7 @@ pub(super) struct PostgresJournal {
     incarnation: [u8; 16],
     /// The connection whose transaction holds the lock.
     turn: Option<Arc<Connected>>,
-    /// The time of the newest checkpoint, as the last turn found it.
+    /// The time of the newest checkpoint, as the last turn found it; before, that which this replica remembered.
     newest: Option<UnixMillis>,
 }
 
@@ -76,6 +76,11 @@ impl PostgresJournal {
             turn: None,
             newest: None,
         }
+    }
+
+    /// The same of a replica that remembers to have given out that time.
+    pub(super) fn dated_after(self, newest: Option<UnixMillis>) -> PostgresJournal {
+        PostgresJournal { newest, ..self }
     }
 
     fn log_id(&self) -> LogId {

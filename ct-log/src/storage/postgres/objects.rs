@@ -63,12 +63,16 @@ impl Objects for PostgresObjects {
         if let Some(newer) = newer {
             return Ok(Replaced::Newer(newer));
         }
-        self.high_water.write(&Head {
+        self.high_water.raise(&Head {
             size: checkpoint.size(),
             root: checkpoint.root(),
             timestamp: checkpoint.timestamp(),
         })?;
         Ok(Replaced::Yes)
+    }
+
+    fn remember(&self, head: &Head) -> io::Result<()> {
+        self.high_water.raise(head)
     }
 
     /// The server's disk is its own business; a batch that it has no space for is refused.

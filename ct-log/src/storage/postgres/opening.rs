@@ -49,6 +49,34 @@ pub(crate) struct Found {
     pub(crate) objects: PostgresObjects,
     pub(crate) published: Published,
     pub(crate) born: UnixMillis,
+    /// The newest time that this replica remembers to have given out.
+    pub(crate) remembered: Option<UnixMillis>,
+}
+
+/// What a replica starts from.
+pub(crate) struct Start {
+    pub(crate) published: Published,
+    pub(crate) born: UnixMillis,
+    /// The newest time that this replica remembers to have given out.
+    pub(crate) remembered: Option<UnixMillis>,
+}
+
+impl Found {
+    /// Its two halves.
+    pub(crate) fn split(self) -> (PostgresObjects, Start) {
+        let Found {
+            objects,
+            published,
+            born,
+            remembered,
+        } = self;
+        let start = Start {
+            published,
+            born,
+            remembered,
+        };
+        (objects, start)
+    }
 }
 
 /// Who a row of `ct_head` says the log is.
@@ -131,12 +159,12 @@ impl Postgres {
         }
     }
 
-    /// Refuses another log, and a database that lost what this replica saw published.
+    /// Refuses another log, and a database that lost what this replica acknowledged or saw.
     pub(crate) fn find(&self, opening: &Opening<'_>) -> Result<Found, OpenError> {
         let log_id = opening.key.log_id();
         let born = self.check_identity(opening.origin, opening.key)?;
-        let high_water = HighWater::new(&self.directory, log_id);
-        self.check_high_water(&high_water, log_id)?;
+        let high_water = HighWater::in_directory(&self.directory, log_id);
+        let remembered = self.check_high_water(&high_water, log_id)?;
         let session = || Session::new(Arc::clone(&self.worker), self.settings.clone());
         Ok(Found {
             objects: PostgresObjects {
@@ -147,17 +175,23 @@ impl Postgres {
             },
             published: self.read_checkpoint(opening)?,
             born,
+            remembered,
         })
     }
 
     /// Replays the batches over full tiles, wherever those are.
     pub(crate) fn start(
         self,
-        (published, born): (Published, UnixMillis),
+        found: Start,
         objects: Arc<dyn Objects>,
         opening: &Opening<'_>,
     ) -> Result<Opened, OpenError> {
         let log_id = opening.key.log_id();
+        let Start {
+            published,
+            born,
+            remembered,
+        } = found;
         let shared = SharedOpening {
             objects: &*objects,
             published: published.checkpoint,
@@ -174,7 +208,7 @@ impl Postgres {
         let mut incarnation = [0; 16];
         rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
         let known = HeadRow::of(&tree);
-        let journal = PostgresJournal::new(self.session, known, incarnation);
+        let journal = PostgresJournal::new(self.session, known, incarnation).dated_after(remembered);
         Ok(Opened {
             head: tree.head,
             frontier: tree.tail.frontier(),
@@ -264,14 +298,18 @@ impl Postgres {
         Ok(Published { checkpoint, note })
     }
 
-    /// Refuses a database that lost what this replica saw published.
-    fn check_high_water(&self, high_water: &HighWater, log_id: LogId) -> Result<(), OpenError> {
+    /// Refuses a database that lost what this replica acknowledged or saw. The newest time that it gave out.
+    fn check_high_water(
+        &self,
+        high_water: &HighWater,
+        log_id: LogId,
+    ) -> Result<Option<UnixMillis>, OpenError> {
         let Some(mark) = high_water.read()? else {
-            return Ok(());
+            return Ok(None);
         };
         let found = self.root_at(mark.size, log_id)?;
         if found == Some(mark.root) {
-            return Ok(());
+            return Ok(Some(mark.timestamp));
         }
         Err(OpenError::RolledBack { seen: mark.size })
     }
@@ -316,7 +354,8 @@ impl Storage for Postgres {
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
         let found = self.find(&opening)?;
         self.refuse_files_elsewhere(&found.objects)?;
-        self.start((found.published, found.born), Arc::new(found.objects), &opening)
+        let (objects, start) = found.split();
+        self.start(start, Arc::new(objects), &opening)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use crate::leaf::UnixMillis;
 use crate::storage::record::{Batch, Chain, Header, Kind, Record, RecordBuffer};
 use crate::storage::shared::Link;
 use crate::storage::{CommitError, Committed, Head, Journal, Turn};
@@ -24,6 +25,8 @@ pub(super) struct CommitObjects {
     /// Random at each start: two writers with the same entry at the same time write different bytes.
     incarnation: [u8; 16],
     view: View,
+    /// The newest time that this writer remembered at its start.
+    remembered: Option<UnixMillis>,
 }
 
 /// What this writer believes about the next key.
@@ -49,7 +52,13 @@ impl CommitObjects {
             link,
             incarnation,
             view: View::Free,
+            remembered: None,
         }
+    }
+
+    /// The same of a writer that remembers to have given out that time.
+    pub(super) fn dated_after(self, remembered: Option<UnixMillis>) -> CommitObjects {
+        CommitObjects { remembered, ..self }
     }
 
     fn read_missed(&self, size: u64) -> Result<Missed, CommitError> {
@@ -149,6 +158,10 @@ impl Journal for CommitObjects {
     }
 
     fn pass(&mut self) {}
+
+    fn newest_checkpoint(&self) -> Option<UnixMillis> {
+        self.remembered
+    }
 }
 
 /// The batch that begins with that entry, or nothing if there is none yet.

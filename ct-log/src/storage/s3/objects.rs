@@ -139,13 +139,19 @@ impl Objects for BucketObjects {
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         let replaced = self.replace(checkpoint, note)?;
         if let (Replaced::Yes, Some(high_water)) = (&replaced, &self.high_water) {
-            high_water.write(&Head {
+            high_water.raise(&Head {
                 size: checkpoint.size(),
                 root: checkpoint.root(),
                 timestamp: checkpoint.timestamp(),
             })?;
         }
         Ok(replaced)
+    }
+
+    fn remember(&self, head: &Head) -> io::Result<()> {
+        self.high_water
+            .as_ref()
+            .map_or(Ok(()), |high_water| high_water.raise(head))
     }
 
     fn serves_partials(&self) -> bool {

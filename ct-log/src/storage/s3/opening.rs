@@ -210,7 +210,7 @@ impl Storage for S3 {
         let log_id = opening.key.log_id();
         let elsewhere = "holds the files of a log whose entries are in a database: name that as well";
         let identity = self.identify(&opening, None, elsewhere)?;
-        let high_water = HighWater::new(&self.directory, log_id);
+        let high_water = HighWater::in_directory(&self.directory, log_id);
         let mark = high_water.read()?;
         let objects = Arc::new(self.objects(&opening, Some(high_water)));
         let published = objects.published()?;
@@ -232,13 +232,15 @@ impl Storage for S3 {
         let mut incarnation = [0; 16];
         rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
         let SharedTree { tail, head, link } = tree;
+        let remembered = mark.map(|mark| mark.timestamp);
+        let journal = CommitObjects::new(self.bucket.clone(), link, incarnation).dated_after(remembered);
         Ok(Opened {
             head,
             frontier: tail.frontier(),
             tail,
             published,
             objects,
-            journal: Box::new(CommitObjects::new(self.bucket.clone(), link, incarnation)),
+            journal: Box::new(journal),
             upkeep: Box::new(NoUpkeep),
             locks: self.lock.into_iter().collect(),
         })

@@ -80,7 +80,7 @@ pub(super) async fn c15_a_bucket_that_was_rolled_back_is_refused(kind: Kind) {
     }
     ground.put("checkpoint", before).await;
     let refusal = ground.refusal(&writer);
-    assert!(refusal.contains("older than what was published"), "{refusal}");
+    assert!(refusal.contains("older than what was acknowledged"), "{refusal}");
 }
 
 pub(super) async fn c16_a_log_is_born_once(kind: Kind) {
