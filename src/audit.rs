@@ -6,6 +6,7 @@
 //!
 //! Records that arrive while one `fdatasync` runs share the next one, as in the log.
 
+mod given_out;
 mod record;
 
 use std::{
@@ -24,6 +25,7 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::{mpsc, oneshot};
 
+pub use self::given_out::given_out;
 use self::record::Record;
 use crate::{
     admission::Refused, clock::Timestamp, durability::sync_folder_of, issuer::IssuedCertificate,

@@ -20,7 +20,7 @@ use std::{
 use ct_log::Log;
 
 use crate::{
-    audit::{AuditError, AuditLog},
+    audit::{AuditError, AuditLog, given_out},
     clock::{Clock, SystemClock},
     config::{AlsoTrusted, CaFiles, Settings},
     issue::{Authority, Signing, SuccessionError},
@@ -165,7 +165,7 @@ impl Files {
         let chain = load_chain(&self.ca_chain)?;
         let key = self.ca_key.open("ca", metrics).await?;
         let log = match &self.log {
-            Some(log) => Some(open_log(log, metrics).await?),
+            Some(log) => Some(open_log(log, &self.promise_of(log)?, metrics).await?),
             None => None,
         };
         Ok(Parts {
@@ -180,6 +180,18 @@ impl Files {
             audit: self.open_audit()?,
             issuers,
             fetch,
+        })
+    }
+
+    /// What the log promises, with what the audit record says that it gave out.
+    fn promise_of(&self, log: &EmbeddedLogSettings) -> Result<PromiseSettings, DeploymentError> {
+        let given_out = given_out(&self.audit).map_err(|source| DeploymentError::Read {
+            path: self.audit.clone(),
+            source,
+        })?;
+        Ok(PromiseSettings {
+            given_out,
+            ..log.promise.clone()
         })
     }
 
@@ -247,10 +259,14 @@ fn read(path: &Path) -> Result<Vec<u8>, DeploymentError> {
 }
 
 /// Opens every shard of the embedded log.
-async fn open_log(settings: &EmbeddedLogSettings, metrics: &KeyMetrics) -> Result<Shards, DeploymentError> {
+async fn open_log(
+    settings: &EmbeddedLogSettings,
+    promise: &PromiseSettings,
+    metrics: &KeyMetrics,
+) -> Result<Shards, DeploymentError> {
     let mut logs = Vec::new();
     for shard in &settings.shards {
-        logs.push(open_shard(shard, &settings.promise, metrics).await?);
+        logs.push(open_shard(shard, promise, metrics).await?);
     }
     Ok(Shards::new(logs)?)
 }

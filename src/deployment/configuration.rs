@@ -26,7 +26,7 @@ use crate::{
     causes,
     config::{AlsoTrusted, ConfigErrors, Settings, TimestampFiles},
     key::{KeySettings, passphrase::PassphraseSource},
-    log::Shards,
+    log::{Shards, embedded::ShardSettings},
     telemetry::{KeyMetrics, Metrics, Reload},
     timestamp::{TimestampChain, TimestampSigner, ntp::NtpServer},
 };
@@ -218,16 +218,18 @@ impl ConfigurationFollower {
         let (Some(present), Some(log)) = (self.in_force.authority.log().embedded(), settings.log()) else {
             return Ok(None);
         };
+        let is_open =
+            |shard: &&ShardSettings| present.iter().any(|log| log.origin().as_str() == shard.origin);
+        let new: Vec<_> = log.shards.iter().filter(|shard| !is_open(shard)).collect();
+        if new.is_empty() {
+            return Ok(None);
+        }
+        let promise = Files::from(settings).promise_of(log)?;
         let mut logs: Vec<_> = present.iter().cloned().collect();
-        for shard in &log.shards {
-            if !present.iter().any(|log| log.origin().as_str() == shard.origin) {
-                logs.push(open_shard(shard, &log.promise, &self.keys).await?);
-            }
+        for shard in new {
+            logs.push(open_shard(shard, &promise, &self.keys).await?);
         }
-        match logs.len() > present.iter().len() {
-            true => Ok(Some(Shards::new(logs)?)),
-            false => Ok(None),
-        }
+        Ok(Some(Shards::new(logs)?))
     }
 }
 

@@ -171,8 +171,36 @@ async fn what_it_makes_starts_as_it_is_without_the_root() {
     assert_eq!(summary["log"]["origin"], "ca.example.com/log");
 
     fs::rename(made.join("root"), ceremony.path("offline")).unwrap();
-    fs::rename(made.join("server"), ceremony.path("elsewhere")).unwrap();
-    ceremony.assert_serves(&ceremony.path("elsewhere"), &[]).await;
+    let server = ceremony.path("elsewhere");
+    fs::rename(made.join("server"), &server).unwrap();
+    let mut copy = Command::new("cp");
+    let copied = copy.arg("-a").arg(server.join("log")).arg(server.join("old"));
+    assert!(copied.status().unwrap().success());
+    ceremony.assert_serves(&server, &[]).await;
+
+    // C15: an older copy of the log is refused, by what is beside it and without a word about that in the configuration.
+    fs::rename(server.join("log"), server.join("newest")).unwrap();
+    fs::rename(server.join("old"), server.join("log")).unwrap();
+    for (removed, refused) in [
+        ("none", "log.mark"),
+        ("log.mark", "SCT was given out for entry 0"),
+    ] {
+        if removed == "log.mark" {
+            fs::write(server.join(removed), "").unwrap();
+        }
+        let mut command = mayfly();
+        let serve = command
+            .arg("serve")
+            .arg("--config")
+            .arg(server.join("mayfly.yaml"));
+        let mut program = Program::spawn(serve);
+        assert_eq!(program.exit().code(), Some(1));
+        let said = program.stderr();
+        assert!(said.contains(refused) && said.contains("older copy"), "{said}");
+    }
+    fs::remove_dir_all(server.join("log")).unwrap();
+    fs::rename(server.join("newest"), server.join("log")).unwrap();
+    ceremony.assert_serves(&server, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -167,3 +167,45 @@ async fn a_log_that_was_rolled_back_does_not_start() {
     fs::rename(installation.path("newest"), &log).unwrap();
     installation.serve().request().await.issued();
 }
+
+/// C15: without a mark, too, because the audit record says what was given out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_without_a_certificate_that_is_on_record_does_not_start() {
+    let installation = Installation::new().await;
+    let copy = |from: &Path, to: &Path| {
+        let mut cp = std::process::Command::new("cp");
+        assert!(cp.arg("-a").args([from, to]).status().unwrap().success());
+    };
+    let (log, old) = (installation.path("log"), installation.path("old"));
+    let audit = installation.path("audit.jsonl");
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+    copy(&log, &old);
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+
+    fs::rename(&log, installation.path("newest")).unwrap();
+    copy(&old, &log);
+    let rotated = installation.path("audit.jsonl.1");
+    for record in [&audit, &rotated] {
+        let (code, said) = installation.refusal();
+        assert_ne!(code, Some(0));
+        assert!(
+            said.contains("SCT was given out for entry 1") && said.contains("retire the log"),
+            "{said}"
+        );
+        if record == &audit {
+            fs::rename(&audit, &rotated).unwrap();
+        }
+    }
+    fs::remove_dir_all(&log).unwrap();
+    fs::rename(installation.path("newest"), &log).unwrap();
+    // One that was rotated away, or that another server wrote, holds nobody up.
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+    fs::remove_file(&rotated).unwrap();
+    installation.serve().request().await.issued();
+}

@@ -188,6 +188,8 @@ ca:
 log:
   directory: log # back it up, and never roll it back
   origin: {origin} # the log's name for ever
+  # How far the log was: with an older copy of the directory it does not start. Best on another device, and out of its backup.
+  high-water: log.mark
 {log}
 # The timestamp authority: signatures with its timestamps outlive their certificates (docs/timestamps.md).
 {timestamp}

@@ -38,6 +38,7 @@ files! {
     log = "server/log";
     log_key = "server/log-key.pem";
     log_public_key = "server/log.pem";
+    log_mark = "server/log.mark";
     clients = "clients";
     trusted_root = "clients/trusted_root.json";
     signing_config = "clients/signing_config.json";

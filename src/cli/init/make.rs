@@ -108,6 +108,10 @@ async fn make_log(plan: &Plan, layout: &Layout) -> Result<Vec<u8>, Failure> {
     let settings = EmbeddedLogSettings::in_directory(layout.log(), origin, layout.log_key());
     let promise = PromiseSettings::default();
     let shard = settings.shards.into_iter().next().ok_or("a log has a shard")?;
+    let shard = ShardSettings {
+        high_water: Some(layout.log_mark()),
+        ..shard
+    };
     let log = match &plan.log {
         ServerKey::New(secret) => {
             let passphrase = secret.as_ref().map(|secret| secret.passphrase.clone());

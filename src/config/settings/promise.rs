@@ -46,6 +46,7 @@ pub(super) fn promise(
     Some(PromiseSettings {
         sct_after: sct_after?,
         witnesses: witnesses?,
+        given_out: Vec::new(),
     })
 }
 

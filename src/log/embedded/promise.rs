@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ct_log::{
-    LogSettings, Origin, SctAfter,
+    LogSettings, Origin, Sct, SctAfter,
     witness::{NoteKey, Witness, Witnesses, WitnessesError},
 };
 
@@ -17,6 +17,9 @@ pub struct PromiseSettings {
     pub sct_after: SctAfter,
     /// Who cosigns the log's checkpoints.
     pub witnesses: Option<WitnessSettings>,
+    /// SCTs that were given out, as somebody has them on record. A shard that does not hold the entry of one of its own does not
+    /// start.
+    pub given_out: Vec<Sct>,
 }
 
 /// Witnesses (C2SP tlog-witness).
@@ -55,6 +58,11 @@ impl PromiseSettings {
         origin: &Origin,
     ) -> Result<LogSettings, EmbeddedLogError> {
         let settings = settings.sct_after(self.sct_after);
+        let settings = self
+            .given_out
+            .iter()
+            .cloned()
+            .fold(settings, LogSettings::gave_out);
         Ok(match &self.witnesses {
             Some(witnesses) => settings.witnesses(witnesses.load(origin)?),
             None => settings,
