@@ -6,6 +6,7 @@ mod log_service;
 mod reload;
 mod self_audits;
 mod shard_reminder;
+mod shards;
 mod timestamps;
 mod trust;
 mod tuf;
@@ -17,10 +18,8 @@ use std::{
     time::Duration,
 };
 
-use ct_log::Log;
-
 use crate::{
-    audit::{AuditError, AuditLog, given_out},
+    audit::{AuditError, AuditLog},
     clock::{Clock, SystemClock},
     config::{AlsoTrusted, CaFiles, Settings},
     issue::{Authority, Signing, SuccessionError},
@@ -28,7 +27,7 @@ use crate::{
     key::{KeySettings, OpenKeyError, SigningKey},
     log::{
         CertificateLog, ExternalLogs, LogsError, Shards, ShardsError,
-        embedded::{EmbeddedLogError, EmbeddedLogSettings, PromiseSettings, ShardSettings},
+        embedded::{EmbeddedLogError, EmbeddedLogSettings},
     },
     profile::ProfileError,
     telemetry::{ExternalLogMetrics, KeyMetrics},
@@ -165,7 +164,7 @@ impl Files {
         let chain = load_chain(&self.ca_chain)?;
         let key = self.ca_key.open("ca", metrics).await?;
         let log = match &self.log {
-            Some(log) => Some(open_log(log, &self.promise_of(log)?, metrics).await?),
+            Some(log) => Some(shards::open(log, &self.promise_of(log)?, metrics).await?),
             None => None,
         };
         Ok(Parts {
@@ -180,18 +179,6 @@ impl Files {
             audit: self.open_audit()?,
             issuers,
             fetch,
-        })
-    }
-
-    /// What the log promises, with what the audit record says that it gave out.
-    fn promise_of(&self, log: &EmbeddedLogSettings) -> Result<PromiseSettings, DeploymentError> {
-        let given_out = given_out(&self.audit).map_err(|source| DeploymentError::Read {
-            path: self.audit.clone(),
-            source,
-        })?;
-        Ok(PromiseSettings {
-            given_out,
-            ..log.promise.clone()
         })
     }
 
@@ -254,31 +241,6 @@ fn load_chain(path: &Path) -> Result<CertificateChain, DeploymentError> {
 fn read(path: &Path) -> Result<Vec<u8>, DeploymentError> {
     fs::read(path).map_err(|source| DeploymentError::Read {
         path: path.to_owned(),
-        source,
-    })
-}
-
-/// Opens every shard of the embedded log.
-async fn open_log(
-    settings: &EmbeddedLogSettings,
-    promise: &PromiseSettings,
-    metrics: &KeyMetrics,
-) -> Result<Shards, DeploymentError> {
-    let mut logs = Vec::new();
-    for shard in &settings.shards {
-        logs.push(open_shard(shard, promise, metrics).await?);
-    }
-    Ok(Shards::new(logs)?)
-}
-
-async fn open_shard(
-    shard: &ShardSettings,
-    promise: &PromiseSettings,
-    metrics: &KeyMetrics,
-) -> Result<Log, DeploymentError> {
-    let log = shard.open(promise, metrics).await;
-    log.map_err(|source| DeploymentError::Log {
-        origin: shard.origin.clone(),
         source,
     })
 }

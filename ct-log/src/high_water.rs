@@ -175,7 +175,7 @@ impl Marks {
 pub(crate) fn check_given_out(opened: &Opened, scts: &[Sct], key: &LogPublicKey) -> Result<(), OpenError> {
     for sct in scts.iter().filter(|sct| sct.log_id() == key.log_id()) {
         let entry = entry_at(opened, sct.leaf_index())?;
-        if !entry.is_some_and(|entry| sct.verify(entry.entry(), key).is_ok()) {
+        if entry.is_none_or(|entry| sct.verify(entry.entry(), key).is_err()) {
             return Err(OpenError::LacksEntry {
                 index: sct.leaf_index().get(),
                 size: opened.head.size,

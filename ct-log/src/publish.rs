@@ -14,7 +14,7 @@ use crate::key::KeyError;
 use crate::leaf::UnixMillis;
 use crate::reach::{Part, is_away};
 use crate::running::Shared;
-use crate::storage::{Head, Replaced, is_full};
+use crate::storage::{Head, OpenError, Replaced, is_full};
 use crate::tree::Hash;
 
 /// Shortest time between two checkpoints of a growing log.
@@ -198,6 +198,19 @@ pub(crate) enum PublishError {
     /// Not published is better than not remembered.
     #[error("a high-water mark could not be written: {0}")]
     HighWater(#[source] io::Error),
+}
+
+/// Why a log does not start.
+impl From<PublishError> for OpenError {
+    fn from(error: PublishError) -> OpenError {
+        let (doing, source) = match error {
+            PublishError::Key(error) => return error.into(),
+            PublishError::Io(error) => ("write a checkpoint", error),
+            PublishError::ClockAhead | PublishError::NotNow => ("date a checkpoint", io::Error::other(error)),
+            PublishError::HighWater(error) => ("write a high-water mark", error),
+        };
+        OpenError::Io { doing, source }
+    }
 }
 
 /// Publishes until the log stops. A log that failed publishes no more.

@@ -21,7 +21,7 @@ use crate::keeper::{Backlog, Keeper};
 use crate::key::{LogKey, LogPublicKey};
 use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
-use crate::publish::{self, Durable, PublishError, Published};
+use crate::publish::{self, Durable, Published};
 use crate::reach::Reach;
 use crate::release::Release;
 use crate::scrub::{self, Scrub};
@@ -193,21 +193,6 @@ fn recover(
     Ok(opened)
 }
 
-/// Why a log does not start.
-fn not_published(error: PublishError) -> OpenError {
-    match error {
-        PublishError::Key(error) => OpenError::Key(error),
-        PublishError::Io(error) => storage::io_error("write a checkpoint")(error),
-        PublishError::ClockAhead => {
-            storage::io_error("tell the time")(io::Error::other("the clock was set at this moment"))
-        }
-        PublishError::NotNow => {
-            storage::io_error("write a checkpoint")(io::Error::other("a batch is on its way already"))
-        }
-        PublishError::HighWater(error) => storage::io_error("write a high-water mark")(error),
-    }
-}
-
 impl Running {
     /// Recovers what the files hold, publishes a fresh checkpoint, and starts the threads.
     pub(crate) fn start(
@@ -263,7 +248,7 @@ impl Running {
             witnessing,
             published: watch::Sender::new(Arc::new(published)),
         });
-        publish::publish(&shared).map_err(not_published)?;
+        publish::publish(&shared)?;
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
         let follower = Follower::new(Arc::clone(&shared), settings.index);

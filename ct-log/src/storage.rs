@@ -20,6 +20,7 @@ mod high_water;
 mod identity;
 mod memory;
 mod mirror;
+mod open_error;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(all(feature = "postgres", feature = "s3"))]
@@ -54,6 +55,7 @@ pub(crate) use files::{Directory, Files, LockError, LockFile, is_full};
 pub(crate) use files::{OpenFile, name_in};
 pub(crate) use high_water::HighWater;
 pub(crate) use memory::Memory;
+pub use open_error::OpenError;
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::Postgres;
 #[cfg(feature = "postgres")]
@@ -66,7 +68,6 @@ pub(crate) use read_only::{StoredLog, StoredParts, identify};
 #[cfg(test)]
 pub(crate) use record::{BLOCK, Chain, Kind, Record};
 pub(crate) use record::{Batch, Header, RecordBuffer};
-pub use recovery::OpenError;
 pub(crate) use recovery::{CLOCK_TOLERANCE_MS, check_clock, corrupt, create, io_error};
 #[cfg(feature = "tools")]
 pub(crate) use restored::Restored;

@@ -19,8 +19,7 @@ use tokio::{
 };
 
 use super::{
-    DeploymentError, Files, InForce, LOOK_EVERY, SETTLED_AFTER, load_issuer, open_shard,
-    timestamps::load_signer,
+    DeploymentError, Files, InForce, LOOK_EVERY, SETTLED_AFTER, load_issuer, shards, timestamps::load_signer,
 };
 use crate::{
     causes,
@@ -227,7 +226,7 @@ impl ConfigurationFollower {
         let promise = Files::from(settings).promise_of(log)?;
         let mut logs: Vec<_> = present.iter().cloned().collect();
         for shard in new {
-            logs.push(open_shard(shard, &promise, &self.keys).await?);
+            logs.push(shards::open_one(shard, &promise, &self.keys).await?);
         }
         Ok(Some(Shards::new(logs)?))
     }

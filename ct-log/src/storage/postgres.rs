@@ -23,4 +23,6 @@ mod settings;
 
 pub use settings::{PostgresSettings, PostgresSettingsError};
 
+#[cfg(feature = "s3")]
+pub(crate) use opening::Found;
 pub(crate) use opening::Postgres;

@@ -21,7 +21,7 @@ use crate::leaf::UnixMillis;
 use crate::reach::Away;
 use crate::tile::Tile;
 
-use super::postgres::Postgres;
+use super::postgres::{Found, Postgres};
 use super::s3::S3;
 use super::{Head, Objects, OpenError, Opened, Opening, Replaced, Storage};
 
@@ -57,7 +57,10 @@ impl Storage for PostgresAndS3 {
         // The bucket before the database: other replicas go on meanwhile, in the other order.
         let files = s3.files(&opening)?;
         let shown = files.published()?;
-        let (database, start) = postgres.find(&opening)?.split();
+        let Found {
+            objects: database,
+            start,
+        } = postgres.find(&opening)?;
         if !postgres.holds(&shown.checkpoint, opening.key.log_id())? {
             return Err(OpenError::BehindBucket {
                 place: s3.location(),

@@ -173,7 +173,8 @@ mod tests {
         }
         let (spare, _spares) = std::sync::mpsc::sync_channel(1);
         let (retire, retired) = channel();
-        let store = Arc::new(Store::new(Arc::clone(&files) as Arc<dyn Files>));
+        let shared: Arc<dyn Files> = files.clone();
+        let store = Arc::new(Store::new(shared));
         let mut segments = Segments::new(store, (spare, retired), 3);
         for number in 0..3 {
             retire.send(SegmentRetired { number, size: number }).unwrap();

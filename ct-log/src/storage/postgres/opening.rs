@@ -47,10 +47,7 @@ pub(crate) struct Postgres {
 /// What the tables say of a log before its batches are read.
 pub(crate) struct Found {
     pub(crate) objects: PostgresObjects,
-    pub(crate) published: Published,
-    pub(crate) born: UnixMillis,
-    /// The newest time that this replica remembers to have given out.
-    pub(crate) remembered: Option<UnixMillis>,
+    pub(crate) start: Start,
 }
 
 /// What a replica starts from.
@@ -59,24 +56,6 @@ pub(crate) struct Start {
     pub(crate) born: UnixMillis,
     /// The newest time that this replica remembers to have given out.
     pub(crate) remembered: Option<UnixMillis>,
-}
-
-impl Found {
-    /// Its two halves.
-    pub(crate) fn split(self) -> (PostgresObjects, Start) {
-        let Found {
-            objects,
-            published,
-            born,
-            remembered,
-        } = self;
-        let start = Start {
-            published,
-            born,
-            remembered,
-        };
-        (objects, start)
-    }
 }
 
 /// Who a row of `ct_head` says the log is.
@@ -173,9 +152,11 @@ impl Postgres {
                 writes: session(),
                 high_water,
             },
-            published: self.read_checkpoint(opening)?,
-            born,
-            remembered,
+            start: Start {
+                published: self.read_checkpoint(opening)?,
+                born,
+                remembered,
+            },
         })
     }
 
@@ -352,9 +333,8 @@ impl Postgres {
 
 impl Storage for Postgres {
     fn open(self: Box<Self>, opening: Opening<'_>) -> Result<Opened, OpenError> {
-        let found = self.find(&opening)?;
-        self.refuse_files_elsewhere(&found.objects)?;
-        let (objects, start) = found.split();
+        let Found { objects, start } = self.find(&opening)?;
+        self.refuse_files_elsewhere(&objects)?;
         self.start(start, Arc::new(objects), &opening)
     }
 }
