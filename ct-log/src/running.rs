@@ -177,7 +177,7 @@ fn recover(
     let opening = Opening {
         origin: &settings.origin,
         key,
-        now: clock.now(),
+        clock,
         guard: Arc::clone(guard),
     };
     let opened = storage.open(opening);

@@ -90,6 +90,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::checkpoint::{Checkpoint, Origin};
+use crate::clock::Clock;
 use crate::guard::DiskGuard;
 use crate::key::LogPublicKey;
 use crate::leaf::UnixMillis;
@@ -108,7 +109,7 @@ pub(crate) trait Storage: Send {
 pub(crate) struct Opening<'a> {
     pub(crate) origin: &'a Origin,
     pub(crate) key: &'a LogPublicKey,
-    pub(crate) now: UnixMillis,
+    pub(crate) clock: &'a dyn Clock,
     pub(crate) guard: Arc<DiskGuard>,
 }
 

@@ -64,7 +64,7 @@ impl Storage for Disk {
             store: &store,
             origin: opening.origin,
             key: opening.key,
-            now: opening.now,
+            now: opening.clock.now(),
         }
         .run()?;
         let (journal, upkeep) = wal.start(Arc::clone(&store), opening.guard);

@@ -8,6 +8,7 @@
 use std::io;
 
 use crate::checkpoint::Checkpoint;
+use crate::clock::Clock;
 use crate::leaf::{LogId, UnixMillis};
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
 
@@ -56,7 +57,7 @@ pub(super) struct SharedOpening<'a> {
     pub(super) log_id: LogId,
     /// Of the birth of the log: that of a tree without entries.
     pub(super) born: UnixMillis,
-    pub(super) now: UnixMillis,
+    pub(super) clock: &'a dyn Clock,
 }
 
 impl Link {
@@ -123,7 +124,8 @@ impl SharedOpening<'_> {
         }
         let (tail, mut head) = replay.finish()?;
         head.timestamp = head.timestamp.max(self.born);
-        check_clock(head.timestamp.max(self.published.timestamp()), self.now)?;
+        // Asked now: other writers went on while this one read.
+        check_clock(head.timestamp.max(self.published.timestamp()), self.clock.now())?;
         let link = link.ok_or_else(|| corrupt("the tiles have no batches"))?;
         Ok(SharedTree { tail, head, link })
     }

@@ -56,7 +56,7 @@ impl Storage for SharedMemory {
             published,
             log_id: LOG_ID,
             born: UnixMillis::new(0),
-            now: opening.now,
+            clock: opening.clock,
         };
         let SharedTree { tail, head, .. } = shared.run(&mut (*self).clone())?;
         Ok(Opened {

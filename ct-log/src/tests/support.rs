@@ -177,7 +177,7 @@ impl Harness {
         Box::new(storage).open(Opening {
             origin: &origin(),
             key: self.key().public(),
-            now: self.clock.now(),
+            clock: &self.clock,
             guard: Arc::new(DiskGuard::new(0)),
         })
     }

@@ -178,7 +178,7 @@ impl Postgres {
             published: published.checkpoint,
             log_id,
             born,
-            now: opening.now,
+            clock: opening.clock,
         };
         let mut batches = DatabaseBatches {
             session: &self.session,

@@ -224,7 +224,7 @@ impl Storage for S3 {
             published: published.checkpoint,
             log_id,
             born: identity.created(),
-            now: opening.now,
+            clock: opening.clock,
         };
         let tree = shared.run(&mut batches)?;
         batches.refuse_rest(tree.head.size)?;
