@@ -13,7 +13,7 @@ use crate::leaf::{LogId, UnixMillis};
 use crate::reach::{Away, is_away};
 use crate::storage::record::{Batch, Chain, Header, Kind, RecordBuffer};
 use crate::storage::shared::Link;
-use crate::storage::{CommitError, Committed, Head, Journal, Turn};
+use crate::storage::{CommitError, Committed, Head, Journal, Turn, is_full};
 
 use super::fault::{fault, not_written};
 use super::head::{HeadRow, Parameter, bigint, bytes32, lock_head, read_batches, read_head, read_newest};
@@ -165,7 +165,7 @@ impl PostgresJournal {
                 }
                 Ok((_, Some(found))) if found == hash => return Ok(Fate::Committed),
                 Ok(_) => return Ok(Fate::Absent),
-                Err(error) if !is_away(&error) => return Err(CommitError::Failed(error)),
+                Err(error) if !is_away(&error) && !is_full(&error) => return Err(CommitError::Failed(error)),
                 Err(error) if began.elapsed() > INQUIRY => return Err(CommitError::Unreachable(error)),
                 Err(_) => std::thread::sleep(INQUIRY_PAUSE),
             }
