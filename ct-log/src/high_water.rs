@@ -15,6 +15,7 @@ use crate::publish::Published;
 use crate::read::data_tile;
 use crate::sct::Sct;
 use crate::storage::{self, Head, HighWater, OpenError, Opened, Tiles};
+use crate::threads;
 use crate::tree::Hash;
 
 /// The end of the name of the file beside a mark.
@@ -114,6 +115,7 @@ impl HighWaterMark {
     /// Durable on return, though after a power cut it may be the one before: with what was remembered then, the directory of then
     /// cannot be told from a newer one for a moment, no longer.
     pub(crate) fn raise(&self, note: &str) -> io::Result<()> {
+        threads::check_alive()?;
         let unfinished = beside(&self.path, ".new");
         let mut file = File::create(&unfinished)?;
         file.write_all(note.as_bytes())?;

@@ -9,7 +9,7 @@ mod database;
 mod follow;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ pub(crate) use database::{Database, Place};
 pub(crate) use follow::Follower;
 
 use crate::recent::Identity;
+use crate::threads::{self, Condvar, Mutex, MutexGuard};
 use crate::tree::Hash;
 use database::Rows;
 
@@ -156,7 +157,7 @@ impl Index {
             self.call();
             let decided = extent.wait_for(|extent| extent.size >= size || extent.is_too_far_from(size));
             // Whether in time or not: what counts is how far it is now.
-            let _ = tokio::time::timeout(PATIENCE, decided).await;
+            let _ = threads::timeout(PATIENCE, decided).await;
         }
         let reached = self.extent.borrow().size;
         if reached >= size { Ok(()) } else { Err(NotIndexed) }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::leaf::Fingerprint;
 use crate::storage::Objects;
+use crate::threads::{Mutex, MutexGuard};
 use crate::tree::sha256;
 
 /// Most fingerprints that an entry can carry: they have a two-byte length (static-ct-api).

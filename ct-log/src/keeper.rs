@@ -4,13 +4,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::reach::is_away;
 use crate::running::Shared;
 use crate::storage::{FullTile, Upkeep, is_full};
+use crate::threads::{Instant, Receiver};
 use crate::tile::TileKind;
 
 /// How often the free space is measured, and work that found no space is tried again.

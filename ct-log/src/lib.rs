@@ -75,6 +75,7 @@ mod storage;
 mod submission;
 #[cfg(test)]
 mod tests;
+mod threads;
 pub mod tile;
 #[cfg(feature = "tools")]
 pub mod tool;

@@ -27,6 +27,7 @@ use crate::storage::{
     self, Disk, Files, Memory, OpenError, Sequenced, Storage, StorageError, Store, StoredLog,
 };
 use crate::submission::{SubmitError, Submitter, Unavailable};
+use crate::threads;
 use crate::tree::leaf_hash;
 
 /// A Certificate Transparency log. Cheap to clone; all clones are the same log. When the last one goes, the log is shut down
@@ -207,7 +208,7 @@ impl Log {
             let once = || log.sequence_once(Arc::new(entry), &answer);
             answer.sct.get_or_try_init(once).await.cloned()
         };
-        tokio::spawn(submission)
+        threads::detached(submission)
             .await
             .unwrap_or(Err(SubmitError::Unavailable))
     }

@@ -1,7 +1,7 @@
 //! Entries that wait for the sequencer: a bounded queue in which the CA has its own share.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use crate::leaf::PendingEntry;
 use crate::storage::Sequenced;
 use crate::submission::{SubmitError, Submitter};
+use crate::threads::{Condvar, Mutex, MutexGuard};
 
 /// Most entries in one batch. With batches of 4 MiB it bounds how long an entry waits behind others.
 const MAX_BATCH_ENTRIES: usize = 1024;

@@ -5,8 +5,8 @@ mod partials;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use crate::checkpoint::Checkpoint;
 use crate::dates::{ClockBehind, Dates};
@@ -15,6 +15,7 @@ use crate::leaf::UnixMillis;
 use crate::reach::{Part, is_away};
 use crate::running::Shared;
 use crate::storage::{Head, OpenError, Replaced, is_full};
+use crate::threads::{Condvar, Instant, Mutex, MutexGuard};
 use crate::tree::Hash;
 
 /// Shortest time between two checkpoints of a growing log.

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use crate::leaf::Position;
 use crate::running::Shared;
 use crate::storage::Sequenced;
 use crate::submission::SubmitError;
+use crate::threads::timeout;
 
 /// How long a submitter waits for more than durability, unless said otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,12 +1,10 @@
 //! How the threads of a log start and end, and what they share.
 
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use std::{io, thread};
 
 use tokio::sync::watch;
 
@@ -32,6 +30,7 @@ use crate::storage::{
     self, Head, Journal, LockFile, Objects, OpenError, Opened, Opening, RecordBuffer, Storage, StoredLog,
     StoredParts, Tail, Upkeep,
 };
+use crate::threads::{self, JoinHandle, Mutex, channel};
 use crate::tree::Frontier;
 use crate::witness::Witnessing;
 
@@ -375,8 +374,7 @@ fn scrub(shared: &Arc<Shared>, every: Duration) -> Result<JoinHandle<()>, OpenEr
             tracing::error!("the log goes on, but is not audited any more: the audit panicked");
         }
     };
-    let thread = thread::Builder::new().name("ct-log-scrub".to_owned());
-    thread.spawn(guarded).map_err(storage::io_error("start a thread"))
+    threads::start("ct-log-scrub", guarded).map_err(storage::io_error("start a thread"))
 }
 
 /// A thread without which the log cannot go on: if it panics, the log has failed, or submitters would wait for ever.
@@ -391,6 +389,5 @@ fn spawn(
             shared.fail("go on", io::Error::other("one of its threads panicked"));
         }
     };
-    let thread = thread::Builder::new().name(name.to_owned());
-    thread.spawn(guarded).map_err(storage::io_error("start a thread"))
+    threads::start(name, guarded).map_err(storage::io_error("start a thread"))
 }

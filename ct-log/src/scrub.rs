@@ -2,13 +2,14 @@
 //! while there are still copies.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use crate::check::{self, Depth, Source, SourceError};
 use crate::issuers;
 use crate::leaf::{Fingerprint, UnixMillis};
 use crate::running::Shared;
+use crate::threads::{Condvar, Instant, Mutex, MutexGuard};
 use crate::tile::Tile;
 
 /// From the start to the first audit at the earliest: a start has other things to do.

@@ -2,9 +2,8 @@
 //! what arrives while one batch is being synced is the next batch.
 
 use std::io;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::keeper::Chore;
 use crate::leaf::{LeafIndex, Position, SequencedEntry, UnixMillis};
@@ -13,6 +12,7 @@ use crate::reach::Part;
 use crate::running::Shared;
 use crate::storage::{Batch, CommitError, Committed, FullTile, Head, Header, Journal, RecordBuffer, Turn};
 use crate::submission::SubmitError;
+use crate::threads::{self, Instant, Sender};
 use crate::tree::{Frontier, Hash};
 
 /// How often a batch is tried again because another writer's came first.
@@ -281,7 +281,7 @@ impl Sequencer {
         let shared = &self.shared;
         // What is left at the end is done by recovery.
         while shared.backlog.is_full() && !shared.failure.is_set() && !shared.pool.is_closed() {
-            std::thread::sleep(KEEPER_WAIT);
+            threads::sleep(KEEPER_WAIT);
         }
         shared.backlog.add(&completed);
         self.send(Chore::Keep(completed));

@@ -58,6 +58,8 @@ pub(crate) use memory::Memory;
 pub use open_error::OpenError;
 #[cfg(feature = "postgres")]
 pub(crate) use postgres::Postgres;
+#[cfg(all(test, feature = "postgres"))]
+pub(crate) use postgres::{Answer, Connection, Refusal, Server, Value};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresSettings, PostgresSettingsError};
 #[cfg(all(test, feature = "postgres", feature = "s3"))]

@@ -23,6 +23,8 @@ mod running;
 #[cfg(feature = "s3")]
 mod s3;
 mod shared;
+#[cfg(all(feature = "postgres", feature = "s3"))]
+mod simulation;
 mod support;
 mod tiles;
 mod tree;

@@ -2,7 +2,7 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, io};
 
 use super::database::{Covered, Database, Place, is_damage};
@@ -12,6 +12,7 @@ use crate::proof::Plan;
 use crate::read::data_tile;
 use crate::recent::Identity;
 use crate::running::Shared;
+use crate::threads::Instant;
 use crate::tree::Hash;
 
 /// How often it looks for new entries, unless somebody asks for one.

@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Length of a segment in bytes. It holds two batches of the greatest size, or 2,048 of the smallest.
+const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
+
 /// Files below one directory. Paths are relative, with `/`.
 ///
 /// An implementation MUST keep to this, or the log loses acknowledged entries:
@@ -27,6 +30,10 @@ pub(crate) trait Files: Send + Sync {
     fn sync_directory(&self, path: &str) -> io::Result<()>;
     /// Bytes that this process could still write.
     fn free_bytes(&self) -> io::Result<u64>;
+    /// Length of a segment of the write-ahead log.
+    fn segment_bytes(&self) -> u64 {
+        SEGMENT_BYTES
+    }
 }
 
 /// A file open for writing.

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::leaf::{LogId, UnixMillis};
+use crate::threads;
 use crate::tree::Hash;
 
 use super::Head;
@@ -96,6 +97,7 @@ impl HighWater {
     }
 
     fn write(&self, head: &Head) -> io::Result<()> {
+        threads::check_alive()?;
         let mark = Mark {
             log_id: self.log_id.to_string(),
             size: head.size,

@@ -12,6 +12,7 @@
 //! lost what it had acknowledged.
 
 mod birth;
+mod client;
 mod fault;
 mod head;
 mod journal;
@@ -22,6 +23,9 @@ mod session;
 mod settings;
 
 pub use settings::{PostgresSettings, PostgresSettingsError};
+
+#[cfg(test)]
+pub(crate) use client::{Answer, Connection, Refusal, Server, Value};
 
 #[cfg(feature = "s3")]
 pub(crate) use opening::Found;

@@ -9,12 +9,11 @@
 
 use std::io;
 
-use aws_lc_rs::rand;
-
 use crate::checkpoint::{Checkpoint, CheckpointError, Origin};
 use crate::key::{KeyError, LogKey, LogPublicKey};
 use crate::leaf::UnixMillis;
 use crate::publish::Published;
+use crate::threads::fill_random;
 use crate::tile::{FULL_WIDTH, Tile, TileKind};
 use crate::tree::{Frontier, empty_root};
 
@@ -224,6 +223,6 @@ pub(crate) fn segments(store: &Store) -> Result<Vec<u64>, OpenError> {
 
 pub(super) fn incarnation() -> Result<[u8; 16], OpenError> {
     let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| KeyError::Generate)?;
+    fill_random(&mut bytes).map_err(|_| KeyError::Generate)?;
     Ok(bytes)
 }

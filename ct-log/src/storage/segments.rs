@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError};
+use std::sync::mpsc::TrySendError;
+
+use crate::threads::{Receiver, Sender, SyncSender};
 
 use super::Upkeep;
 use super::store::Store;
 use super::wal::{Segment, segment_path};
-
-/// Length of a segment in bytes. It holds two batches of the greatest size, or 2,048 of the smallest.
-const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// A segment to which nothing more is written: it can go once the first `size` entries are in tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,25 +94,22 @@ impl Upkeep for Segments {
 
 /// Creates a segment of zeros, durable with its name.
 fn create(store: &Store, number: u64) -> io::Result<Segment> {
-    let (temporary, file) = store.write_temporary_of(SEGMENT_BYTES, &[])?;
+    let length = store.files().segment_bytes();
+    let (temporary, file) = store.write_temporary_of(length, &[])?;
     store.files().rename(&temporary, &segment_path(number))?;
     store.files().sync_directory("wal")?;
-    Ok(Segment {
-        number,
-        length: SEGMENT_BYTES,
-        file,
-    })
+    Ok(Segment { number, length, file })
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::sync::mpsc::channel;
 
     use super::*;
     use crate::storage::files::{Files, OpenFile};
     use crate::storage::memory::Memory;
+    use crate::threads::{channel, sync_channel};
 
     /// Files of a disk on which there is no space to remove one, while `full`.
     struct CopyOnWrite {
@@ -171,7 +167,7 @@ mod tests {
         for number in 0..3 {
             files.create(&segment_path(number), 1).unwrap();
         }
-        let (spare, _spares) = std::sync::mpsc::sync_channel(1);
+        let (spare, _spares) = sync_channel(1);
         let (retire, retired) = channel();
         let shared: Arc<dyn Files> = files.clone();
         let store = Arc::new(Store::new(shared));

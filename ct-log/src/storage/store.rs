@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::checkpoint::Checkpoint;
+use crate::threads::Mutex;
 
 use super::files::{Files, OpenFile};
 use super::{CHECKPOINT, Objects, Replaced};

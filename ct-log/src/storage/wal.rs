@@ -2,10 +2,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::guard::DiskGuard;
+use crate::threads::{channel, sync_channel};
 
 use super::files::OpenFile;
 use super::record::{Batch, Chain, Header, Kind, RecordBuffer};
@@ -52,7 +53,8 @@ impl Wal {
     ) -> io::Result<WalStart> {
         let (bytes, hash) = snapshot.seal(&header);
         let offset = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let length = offset.saturating_add(ROOM_AFTER_SNAPSHOT);
+        let room = ROOM_AFTER_SNAPSHOT.min(store.files().segment_bytes());
+        let length = offset.saturating_add(room);
         let (temporary, file) = store.write_temporary_of(length, bytes)?;
         store.files().rename(&temporary, &segment_path(number))?;
         store.files().sync_directory("wal")?;
@@ -160,7 +162,7 @@ impl WalStart {
     /// The writer, and what supplies it with segments.
     pub(super) fn start(self, store: Arc<Store>, guard: Arc<DiskGuard>) -> (Wal, Segments) {
         let (spare, spares) = sync_channel(1);
-        let (retire, retired) = std::sync::mpsc::channel();
+        let (retire, retired) = channel();
         let next = self.segment.number.saturating_add(1);
         let wal = Wal {
             chain: self.chain,

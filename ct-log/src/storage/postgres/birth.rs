@@ -2,7 +2,6 @@
 
 use std::io;
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::checkpoint::{Checkpoint, Origin};
@@ -10,6 +9,7 @@ use crate::key::LogKey;
 use crate::leaf::UnixMillis;
 use crate::tree::empty_root;
 
+use super::client::Client;
 use super::fault::fault;
 use super::head::{Parameter, bigint};
 use super::objects::BUCKET;

@@ -3,12 +3,13 @@
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
 
-use tokio_postgres::Error;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{WasNull, WrongType};
 
 use crate::reach::{Away, is_away};
 use crate::storage::{CommitError, is_full};
+
+use super::client::Error;
 
 /// Classes of SQLSTATE that say that the server could not do it now, not that it was asked for the wrong thing
 /// (PostgreSQL manual, appendix A): connection, read-only or timed-out transaction, login, rollback, resources, state of an
@@ -17,8 +18,14 @@ const TEMPORARY: [&str; 8] = ["08", "25", "28", "40", "53", "55", "57", "58"];
 
 /// [`Away`] if the same may be asked again later, [`ErrorKind::StorageFull`] if there is no space; otherwise an error that only a
 /// human can clear.
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+#[cfg_attr(not(test), expect(clippy::needless_pass_by_value, reason = "for `map_err`"))]
 pub(super) fn fault(error: Error) -> io::Error {
+    #[cfg(test)]
+    let error = match error {
+        Error::Postgres(error) => error,
+        Error::Simulated(super::client::Refusal::Code(code)) => return refused(code, code.to_owned()),
+        Error::Simulated(super::client::Refusal::Closed) => return Away::error("connection closed"),
+    };
     let Some(refusal) = error.as_db_error() else {
         return match error.source() {
             // Not the table that this program made.
@@ -26,12 +33,18 @@ pub(super) fn fault(error: Error) -> io::Error {
             _ => Away::error(text(&error)),
         };
     };
-    let code = refusal.code();
-    let message = format!("{}: {} ({})", refusal.severity(), refusal.message(), code.code());
-    if *code == SqlState::DISK_FULL {
+    let code = refusal.code().code();
+    refused(
+        code,
+        format!("{}: {} ({code})", refusal.severity(), refusal.message()),
+    )
+}
+
+fn refused(code: &str, message: String) -> io::Error {
+    if code == SqlState::DISK_FULL.code() {
         return io::Error::new(ErrorKind::StorageFull, message);
     }
-    if TEMPORARY.iter().any(|class| code.code().starts_with(class)) {
+    if TEMPORARY.iter().any(|class| code.starts_with(class)) {
         return Away::error(message);
     }
     io::Error::other(message)
@@ -47,7 +60,7 @@ pub(super) fn not_written(error: io::Error) -> CommitError {
 }
 
 /// The error with its causes: the client's own messages do not name them.
-fn text(error: &Error) -> String {
+fn text(error: &tokio_postgres::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -3,7 +3,6 @@
 use std::io;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Row};
 
 use crate::leaf::{LogId, UnixMillis};
 use crate::storage::Head;
@@ -11,6 +10,7 @@ use crate::storage::record::{Batch, Record};
 use crate::storage::shared::Link;
 use crate::tree::Hash;
 
+use super::client::{Client, Row};
 use super::fault::fault;
 use super::safety::check_settings;
 

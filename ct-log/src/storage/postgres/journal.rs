@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
@@ -14,7 +14,9 @@ use crate::reach::{Away, is_away};
 use crate::storage::record::{Batch, Chain, Header, Kind, RecordBuffer};
 use crate::storage::shared::Link;
 use crate::storage::{CommitError, Committed, Head, Journal, Turn, is_full};
+use crate::threads::{self, Instant};
 
+use super::client::is_refusal;
 use super::fault::{fault, not_written};
 use super::head::{HeadRow, Parameter, bigint, bytes32, lock_head, read_batches, read_head, read_newest};
 use super::session::{Connected, Session};
@@ -167,7 +169,7 @@ impl PostgresJournal {
                 Ok(_) => return Ok(Fate::Absent),
                 Err(error) if !is_away(&error) && !is_full(&error) => return Err(CommitError::Failed(error)),
                 Err(error) if began.elapsed() > INQUIRY => return Err(CommitError::Unreachable(error)),
-                Err(_) => std::thread::sleep(INQUIRY_PAUSE),
+                Err(_) => threads::sleep(INQUIRY_PAUSE),
             }
         }
     }
@@ -329,7 +331,7 @@ async fn send(connected: &Connected, append: &Append) -> Answer {
     );
     match (inserted, committed) {
         // The server ends a transaction with a failed statement by rolling it back.
-        (Err(error), _) if error.as_db_error().is_some() => Answer::Refused(fault(error)),
+        (Err(error), _) if is_refusal(&error) => Answer::Refused(fault(error)),
         (Err(error), _) | (Ok(_), Err(error)) => Answer::Unknown(fault(error)),
         (Ok(1), Ok(())) if connected.was_warned() => {
             Answer::Unsure(Away::error("a commit did not wait for its standby"))

@@ -3,7 +3,6 @@
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use crate::checkpoint::Checkpoint;
@@ -11,6 +10,7 @@ use crate::leaf::LogId;
 use crate::storage::high_water::HighWater;
 use crate::storage::{Head, Objects, Replaced};
 
+use super::client::Client;
 use super::fault::fault;
 use super::head::bigint;
 use super::session::Session;

@@ -4,8 +4,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::checkpoint::{Checkpoint, CheckpointError, Origin};
@@ -17,9 +15,11 @@ use crate::storage::record::Batch;
 use crate::storage::recovery::{OpenError, corrupt, io_error};
 use crate::storage::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
 use crate::storage::{Head, LockFile, Objects, Opened, Opening, Storage};
+use crate::threads::fill_random;
 use crate::tree::{Hash, empty_root};
 
 use super::birth::{Birth, Born, check_version, has_tables};
+use super::client::Row;
 use super::fault::fault;
 use super::head::{HeadRow, bigint, number, read_batches, read_head};
 use super::journal::PostgresJournal;
@@ -187,7 +187,7 @@ impl Postgres {
         let tree = shared.run(&mut batches)?;
         self.check_head(&tree)?;
         let mut incarnation = [0; 16];
-        rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
+        fill_random(&mut incarnation).map_err(|_| KeyError::Generate)?;
         let known = HeadRow::of(&tree);
         let journal = PostgresJournal::new(self.session, known, incarnation).dated_after(remembered);
         Ok(Opened {

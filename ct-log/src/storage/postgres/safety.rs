@@ -2,10 +2,9 @@
 
 use std::io;
 
-use tokio_postgres::{Client, Row};
-
 use crate::reach::Away;
 
+use super::client::{Client, Error, Row};
 use super::fault::fault;
 
 /// Oldest version that is supported, as `server_version_num` says it.
@@ -48,7 +47,7 @@ pub(super) fn check_settings(row: &Row, first: usize) -> io::Result<()> {
     }
 }
 
-fn dangerous_setting(row: &Row, first: usize) -> Result<Option<String>, tokio_postgres::Error> {
+fn dangerous_setting(row: &Row, first: usize) -> Result<Option<String>, Error> {
     let column = |number: usize| row.try_get::<_, &str>(first.saturating_add(number));
     for (number, setting) in [(0, "fsync"), (1, "full_page_writes")] {
         if column(number)? != "on" {
@@ -66,7 +65,7 @@ fn dangerous_setting(row: &Row, first: usize) -> Result<Option<String>, tokio_po
     Ok(None)
 }
 
-fn danger(facts: &Row) -> Result<Option<String>, tokio_postgres::Error> {
+fn danger(facts: &Row) -> Result<Option<String>, Error> {
     let version: i32 = facts.try_get(3)?;
     if version < OLDEST_VERSION {
         return Ok(Some(

@@ -6,19 +6,18 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
-use tokio::time::timeout;
 use tokio_postgres::error::Severity;
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{AsyncMessage, Client, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::reach::Away;
+use crate::threads::{Background, Instant, timeout};
 
+use super::client;
 use super::fault::fault;
 use super::safety;
 use super::settings::PostgresSettings;
@@ -32,14 +31,12 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 
 /// The thread that serves the connections.
 pub(super) struct Worker {
-    runtime: Option<Runtime>,
+    runtime: Background,
 }
 
 impl Worker {
     pub(super) fn start() -> io::Result<Worker> {
-        let mut builder = Builder::new_multi_thread();
-        let builder = builder.worker_threads(1).thread_name("ct-log-postgres");
-        let runtime = Some(builder.enable_all().build()?);
+        let runtime = Background::start("ct-log-postgres", 1)?;
         Ok(Worker { runtime })
     }
 
@@ -47,23 +44,8 @@ impl Worker {
         &self,
         work: impl Future<Output = io::Result<T>> + Send + 'static,
     ) -> io::Result<T> {
-        let stopped = || io::Error::other("the database's thread has stopped");
-        let (answer, answered) = sync_channel(1);
-        let runtime = self.runtime.as_ref().ok_or_else(stopped)?;
-        runtime.spawn(async move {
-            // Nobody waits for it any more if the asker's thread is gone.
-            let _ = answer.send(work.await);
-        });
-        answered.recv().unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-impl Drop for Worker {
-    // Dropping a runtime waits, which is not allowed on a thread that serves an asynchronous program.
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        let answered = self.runtime.run(work);
+        answered.unwrap_or_else(|| Err(io::Error::other("the database's thread has stopped")))
     }
 }
 
@@ -82,7 +64,7 @@ struct Connection {
 
 /// A connection with the session's settings in force.
 pub(super) struct Connected {
-    pub(super) client: Client,
+    pub(super) client: client::Client,
     warned: Arc<AtomicBool>,
 }
 
@@ -197,6 +179,13 @@ impl Connection {
 }
 
 async fn connect(settings: &PostgresSettings) -> io::Result<Connected> {
+    #[cfg(test)]
+    if let Some(server) = &settings.simulated {
+        let client = client::Client::Simulated(server.connect().map_err(|refusal| fault(refusal.into()))?);
+        safety::secure(&client).await?;
+        let warned = Arc::default();
+        return Ok(Connected { client, warned });
+    }
     let connected = match &settings.tls {
         Some(tls) => connect_by(settings, MakeRustlsConnect::new((**tls).clone())).await?,
         None => connect_by(settings, NoTls).await?,
@@ -210,7 +199,7 @@ where
     T: MakeTlsConnect<Socket>,
     T::Stream: Send + 'static,
 {
-    let (client, mut connection) = settings.config.connect(tls).await.map_err(fault)?;
+    let (client, mut connection) = client::connect(&settings.config, tls).await.map_err(fault)?;
     let warned = Arc::new(AtomicBool::new(false));
     let warn = Arc::clone(&warned);
     // Ends with the connection, which ends with its client.

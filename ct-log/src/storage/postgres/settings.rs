@@ -21,6 +21,9 @@ const DEAD_PEER: Duration = Duration::from_secs(8);
 pub struct PostgresSettings {
     pub(super) config: Box<Config>,
     pub(super) tls: Option<Arc<ClientConfig>>,
+    /// Asked instead of the server.
+    #[cfg(test)]
+    pub(super) simulated: Option<Arc<dyn super::client::Server>>,
 }
 
 /// Settings that cannot be used. No variant carries a secret.
@@ -67,6 +70,8 @@ impl PostgresSettings {
         Ok(PostgresSettings {
             config: Box::new(config),
             tls: None,
+            #[cfg(test)]
+            simulated: None,
         })
     }
 
@@ -104,6 +109,14 @@ impl PostgresSettings {
         self.config.ssl_mode(SslMode::Require);
         self.tls = Some(Arc::new(client));
         Ok(self)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn simulated(self, server: Arc<dyn super::client::Server>) -> PostgresSettings {
+        PostgresSettings {
+            simulated: Some(server),
+            ..self
+        }
     }
 
     /// Refuses clear text to another machine, unless the address asks for it.

@@ -6,17 +6,15 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use aws_lc_rs::rand;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::limit::LimitStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, UpdateVersion};
-use tokio::runtime::{self, Runtime};
 
 use crate::reach::{Away, is_away};
+use crate::threads::{self, Background, Instant, fill_random};
 
 use super::error::{away, differs, is_unsent};
 use super::settings::Patience;
@@ -57,22 +55,15 @@ pub(super) enum Put {
     Unknown(io::Error),
 }
 
-/// A runtime that may be dropped anywhere.
-struct Background(Option<Runtime>);
-
 impl Bucket {
     pub(super) fn new(store: Arc<dyn ObjectStore>, prefix: &str, patience: Patience) -> io::Result<Bucket> {
         let prefix = Path::parse(prefix).map_err(io::Error::other)?;
-        let runtime = runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("ct-log-s3")
-            .enable_all()
-            .build()?;
+        let runtime = Background::start("ct-log-s3", 2)?;
         Ok(Bucket {
             store,
             prefix,
             patience,
-            runtime: Arc::new(Background(Some(runtime))),
+            runtime: Arc::new(runtime),
         })
     }
 
@@ -231,37 +222,19 @@ impl Bucket {
         request: impl Future<Output = object_store::Result<T>> + Send + 'static,
     ) -> io::Result<object_store::Result<T>> {
         let at_most = self.patience.request;
-        let (answer, answered) = sync_channel(1);
-        self.runtime.spawn(async move {
-            // Whoever asked waits for it.
-            let _ = answer.send(tokio::time::timeout(at_most, request).await);
-        });
-        match answered.recv() {
-            Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) => Err(Away::error(format!("no answer within {at_most:?}"))),
-            Err(_) => Err(io::Error::other("the thread that talks to the store is gone")),
+        let answered = self
+            .runtime
+            .run(async move { threads::timeout(at_most, request).await });
+        match answered {
+            Some(Ok(result)) => Ok(result),
+            Some(Err(_)) => Err(Away::error(format!("no answer within {at_most:?}"))),
+            None => Err(io::Error::other("the thread that talks to the store is gone")),
         }
     }
 
     fn path(&self, key: &str) -> Path {
         let parts = key.split('/').filter(|part| !part.is_empty());
         self.prefix.parts().chain(parts.map(Into::into)).collect()
-    }
-}
-
-impl Background {
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Some(runtime) = &self.0 {
-            runtime.spawn(task);
-        }
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
     }
 }
 
@@ -280,7 +253,7 @@ impl Attempts {
         if now.checked_add(pause) >= self.until {
             return false;
         }
-        std::thread::sleep(pause);
+        threads::sleep(pause);
         self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
         true
     }
@@ -290,7 +263,7 @@ impl Attempts {
 fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
     // Without random bytes it is the shortest: a pause all the same.
-    let _ = rand::fill(&mut byte);
+    let _ = fill_random(&mut byte);
     let [byte] = byte;
     let half = pause / 2;
     half.saturating_add(half.saturating_mul(u32::from(byte)) / 256)

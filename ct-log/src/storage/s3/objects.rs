@@ -1,7 +1,7 @@
 //! Whole files as objects. They are also what a web server or CDN may serve in the log's place.
 
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogPublicKey;
@@ -9,6 +9,7 @@ use crate::publish::Published;
 use crate::reach::Away;
 use crate::storage::high_water::HighWater;
 use crate::storage::{CHECKPOINT, Head, Objects, OpenError, Replaced};
+use crate::threads::Mutex;
 use crate::tile::Tile;
 
 use super::bucket::{Bucket, Put};

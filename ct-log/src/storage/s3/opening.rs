@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use aws_lc_rs::rand;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 
@@ -19,6 +18,7 @@ use crate::storage::recovery::{OpenError, corrupt, io_error};
 use crate::storage::replay::root_of;
 use crate::storage::shared::{Batches, NoUpkeep, SharedOpening, SharedTree};
 use crate::storage::{CHECKPOINT, Head, LockFile, Opened, Opening, Storage};
+use crate::threads::fill_random;
 use crate::tree::{Hash, empty_root};
 
 use super::bucket::{Bucket, Put};
@@ -230,7 +230,7 @@ impl Storage for S3 {
         batches.refuse_rest(tree.head.size)?;
         batches.check_mark(&tree, &objects)?;
         let mut incarnation = [0; 16];
-        rand::fill(&mut incarnation).map_err(|_| KeyError::Generate)?;
+        fill_random(&mut incarnation).map_err(|_| KeyError::Generate)?;
         let SharedTree { tail, head, link } = tree;
         let remembered = mark.map(|mark| mark.timestamp);
         let journal = CommitObjects::new(self.bucket.clone(), link, incarnation).dated_after(remembered);

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 
-use aws_lc_rs::rand;
+use crate::threads::fill_random;
 
 use super::bucket::{Bucket, Put};
 use super::error::differs;
@@ -13,7 +13,7 @@ const NO_TAG: &str = "\"00000000000000000000000000000000\"";
 /// Writes an object of a random name in all the ways that the log does, and removes it.
 pub(super) fn run(bucket: &Bucket, place: &str) -> io::Result<()> {
     let mut name = [0; 16];
-    rand::fill(&mut name).map_err(|_| io::Error::other("no random bytes"))?;
+    fill_random(&mut name).map_err(|_| io::Error::other("no random bytes"))?;
     let key = format!("probe/{}", hex::encode(name));
     let tested = conditional_writes(bucket, &key, place);
     let removed = bucket.delete(&key);
