@@ -35,6 +35,8 @@
 //! After a write error the log answers [`SubmitError::Unavailable`] for good and [`Log::failed`] resolves: the process should
 //! end, because only recovery can tell what is durable.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod auditor;
 mod backend;
 pub mod chain;
@@ -55,6 +57,8 @@ pub mod leaf;
 mod lifecycle;
 mod log;
 mod lookup;
+#[cfg(feature = "tools")]
+pub mod output;
 mod pool;
 pub mod proof;
 mod publish;

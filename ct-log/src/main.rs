@@ -1,9 +1,11 @@
 //! `ct-log`: a log's server, and what an operator or auditor does to a log from outside.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser;
+use ct_log::output;
 use ct_log::tool::{self, LogCommand};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -22,17 +24,29 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    let _written = output::FlushOnDrop;
     let arguments = Arguments::parse();
+    match start_logging() {
+        Ok(()) => tool::run(arguments.command),
+        Err(error) => {
+            output::say(format_args!("error: no log lines can be written: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start_logging() -> io::Result<()> {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var("CT_LOG_LOG")
         .from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(output::standard_error()?)
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .compact()
         .init();
-    tool::run(arguments.command)
+    Ok(())
 }

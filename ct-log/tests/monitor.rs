@@ -337,3 +337,35 @@ async fn killed_monitor_misses_nothing() {
     seen.extend(lines.iter().map(|line| line["index"].as_u64().unwrap()));
     assert_eq!(seen, (0..5000).collect());
 }
+
+/// Whoever reads its warnings goes away: it follows the log as before.
+#[tokio::test]
+async fn monitor_goes_on_when_nobody_reads_its_warnings() {
+    let scene = Scene::new().await;
+    scene.grow_fast(1).await;
+    let mut monitor = scene.command(&["--interval", "1"]);
+    monitor
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::io::pipe().unwrap().1);
+    let mut monitor = monitor.spawn().unwrap();
+    let output = tokio::io::BufReader::new(monitor.stdout.take().unwrap());
+    let mut lines = tokio::io::AsyncBufReadExt::lines(output);
+    assert!(lines.next_line().await.unwrap().unwrap().contains("\"index\":0"));
+
+    scene.web.fault("checkpoint", Fault::Status(404));
+    scene.web.asked();
+    let mut looks = 0;
+    while looks < 2 && monitor.try_wait().unwrap().is_none() {
+        let asked = scene.web.asked();
+        looks += asked.iter().filter(|path| *path == "/checkpoint").count();
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    scene.web.mend();
+    scene.grow_fast(2).await;
+    let line = lines.next_line().await.unwrap();
+    assert!(
+        line.is_some_and(|line| line.contains("\"index\":1")),
+        "it has ended"
+    );
+    monitor.kill().await.unwrap();
+}

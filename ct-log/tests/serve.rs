@@ -6,15 +6,17 @@ mod serving;
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 use serde_json::Value;
-use serving::{Scene, pem};
-use support::Pki;
+use serving::{Scene, add_chain, pem};
+use support::{Pki, precertificate_params};
 
 fn size_of(directory: &Path) -> String {
     fs::read_to_string(directory.join("checkpoint"))
@@ -103,4 +105,47 @@ async fn failed_write_ends_the_server_with_a_code_of_its_own() {
     fs::remove_dir_all(scene.path("log/tmp")).unwrap();
     // The next checkpoint is due within ten seconds.
     assert_eq!(server.child.wait().await.unwrap().code(), Some(3));
+}
+
+/// The reader of its log lines stands still, and then goes away: submissions are answered, SIGHUP has its effect, and SIGTERM ends it.
+#[tokio::test]
+async fn log_lines_that_nobody_reads_stop_nothing() {
+    for goes_away in [false, true] {
+        let scene = Scene::new();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut command = scene.command();
+        // So many lines that a pipe is full after a few requests.
+        let mut child = command.env("CT_LOG_LOG", "trace").stderr(writer).spawn().unwrap();
+        drop(command);
+        let mut lines = BufReader::new(reader);
+        let url = loop {
+            let mut line = String::new();
+            lines.read_line(&mut line).unwrap();
+            if let Some(address) = line.split("address=").nth(1) {
+                break format!("http://{}", address.split(' ').next().unwrap());
+            }
+        };
+        let lines = (!goes_away).then_some(lines);
+        for serial in 0..60 {
+            let chain = scene.pki.chain(&precertificate_params(serial));
+            assert_eq!(add_chain(&url, &chain).await.status(), StatusCode::OK);
+        }
+        let signal = |name: &str| {
+            let pid = child.id().unwrap().to_string();
+            let sent = std::process::Command::new("kill").args([name, &pid]).status();
+            assert!(sent.unwrap().success());
+        };
+        let other = Pki::new();
+        fs::write(scene.path("roots.pem"), pem(&other.root.der())).unwrap();
+        signal("-HUP");
+        let chain = other.chain(&precertificate_params(1));
+        while add_chain(&url, &chain).await.status() != StatusCode::OK {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        signal("-TERM");
+        let ended = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+        assert_eq!(ended.expect("SIGTERM ends it").unwrap().code(), Some(0));
+        drop(lines);
+        assert_eq!(size_of(&scene.path("log")), "61");
+    }
 }

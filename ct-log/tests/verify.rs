@@ -80,3 +80,31 @@ async fn running_log_can_be_verified() {
     assert_eq!(verify(&[directory.path()]).status.code(), Some(0));
     assert!(log.health().is_ok());
 }
+
+/// `head` reads what it wants and goes: no message, and the verdict is the exit code all the same.
+#[tokio::test]
+async fn verdict_is_the_exit_code_also_if_nobody_reads_the_report() {
+    let (directory, _) = finished_directory(2).await;
+    let other = directory.path().with_extension("der");
+    fs::write(&other, LogKey::generate().unwrap().public().spki_der()).unwrap();
+    for (code, key) in [(0, None), (4, Some(&other))] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ct-log"));
+        command.arg("verify");
+        if let Some(key) = key {
+            command.arg("--key").arg(key);
+        }
+        command.arg(directory.path());
+        let child = command
+            .stdout(std::io::pipe().unwrap().1)
+            .stderr(std::process::Stdio::piped())
+            .spawn();
+        let output = child.unwrap().wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(
+            !said.contains("panicked") && !said.contains("Broken pipe"),
+            "{said}"
+        );
+    }
+    fs::remove_file(other).unwrap();
+}

@@ -1,6 +1,7 @@
 //! `export`: a static copy of a log, which any web server can serve.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::file;
 use super::place::{AnySource, Place, PlaceArguments};
 use crate::Checkpoint;
 use crate::check::{Problem, Source as _, StaticCopy, check_growth};
+use crate::output::StandardOutput;
 use crate::storage::{Directory, Store};
 
 pub(super) const AFTER_HELP: &str = "\
@@ -75,8 +77,12 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
     file::replace(&to.join("log.v3.json"), &log_info(&place).await?)?;
     file::replace(&to.join("checkpoint"), copied.checkpoint.0.as_bytes())?;
     fs::remove_dir(to.join("tmp"))?;
-    println!("{}", copied.report);
-    println!("the copy in {} is complete and sound", to.display());
+    writeln!(
+        StandardOutput,
+        "{}\nthe copy in {} is complete and sound",
+        copied.report,
+        to.display()
+    )?;
     Ok(())
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use crate::output;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
     Failed,
@@ -52,15 +54,15 @@ impl Failure {
 
     /// Writes it as a line for somebody who watches.
     pub(super) fn warn(&self) {
-        eprintln!("warning: {self}");
+        output::say(format_args!("warning: {self}"));
     }
 
     /// Writes the error and its causes to standard error.
     pub(super) fn report(self) -> ExitCode {
-        eprintln!("error: {}", self.error);
+        output::say(format_args!("error: {}", self.error));
         let mut cause = self.error.source();
         while let Some(error) = cause {
-            eprintln!("  because: {error}");
+            output::say(format_args!("  because: {error}"));
             cause = error.source();
         }
         ExitCode::from(match self.exit {

@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 use super::failure::Failure;
 use super::place::{Place, PlaceArguments};
 use crate::check::{Problem, SignedCheckpoint, Source, check_growth, check_prefix};
+use crate::output;
 use crate::tile::FULL_WIDTH;
 use crate::tree::Frontier;
 use crate::{Checkpoint, SequencedEntry, Tile, TileKind, UnixMillis};
@@ -135,7 +136,7 @@ impl Monitor {
             Some(before) => match check_growth(&self.place.source, before, &now).await {
                 Ok(()) => {}
                 Err(problem @ Problem::Stale { .. }) => {
-                    eprintln!("warning: {problem}");
+                    output::say(format_args!("warning: {problem}"));
                     return Ok(());
                 }
                 Err(problem) if is_contradiction(&problem) => return Err(self.alarm(&problem, &now).await),
@@ -231,10 +232,10 @@ impl Monitor {
             .saturating_sub(checkpoint.timestamp().get());
         let age = Duration::from_millis(age);
         if age > self.stale_after {
-            eprintln!(
+            output::say(format_args!(
                 "warning: the newest checkpoint is {} s old: the log has stopped, or somebody keeps newer ones back",
                 age.as_secs()
-            );
+            ));
         }
     }
 }

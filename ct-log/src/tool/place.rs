@@ -8,6 +8,7 @@ use clap::Args;
 use super::failure::Failure;
 use super::key_file;
 use crate::check::{Source, SourceError, StaticCopy, StoredLog};
+use crate::output;
 use crate::remote::{RemoteLog, TlsTrust};
 use crate::{Fingerprint, LogPublicKey, OpenError, Origin, Tile};
 
@@ -73,10 +74,10 @@ impl PlaceArguments {
         let key = match key {
             Some(key) => key,
             None => {
-                eprintln!(
+                output::say(format_args!(
                     "warning: without --key the log's own word is taken for its key. Whoever replaced the log as a \
                      whole would not be noticed; get the key from elsewhere."
-                );
+                ));
                 source.claimed_key().await?
             }
         };

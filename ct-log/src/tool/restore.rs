@@ -13,6 +13,7 @@ use super::key_file;
 use super::place::{FromArguments, Place};
 use crate::Checkpoint;
 use crate::check::{SignedCheckpoint, StoredLog, check_growth};
+use crate::output::{self, StandardOutput};
 use crate::storage::{self, Directory, LockError, Store};
 
 pub(super) const AFTER_HELP: &str = "\
@@ -113,12 +114,12 @@ async fn restore(directory: &Path, place: &Place, now: SignedCheckpoint) -> Resu
     super::file::sync_folder_of(directory)?;
     // As the log itself will read it.
     StoredLog::read(directory)?;
-    println!("{report}");
-    println!(
-        "the log in {} is restored, with {} entries; start it with the same key and origin",
+    writeln!(
+        StandardOutput,
+        "{report}\nthe log in {} is restored, with {} entries; start it with the same key and origin",
         directory.display(),
         checkpoint.size()
-    );
+    )?;
     Ok(())
 }
 
@@ -169,13 +170,14 @@ fn confirm(place: &Place, now: &SignedCheckpoint) -> Result<(), Failure> {
             "give --i-accept-that-later-scts-are-lost, after reading ct-log restore --help",
         ));
     }
-    eprint!(
+    output::flush();
+    write!(
+        io::stderr(),
         "The log {} will go on after entry {}. SCTs that it gave out for later places will be broken for good, which is a \
          fork that others can prove. Type yes if there are none, or if you accept that: ",
         place.origin,
         now.1.size()
-    );
-    io::stderr().flush()?;
+    )?;
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     match answer.trim() {

@@ -18,6 +18,7 @@ use clap::Args;
 use der::{DateTime, Encode as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tower_http::catch_panic::CatchPanicLayer;
 use x509_cert::Certificate;
 
 use super::birth;
@@ -140,10 +141,12 @@ fn router(log: &Log, submissions: Submissions) -> Router {
         .with_state(log.clone());
     let routes = crate::http::router(log.clone(), submissions);
     let origin = log.origin().as_str();
-    match origin.find('/').and_then(|at| origin.get(at..)) {
+    let routes = match origin.find('/').and_then(|at| origin.get(at..)) {
         Some(path) => health.nest(path, routes),
         None => health.merge(routes),
-    }
+    };
+    // Status 500 instead of a closed connection.
+    routes.layer(CatchPanicLayer::new())
 }
 
 async fn health(State(log): State<Log>) -> impl IntoResponse {

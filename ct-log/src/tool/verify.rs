@@ -1,6 +1,6 @@
 //! `verify`: the audit of a whole log.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::file::StateFile;
 use super::place::{Place, PlaceArguments};
 use crate::check::{Depth, Progress, Report, check_from};
+use crate::output::{self, StandardOutput};
 
 /// How often the state of an audit is stored, and a line written where there is no terminal.
 const STORE_EVERY: Duration = Duration::from_secs(1);
@@ -54,7 +55,7 @@ pub struct VerifyArguments {
 
 pub(super) async fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let place = arguments.place.open().await?;
-    println!("log {}, id {}", place.origin, place.key.log_id());
+    writeln!(StandardOutput, "log {}, id {}", place.origin, place.key.log_id())?;
     let depth = match arguments.structure_only {
         true => Depth::Structure,
         false => Depth::Certificates,
@@ -62,7 +63,7 @@ pub(super) async fn run(arguments: VerifyArguments) -> Result<(), Failure> {
     let state = arguments.state.as_deref();
     let state = state.map(|path| State::open(path, &place)).transpose()?;
     let report = audit(&place, depth, state).await?;
-    println!("{report}");
+    writeln!(StandardOutput, "{report}")?;
     verdict(&report)
 }
 
@@ -85,8 +86,7 @@ async fn audit(place: &Place, depth: Depth, state: Option<State>) -> Result<Repo
 
 fn verdict(report: &Report) -> Result<(), Failure> {
     if report.is_sound() {
-        println!("the log is sound");
-        Ok(())
+        Ok(writeln!(StandardOutput, "the log is sound")?)
     } else if report.is_unsound() {
         Err(Failure::unsound("the log is NOT sound"))
     } else {
@@ -159,7 +159,11 @@ impl<'a> Watcher<'a> {
             }
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
-                eprintln!("{} of {} entries", progress.entries(), progress.target());
+                output::say(format_args!(
+                    "{} of {} entries",
+                    progress.entries(),
+                    progress.target()
+                ));
             }
             Shown::Lines { .. } => {}
         }

@@ -43,6 +43,14 @@ pub(crate) fn pem(der: &[u8]) -> String {
     )
 }
 
+/// Of a precertificate, to the server at that URL.
+pub(crate) async fn add_chain(url: &str, chain: &[Vec<u8>]) -> reqwest::Response {
+    let chain: Vec<_> = chain.iter().map(|der| STANDARD.encode(der)).collect();
+    let url = format!("{url}/2027/ct/v1/add-pre-chain");
+    let body = json!({ "chain": chain }).to_string();
+    reqwest::Client::new().post(url).body(body).send().await.unwrap()
+}
+
 impl Scene {
     pub(crate) fn new() -> Scene {
         let folder = tempfile::tempdir().unwrap();
@@ -60,7 +68,7 @@ impl Scene {
         self.folder.path().join(name)
     }
 
-    fn command(&self) -> Command {
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ct-log"));
         command.args([
             "serve",
@@ -119,10 +127,7 @@ impl Server {
 
     /// Of a precertificate.
     pub(crate) async fn add_chain(&self, chain: &[Vec<u8>]) -> reqwest::Response {
-        let chain: Vec<_> = chain.iter().map(|der| STANDARD.encode(der)).collect();
-        let url = format!("{}/2027/ct/v1/add-pre-chain", self.url);
-        let body = json!({ "chain": chain }).to_string();
-        reqwest::Client::new().post(url).body(body).send().await.unwrap()
+        add_chain(&self.url, chain).await
     }
 
     pub(crate) async fn get(&self, path: &str) -> reqwest::Response {

@@ -1,6 +1,6 @@
 //! Where sightings go: standard output, or a webhook.
 
-use std::io::Write as _;
+use std::cell::RefCell;
 use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
@@ -9,6 +9,7 @@ use reqwest::{Client, Url};
 use serde::Serialize;
 
 use super::super::failure::Failure;
+use crate::output::Deliveries;
 
 /// A receiver that takes longer will get the same again.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -17,14 +18,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_LINES: usize = 1000;
 
 pub(super) enum Delivery {
-    Output,
+    Output(RefCell<Deliveries>),
     Webhook { client: Client, url: Url },
 }
 
 impl Delivery {
     pub(super) fn new(webhook: Option<&str>) -> Result<Delivery, Failure> {
         let Some(webhook) = webhook else {
-            return Ok(Delivery::Output);
+            return Ok(Delivery::Output(RefCell::default()));
         };
         let url = Url::parse(webhook).map_err(Failure::usage)?;
         if !matches!(url.scheme(), "http" | "https") {
@@ -55,11 +56,7 @@ impl Delivery {
 
     async fn send(&self, lines: Vec<u8>) -> Result<(), Failure> {
         match self {
-            Delivery::Output => {
-                let mut output = std::io::stdout().lock();
-                output.write_all(&lines)?;
-                Ok(output.flush()?)
-            }
+            Delivery::Output(output) => Ok(output.borrow_mut().deliver(&lines, TIMEOUT)?),
             Delivery::Webhook { client, url } => {
                 let request = client
                     .post(url.clone())
