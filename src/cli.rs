@@ -24,6 +24,7 @@ mod unlock;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use ct_log::output;
 use mayfly::key::memory;
 
 use failure::Failure;
@@ -103,8 +104,11 @@ fn protect_memory() -> Result<(), Failure> {
 
 /// Runs what was typed; the exit code is documented under `--help`.
 pub(crate) fn main() -> ExitCode {
+    let _written = output::FlushOnDrop;
     let arguments = Arguments::parse();
-    logging::start(arguments.log_format);
+    if let Err(error) = logging::start(arguments.log_format) {
+        return Failure::from(error).report();
+    }
     let outcome = match arguments.command {
         Command::Dev(arguments) => dev::run(arguments),
         Command::Init(arguments) => init::run(*arguments),

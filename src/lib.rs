@@ -30,6 +30,7 @@
 //! life or outside the one profile; no connection to a host that no configured issuer names; no panic, hang
 //! or unbounded memory; no secret in any output. The long form is `.github/SECURITY.md`.
 #![forbid(unsafe_code)]
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod admission;
 pub mod audit;

@@ -1,4 +1,5 @@
 //! The `mayfly` program.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod cli;
 

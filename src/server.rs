@@ -19,6 +19,7 @@ mod grpc;
 mod health;
 mod limits;
 mod openapi;
+mod panics;
 mod route;
 mod timestamp;
 mod tls;
@@ -33,12 +34,14 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
+use ct_log::output;
 use hyper::{Request, body::Incoming};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 use self::{
+    answer::Dialect,
     app::{App, AssemblyError},
     connection::{Answer, Door},
     gate::Gate,
@@ -180,6 +183,7 @@ impl Server {
         authority: Arc<Authority>,
         extra: Router,
     ) -> Result<Self, ServeError> {
+        output::watch_panics();
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let (of_issuers, of_logs) = (Arc::clone(&authority), Arc::clone(&authority));
         let sources = Sources {
@@ -281,7 +285,8 @@ impl From<AssemblyError> for ServeError {
 
 impl Answer for App {
     async fn answer(&self, request: Request<Incoming>) -> Response {
-        self.answer(request).await
+        let dialect = Dialect::of(request.headers());
+        panics::answered(dialect, self.answer(request)).await
     }
 }
 
@@ -290,6 +295,12 @@ struct MetricsPage(Arc<Metrics>);
 
 impl Answer for MetricsPage {
     async fn answer(&self, request: Request<Incoming>) -> Response {
+        panics::answered(Dialect::Http, self.page(&request)).await
+    }
+}
+
+impl MetricsPage {
+    async fn page(&self, request: &Request<Incoming>) -> Response {
         match request.uri().path() {
             "/metrics" => match self.0.render() {
                 Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),

@@ -5,6 +5,7 @@ mod grpc;
 mod issuers;
 mod keys;
 mod logs;
+mod process;
 mod reloads;
 mod self_audits;
 mod timestamps;
@@ -16,8 +17,8 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{Method, StatusCode};
 use ct_log::{Log, auditor::Round};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::{issuer::CertificateChain, timestamp::TimestampChain, trust::tuf::Standing};
@@ -32,8 +33,8 @@ pub(crate) use self::{
     keys::{KeySeries, Signed},
 };
 use self::{
-    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, self_audits::SelfAuditMetrics,
-    timestamps::TimestampMetrics, tuf::TufMetrics, witnesses::WitnessMetrics,
+    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, process::ProcessMetrics,
+    self_audits::SelfAuditMetrics, timestamps::TimestampMetrics, tuf::TufMetrics, witnesses::WitnessMetrics,
 };
 
 /// Every metric of one process.
@@ -48,7 +49,6 @@ pub struct Metrics {
     in_flight: IntGauge,
     connections: IntGauge,
     connections_refused: IntCounter,
-    panics: IntCounter,
     issuers: Option<IssuerMetrics>,
     issuer_file: ReloadMetrics,
     configuration: ReloadMetrics,
@@ -86,6 +86,7 @@ impl Metrics {
     pub fn new(sources: Sources) -> Result<Self, prometheus::Error> {
         let make = Maker(Registry::new());
         make.build_info()?;
+        make.0.register(Box::new(ProcessMetrics::new()?))?;
         if let Some(logs) = sources.logs {
             make.0
                 .register(Box::new(WitnessMetrics::new(Arc::clone(&logs))?))?;
@@ -116,7 +117,6 @@ impl Metrics {
             connections: make.gauge("mayfly_connections", "Open connections")?,
             connections_refused: make
                 .counter("mayfly_connections_refused_total", "Connections over the limit")?,
-            panics: make.counter("mayfly_panics_total", "Panics caught; must stay 0")?,
             issuers: sources
                 .issuers
                 .map(|read| IssuerMetrics::new(&make, read))
@@ -198,11 +198,6 @@ impl Metrics {
     /// How the roles of the TUF repository stand, and how many certificates and keys in force its trusted root lacks.
     pub fn tuf_stands(&self, roles: &[Standing], unpublished: usize) {
         self.tuf.stands(roles, unpublished);
-    }
-
-    /// A panic was caught.
-    pub fn panicked(&self) {
-        self.panics.inc();
     }
 
     /// A request is being answered.

@@ -12,9 +12,18 @@ mod fake_issuer;
 mod instance;
 mod running;
 
-use std::{future::pending, time::Duration};
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::{Router, routing::get};
+use axum::{Router, body::Body, routing::get};
+use instance::Instance;
+use mayfly::key::{SignatureAlgorithm, SignatureFuture, SigningKey};
 use mayfly::server::proto::{
     create_signing_certificate_request::Key, credentials::Credentials::OidcIdentityToken,
 };
@@ -22,7 +31,8 @@ use mayfly::server::{
     Limits, ServerSettings,
     proto::{CreateSigningCertificateRequest, Credentials, GetTrustBundleRequest},
 };
-use running::{Reply, Running, builder, client, read_to_end, send, start, start_with};
+use running::{Reply, Running, builder, client, read_to_end, send, start, start_before, start_with};
+use serde_json::json;
 use tokio::{io::AsyncReadExt, net::TcpStream};
 use tonic::Code;
 use tonic_types::StatusExt;
@@ -321,27 +331,81 @@ async fn bodies_together_take_no_more_memory_than_allowed() {
 async fn a_request_that_takes_too_long_or_panics_harms_no_other() {
     let extra = Router::new()
         .route("/never", get(pending::<()>))
-        .route("/panic", get(async || -> () { panic!("SECRET") }));
+        .route("/panic", get(async || -> () { panic!("SECRET") }))
+        .route("/half", get(half));
     let limits = Limits {
         request: SHORT,
         ..Limits::standard()
     };
-    let server = start_with(
-        ServerSettings {
-            limits,
-            ..ServerSettings::default()
-        },
-        extra,
-    )
+    let instance = Instance::start_with(|wishes| {
+        wishes.key = |key| {
+            let signed = AtomicBool::new(false);
+            Arc::new(Breaking { key, signed })
+        };
+    })
     .await;
+    let settings = ServerSettings {
+        limits,
+        ..ServerSettings::default()
+    };
+    let server = start_before(instance, settings, extra).await;
     let reply = server.get("/never").await;
     assert_eq!((reply.status, reply.reason().as_str()), (504, "request_timeout"));
     let reply = server.get("/panic").await;
     assert_eq!((reply.status, reply.reason().as_str()), (500, "internal"));
     assert!(!reply.text.contains("SECRET"));
-    assert_eq!(server.metric("mayfly_panics_total").await, Some(1.0));
+    assert_eq!(panics(&server).await, 1.0);
+    // In a body that is being sent: only the connection can tell, which may have carried the head.
+    let half = async || client().get(server.url("/half")).send().await?.bytes().await;
+    half().await.unwrap_err();
+    assert_eq!(panics(&server).await, 2.0);
+    // In the task of the CA's signature, which is not the request's.
+    let request = json!({"publicKeyRequest": server.challenge()});
+    let reply = server.post_as_alice(V2, &request).await;
+    assert_eq!((reply.status, reply.reason().as_str()), (500, "internal"));
+    assert_eq!(panics(&server).await, 3.0);
     assert_eq!(server.metric("mayfly_requests_in_flight").await, Some(0.0));
     server.assert_alive().await;
+}
+
+/// Of this process: no other test here panics.
+async fn panics(server: &Running) -> f64 {
+    server.metric("mayfly_panics_total").await.unwrap()
+}
+
+/// Signs once, which is when the CA is put together.
+struct Breaking {
+    key: Arc<dyn SigningKey>,
+    signed: AtomicBool,
+}
+
+impl SigningKey for Breaking {
+    fn spki_der(&self) -> &[u8] {
+        self.key.spki_der()
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.key.algorithm()
+    }
+
+    fn sign<'a>(&'a self, message: &'a [u8]) -> SignatureFuture<'a> {
+        assert!(!self.signed.swap(true, Ordering::Relaxed), "the key breaks");
+        self.key.sign(message)
+    }
+}
+
+/// The answer ends in the middle.
+async fn half() -> Body {
+    let (parts, rest) = tokio::sync::mpsc::channel(1);
+    parts.send(()).await.unwrap();
+    Body::from_stream(futures_util::stream::unfold(
+        (rest, false),
+        async |(mut rest, sent)| {
+            assert!(!sent, "SECRET");
+            rest.recv().await?;
+            Some((Ok::<_, std::io::Error>("half"), (rest, true)))
+        },
+    ))
 }
 
 #[tokio::test]

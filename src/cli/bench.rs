@@ -10,9 +10,10 @@ mod report;
 mod starts;
 mod target;
 
-use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{io::Write, num::NonZeroUsize, path::PathBuf, time::Duration};
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::clock::{Clock, SystemClock};
 
 use self::{beside::Beside, floor::Floor, load::Load, report::Report, target::Target};
@@ -183,7 +184,7 @@ async fn put_under_load(target: &Target, load: Load) -> Result<(), Failure> {
         memory: idle.zip(peak),
         checked: &checked,
     };
-    print!("{report}");
+    write!(StandardOutput, "{report}")?;
     if run.failures.is_empty() && checked.wrong.is_empty() && run.issued > 0 {
         return Ok(());
     }

@@ -1,13 +1,13 @@
 //! `mayfly dev`: the newcomer's command.
 
 use std::{
-    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
 };
 
 use clap::{Args, Subcommand, ValueEnum};
+use ct_log::output;
 use mayfly::{
     clock::SystemClock,
     dev::{
@@ -183,10 +183,9 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     };
     let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;
     match settings.announcement {
-        Announcement::Instructions => write!(io::stdout(), "{}", Guide::new(&ready, &place))?,
-        Announcement::Json => writeln!(io::stdout(), "{}", ready.to_json()?)?,
+        Announcement::Instructions => output::announce(Guide::new(&ready, &place).to_string())?,
+        Announcement::Json => output::announce(ready.to_json()? + "\n")?,
     }
-    io::stdout().flush()?;
     running.until_stopped().await
 }
 

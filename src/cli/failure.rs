@@ -2,6 +2,8 @@
 
 use std::{error::Error, iter, process::ExitCode};
 
+use ct_log::output;
+
 /// The exit codes that `--help` lists; clap itself exits with 2 for a wrong command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exit {
@@ -44,9 +46,9 @@ impl Failure {
 
     /// Writes the error and its causes to standard error, one a line.
     pub(crate) fn report(self) -> ExitCode {
-        eprintln!("mayfly: {}", self.error);
+        output::say(format_args!("mayfly: {}", self.error));
         for cause in iter::successors(self.error.source(), |&error| error.source()) {
-            eprintln!("  because: {cause}");
+            output::say(format_args!("  because: {cause}"));
         }
         ExitCode::from(match self.exit {
             Exit::Failed => 1,

@@ -13,9 +13,10 @@ pub(super) mod secret;
 mod summary;
 pub(super) mod timestamps;
 
-use std::io::{self, Write};
+use std::io::Write;
 
 pub(crate) use arguments::InitArguments;
+use ct_log::output::StandardOutput;
 use plan::Plan;
 use summary::Summary;
 
@@ -36,7 +37,7 @@ pub(crate) fn run(mut arguments: InitArguments) -> Result<(), Failure> {
         true => summary.to_json()?,
         false => summary.to_string(),
     };
-    Ok(io::stdout().write_all(text.as_bytes())?)
+    Ok(StandardOutput.write_all(text.as_bytes())?)
 }
 
 /// Ctrl-C: what was made so far is removed.

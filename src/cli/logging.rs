@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
+use ct_log::output;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 const FILTER_VARIABLE: &str = "MAYFLY_LOG";
@@ -16,18 +17,20 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Starts logging for the whole process.
-pub(crate) fn start(format: LogFormat) {
+/// Starts logging for the whole process. Lines that cannot be written are dropped and counted.
+pub(crate) fn start(format: LogFormat) -> io::Result<()> {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var(FILTER_VARIABLE)
         .from_env_lossy();
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(output::standard_error()?)
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match format {
         LogFormat::Text => lines.with_target(false).compact().init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
+    Ok(())
 }

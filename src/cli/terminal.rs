@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use ct_log::output;
 use mayfly::key::passphrase::Passphrase;
 use zeroize::Zeroizing;
 
@@ -15,6 +16,7 @@ impl Terminal {
     }
 
     pub(crate) fn say(&self, text: &str) -> io::Result<()> {
+        output::flush();
         writeln!(io::stderr(), "{text}")
     }
 
@@ -58,6 +60,7 @@ impl Terminal {
     }
 
     fn line(&self, prompt: &str) -> io::Result<String> {
+        output::flush();
         let mut out = io::stderr();
         write!(out, "{prompt}")?;
         out.flush()?;
@@ -70,5 +73,6 @@ impl Terminal {
 }
 
 fn hidden(prompt: &str) -> io::Result<Zeroizing<Vec<u8>>> {
+    output::flush();
     Ok(Zeroizing::new(rpassword::prompt_password(prompt)?.into_bytes()))
 }

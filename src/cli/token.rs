@@ -6,6 +6,7 @@ use std::{
 };
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     dev::{
@@ -74,6 +75,6 @@ pub(crate) fn run(arguments: TokenArguments) -> Result<(), Failure> {
     };
     // cosign sends a token file's bytes as they are, so a file must not end with a line end.
     let end = if io::stdout().is_terminal() { "\n" } else { "" };
-    write!(io::stdout(), "{token}{end}")?;
+    write!(StandardOutput, "{token}{end}")?;
     Ok(())
 }

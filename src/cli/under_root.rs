@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use der::Decode;
 use mayfly::{
     issuer::ceremony::KeyKind,
@@ -127,7 +128,7 @@ pub(super) fn server_key(
 pub(super) fn report(certificate: &Certificate, path: &Path) -> io::Result<()> {
     let certificate = certificate.tbs_certificate();
     writeln!(
-        io::stdout(),
+        StandardOutput,
         "{}, valid until {}, is in {}. It signs from when mayfly.yaml names it (docs/keys.md, \"Rotation\").",
         certificate.subject(),
         certificate.validity().not_after,

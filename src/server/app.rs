@@ -125,10 +125,7 @@ impl App {
         match time::timeout(self.gate.limits().request, served).await {
             Ok(Ok(Ok(response))) => response,
             Ok(Ok(Err(never))) => match never {},
-            Ok(Err(panic)) => {
-                self.gate.metrics().panicked();
-                ApiError::internal(panic_text(panic.as_ref())).into_response()
-            }
+            Ok(Err(panic)) => ApiError::internal(panic_text(panic.as_ref())).into_response(),
             Err(_) => ApiError::request_timeout().into_response(),
         }
     }

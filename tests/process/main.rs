@@ -28,6 +28,7 @@ mod installation;
 mod instance;
 mod issuer_down;
 mod load;
+mod log_lines;
 mod memory;
 #[path = "../../ct-log/src/tests/s3/moto.rs"]
 mod moto;

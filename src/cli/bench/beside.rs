@@ -4,9 +4,10 @@
 mod neighbour;
 mod strangers;
 
-use std::{fmt, fs, time::Duration};
+use std::{fmt, fs, io::Write, time::Duration};
 
 use clap::ValueEnum;
+use ct_log::output::StandardOutput;
 use mayfly::clock::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time;
@@ -90,7 +91,8 @@ pub(super) async fn measure(
         with.push(turn(target, load, applicants).await?);
         drop(strangers);
     }
-    print!(
+    write!(
+        StandardOutput,
         "{}",
         Comparison {
             beside,
@@ -98,7 +100,7 @@ pub(super) async fn measure(
             without: &without,
             with: &with
         }
-    );
+    )?;
     let turns = || without.iter().chain(&with);
     match turns().map(|turn| turn.failures).sum() {
         0 if turns().all(|turn| turn.certificates > 0) => Ok(()),

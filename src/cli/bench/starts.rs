@@ -2,10 +2,12 @@
 
 use std::{
     fmt::Write as _,
+    io::Write as _,
     path::Path,
     time::{Duration, Instant},
 };
 
+use ct_log::output::StandardOutput;
 use mayfly::clock::{Clock, SystemClock};
 
 use super::{
@@ -42,7 +44,7 @@ pub(super) async fn run(settings: ServerSettings, times: u16) -> Result<(), Fail
         "memory after that certificate, MB  {}",
         median_and_range(idle)
     )?;
-    print!("{text}");
+    StandardOutput.write_all(text.as_bytes())?;
     Ok(())
 }
 

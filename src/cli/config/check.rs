@@ -1,11 +1,9 @@
 //! `mayfly config check`: everything that is wrong, at once.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-};
+use std::{collections::BTreeSet, io::Write};
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     causes,
     config::{Problem, Settings, TufFiles, issuers},
@@ -97,7 +95,7 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
             Err(wrong) => errors.extend(wrong.problems().iter().cloned()),
         }
     }
-    let mut out = io::stdout().lock();
+    let mut out = StandardOutput;
     for error in &errors {
         writeln!(out, "error: {error}")?;
     }

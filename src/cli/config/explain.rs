@@ -7,6 +7,7 @@ use std::{
 };
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     config::issuers,
@@ -83,7 +84,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
     let trusted = issuers::load(&path, &policy)
         .map_err(Failure::configuration)?
         .issuers;
-    let mut out = io::stdout().lock();
+    let mut out = StandardOutput;
     let mut refusal = None;
     for (number, claims) in arguments.what.claims()?.iter().enumerate() {
         let explanation = Explanation::of(claims, &trusted);

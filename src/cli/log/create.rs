@@ -1,11 +1,9 @@
 //! `mayfly log create`: the birth of logs whose keys nobody made with them.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{io::Write, path::PathBuf};
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     config::Settings,
     key::memory,
@@ -65,7 +63,7 @@ pub(super) fn run(arguments: &CreateArguments) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new()?;
     for shard in &log.shards {
         let what = runtime.block_on(create(shard, &log.promise, arguments))?;
-        writeln!(io::stdout(), "{}: {what}", shard.origin)?;
+        writeln!(StandardOutput, "{}: {what}", shard.origin)?;
     }
     Ok(())
 }

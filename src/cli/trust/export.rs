@@ -1,11 +1,13 @@
 //! `mayfly trust export`: the trust files of a configuration, in a folder.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     config::Settings,
@@ -121,7 +123,7 @@ fn write(files: &[TrustFile], folder: &Path, force: bool) -> Result<(), Failure>
     }
     for (file, path) in files.iter().zip(places()) {
         staging::replace_file(&path, file.contents.as_bytes()).map_err(io_error(&path))?;
-        println!("{}", path.display());
+        writeln!(StandardOutput, "{}", path.display())?;
     }
     // There may be fewer logs than before, and no file says that its log is believed no longer.
     for path in leftovers {

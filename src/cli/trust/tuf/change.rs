@@ -1,11 +1,9 @@
 //! `mayfly trust tuf publish`, `sign` and `drop`: a change of the files, signatures for any change, and no change after all.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{io::Write, path::PathBuf};
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     trust::tuf::{Repository, read_export},
@@ -83,7 +81,7 @@ pub(super) async fn sign(arguments: &SignArguments) -> Result<(), Failure> {
     let repository = Repository::open(&arguments.directory)?;
     arguments.signers.check_any()?;
     let proposal = repository.proposal()?;
-    write!(io::stdout(), "{proposal}")?;
+    write!(StandardOutput, "{proposal}")?;
     let signs = match (arguments.yes, Terminal::find()) {
         (true, _) => true,
         (false, Some(terminal)) => terminal.confirm("Sign this?")?,

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, Permissions},
-    io::{self, Write},
+    io::Write,
     num::NonZeroU64,
     os::unix::fs::PermissionsExt,
     path::{self, Path, PathBuf},
@@ -10,6 +10,7 @@ use std::{
 
 use aws_lc_rs::digest::{SHA256, digest};
 use clap::{Args, builder::RangedI64ValueParser};
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     staging::{PUBLIC_FOLDER, StagedFolder},
@@ -185,7 +186,11 @@ pub(super) async fn run(arguments: &InitArguments) -> Result<(), Failure> {
     let repository = Repository::open(&place)?;
     outcome.tell(&repository, &arguments.directory, now)?;
     if let Outcome::Published = outcome {
-        write!(io::stdout(), "{}", next_steps(&arguments.directory, &repository)?)?;
+        write!(
+            StandardOutput,
+            "{}",
+            next_steps(&arguments.directory, &repository)?
+        )?;
     }
     Ok(())
 }

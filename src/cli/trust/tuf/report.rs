@@ -1,10 +1,8 @@
 //! What a command says when it is done.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::{io::Write, path::Path};
 
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::Timestamp,
     trust::tuf::{Missing, Proposal, Published, Repository, Signer, TufError, pending_folder, public_folder},
@@ -66,7 +64,7 @@ impl Outcome {
 }
 
 pub(super) fn missing(list: &[Missing], folder: &Path) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = StandardOutput;
     writeln!(out, "{} waits for signatures:", pending_folder(folder).display())?;
     for missing in list {
         writeln!(out, "  {missing}")?;
@@ -80,7 +78,7 @@ pub(super) fn missing(list: &[Missing], folder: &Path) -> Result<(), Failure> {
 }
 
 pub(super) fn published(state: &Published, folder: &Path, now: Timestamp) -> Result<(), Failure> {
-    let mut out = io::stdout();
+    let mut out = StandardOutput;
     writeln!(out, "Published in {}:", public_folder(folder).display())?;
     for role in state.standing() {
         writeln!(out, "  {} {}, until {}", role.role, role.version, role.end_date())?;

@@ -1,11 +1,9 @@
 //! `mayfly trust tuf show`.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::{io::Write, path::PathBuf};
 
 use clap::Args;
+use ct_log::output::StandardOutput;
 use mayfly::{
     clock::{Clock, SystemClock},
     trust::tuf::{Repository, TufError},
@@ -27,14 +25,14 @@ pub(super) fn run(arguments: &ShowArguments) -> Result<(), Failure> {
     match repository.published() {
         Ok(state) => {
             published(&state, &arguments.directory, SystemClock.now())?;
-            write!(io::stdout(), "\n{state}")?;
+            write!(StandardOutput, "\n{state}")?;
         }
-        Err(TufError::NotPublished(_)) => writeln!(io::stdout(), "Nothing is published yet.")?,
+        Err(TufError::NotPublished(_)) => writeln!(StandardOutput, "Nothing is published yet.")?,
         Err(error) => return Err(error.into()),
     }
     match repository.proposal() {
         Ok(proposal) => {
-            write!(io::stdout(), "\nProposed:\n{proposal}")?;
+            write!(StandardOutput, "\nProposed:\n{proposal}")?;
             missing(&proposal.missing(), &arguments.directory)
         }
         Err(TufError::NothingPending(_)) => Ok(()),
