@@ -5,38 +5,38 @@
 //! the log has its precertificate if the log took it.
 //!
 //! Records that arrive while one `fdatasync` runs share the next one, as in the log.
+//!
+//! The file may be rotated: renamed, and then reopened ([`AuditLog::reopen`]). Nothing is written, and nothing issued, while the
+//! path leads to another file or none, or the disk is full. A write that fails otherwise is the last one: as after a failed write
+//! of the log the process should end ([`AuditLog::failed`]), because only the next start can tell what is in the file.
 
+mod file;
 mod given_out;
 mod record;
+mod writer;
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::TryLockError,
+    io,
     num::NonZeroU32,
-    os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    thread,
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-pub use self::given_out::given_out;
-use self::record::Record;
+use self::{file::RecordFile, record::Record, writer::Control};
+pub use self::{given_out::given_out, writer::AuditProblem};
 use crate::{
-    admission::Refused, clock::Timestamp, durability::sync_folder_of, issuer::IssuedCertificate,
-    log::VerifiedSct, profile::Draft,
+    admission::Refused, clock::Timestamp, issuer::IssuedCertificate, log::VerifiedSct, profile::Draft,
 };
 
 /// Records that wait for the disk; beyond it the caller waits, and with it the request.
 const QUEUE: usize = 4096;
-
-/// Most records in one write.
-const BATCH: usize = 1024;
 
 /// How many refusals are recorded in a second, of tokens that are valid and not admitted: whoever has one such token can
 /// send it without end. How many were left out stands in the next record.
@@ -45,14 +45,13 @@ const REFUSALS_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
 /// How many refusals are recorded at once.
 const REFUSALS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
-/// Owner and group may read identities; nobody else.
-const MODE: u32 = 0o640;
-
 /// Where the CA writes down what it signs.
 #[derive(Clone, Debug)]
 pub struct AuditLog {
     queue: mpsc::Sender<Line>,
     path: Option<Arc<PathBuf>>,
+    problem: watch::Receiver<Option<AuditProblem>>,
+    reopen: Arc<Notify>,
     refusals: Arc<Refusals>,
 }
 
@@ -86,24 +85,20 @@ impl AuditLog {
     /// # Errors
     /// If the file or its folder cannot be written, or another [`AuditLog`] has it open.
     pub fn open(path: &Path) -> Result<Self, AuditError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(MODE)
-            .open(path)?;
-        if file.metadata()?.is_file() {
-            file.try_lock()?;
-            end_last_line(&file)?;
-        }
-        sync_folder_of(path)?;
+        let file = RecordFile::open(path)?;
         let (queue, lines) = mpsc::channel(QUEUE);
-        thread::Builder::new()
-            .name("audit".to_owned())
-            .spawn(move || write_all(&file, lines))?;
+        let (told, problem) = watch::channel(None);
+        let reopen = Arc::new(Notify::new());
+        let control = Control {
+            problem: told,
+            reopen: Arc::clone(&reopen),
+        };
+        writer::start(file, lines, control)?;
         Ok(Self {
             queue,
             path: Some(Arc::new(path.to_owned())),
+            problem,
+            reopen,
             refusals: Arc::default(),
         })
     }
@@ -120,6 +115,8 @@ impl AuditLog {
         Self {
             queue,
             path: None,
+            problem: watch::channel(None).1,
+            reopen: Arc::default(),
             refusals: Arc::default(),
         }
     }
@@ -134,7 +131,7 @@ impl AuditLog {
     /// with any record that follows it.
     ///
     /// # Errors
-    /// If an earlier write failed: nothing more is signed then.
+    /// If records cannot be written: nothing is signed then.
     pub async fn intent(&self, draft: &Draft, now: Timestamp) -> Result<(), AuditError> {
         self.append(&Record::intent(draft, now)?, None).await
     }
@@ -146,14 +143,14 @@ impl AuditLog {
     pub async fn issued(&self, issued: &IssuedCertificate, now: Timestamp) -> Result<(), AuditError> {
         let (durable, confirmed) = oneshot::channel();
         self.append(&Record::issued(issued, now)?, Some(durable)).await?;
-        confirmed.await.map_err(|_| AuditError::Stopped)
+        confirmed.await.map_err(|_| self.reason())
     }
 
     /// Records that a valid token was not admitted. It becomes durable before or together with any record that follows
     /// it. Of very many, only some are recorded.
     ///
     /// # Errors
-    /// If an earlier write failed.
+    /// If records cannot be written.
     pub async fn refused(&self, refused: &Refused, now: Timestamp) -> Result<(), AuditError> {
         if self.refusals.limit.check().is_err() {
             self.refusals.left_out.fetch_add(1, Ordering::Relaxed);
@@ -166,7 +163,7 @@ impl AuditLog {
     /// Records the SCT of an informational log. It becomes durable before or together with any record that follows it.
     ///
     /// # Errors
-    /// If an earlier write failed.
+    /// If records cannot be written.
     pub async fn informational(
         &self,
         serial: &str,
@@ -176,16 +173,32 @@ impl AuditLog {
         self.append(&Record::informational(serial, sct, now)?, None).await
     }
 
+    /// Opens the file that is at the path now, and makes it if there is none, once records before are written. If it is still the
+    /// same file, nothing changes.
+    pub fn reopen(&self) {
+        self.reopen.notify_one();
+    }
+
     /// Whether records can be written.
     ///
     /// # Errors
-    /// [`AuditError::Stopped`] after a write failed.
+    /// What keeps them from being written.
     pub fn health(&self) -> Result<(), AuditError> {
-        if self.queue.is_closed() {
-            Err(AuditError::Stopped)
-        } else {
-            Ok(())
+        match (&*self.problem.borrow(), self.queue.is_closed()) {
+            (Some(problem), _) => Err(problem.clone().into()),
+            (None, true) => Err(AuditError::Stopped),
+            (None, false) => Ok(()),
         }
+    }
+
+    /// Resolves after a write failed: no record will be written any more.
+    pub async fn failed(&self) -> AuditError {
+        self.queue.closed().await;
+        self.reason()
+    }
+
+    fn reason(&self) -> AuditError {
+        self.health().err().unwrap_or(AuditError::Stopped)
     }
 
     async fn append(
@@ -193,12 +206,13 @@ impl AuditLog {
         record: &Record<'_>,
         durable: Option<oneshot::Sender<()>>,
     ) -> Result<(), AuditError> {
+        self.health()?;
         let mut json = serde_json::to_vec(record)?;
         json.push(b'\n');
         self.queue
             .send(Line { json, durable })
             .await
-            .map_err(|_| AuditError::Stopped)
+            .map_err(|_| self.reason())
     }
 }
 
@@ -211,37 +225,6 @@ impl Line {
     }
 }
 
-fn end_last_line(mut file: &File) -> io::Result<()> {
-    let mut last = [b'\n'];
-    if let Some(at) = file.metadata()?.len().checked_sub(1) {
-        file.read_exact_at(&mut last, at)?;
-    }
-    if last == [b'\n'] {
-        Ok(())
-    } else {
-        file.write_all(b"\n")
-    }
-}
-
-/// Ends, and with it closes the queue for good, at the first failed write: after a failed `fdatasync`
-/// nobody knows what is on the disk.
-fn write_all(file: &File, mut lines: mpsc::Receiver<Line>) {
-    let mut batch = Vec::with_capacity(BATCH);
-    while lines.blocking_recv_many(&mut batch, BATCH) > 0 {
-        if let Err(error) = write_batch(file, &batch) {
-            tracing::error!(%error, "the audit record cannot be written: nothing more is issued");
-            return;
-        }
-        batch.drain(..).for_each(Line::confirm);
-    }
-}
-
-fn write_batch(mut file: &File, batch: &[Line]) -> io::Result<()> {
-    let text: Vec<u8> = batch.iter().flat_map(|line| line.json.iter().copied()).collect();
-    file.write_all(&text)?;
-    file.sync_data()
-}
-
 /// Why a record was not written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -252,8 +235,11 @@ pub enum AuditError {
     /// Two writers would tear each other's lines.
     #[error("the audit record is in use by another process: give each its own file")]
     InUse,
-    /// An earlier write failed.
-    #[error("the audit record cannot be written")]
+    /// Records cannot be written now.
+    #[error(transparent)]
+    Unusable(#[from] AuditProblem),
+    /// The thread that writes has ended.
+    #[error("the audit record is not written any more")]
     Stopped,
     /// A record could not be put into JSON.
     #[error("the audit record could not be encoded")]

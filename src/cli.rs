@@ -54,7 +54,8 @@ Exit codes:
   0  done; for a server: stopped by SIGINT or SIGTERM, after the requests in flight
   1  failed; the reason and its causes are on standard error
   2  the command line or the configuration is wrong
-  3  the certificate log could not be written, so the server stopped; the next start recovers
+  3  the certificate log or the audit record could not be written, so the server stopped; the next
+     start recovers
   4  of mayfly log: the log is not sound";
 
 /// A keyless code-signing certificate authority.

@@ -205,6 +205,12 @@ impl Signing {
         &self.log
     }
 
+    /// Its audit record.
+    #[must_use]
+    pub fn audit(&self) -> &AuditLog {
+        &self.audit
+    }
+
     /// What clients are told besides.
     #[must_use]
     pub fn trust(&self) -> &TrustStatement {

@@ -186,6 +186,7 @@ impl Server {
         output::watch_panics();
         let tls = settings.tls.as_ref().map(tls::load).transpose()?;
         let (of_issuers, of_logs) = (Arc::clone(&authority), Arc::clone(&authority));
+        let of_audit = Arc::clone(&authority);
         let sources = Sources {
             logs: Some(Arc::new(move || {
                 let shards = of_logs.log().embedded();
@@ -194,6 +195,7 @@ impl Server {
             external_logs: authority.log().external_metrics().cloned(),
             keys: settings.keys,
             issuers: Some(Arc::new(move || of_issuers.tokens().status().collect())),
+            audit: Some(Arc::new(move || of_audit.signing().audit().health().is_ok())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);
         let parts = (authority, settings.timestamps);

@@ -18,7 +18,7 @@ use axum::http::{Method, StatusCode};
 use ct_log::{Log, auditor::Round};
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    PullingGauge, Registry, TextEncoder,
 };
 
 use crate::{issuer::CertificateChain, timestamp::TimestampChain, trust::tuf::Standing};
@@ -69,7 +69,12 @@ pub struct Sources {
     pub keys: Option<KeyMetrics>,
     /// How the issuers stand.
     pub issuers: Option<IssuerStatuses>,
+    /// Whether the audit record can be written.
+    pub audit: Option<Usable>,
 }
+
+/// Whether something can be used now.
+pub type Usable = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// The logs that this process writes now.
 pub type Logs = Arc<dyn Fn() -> Vec<Log> + Send + Sync>;
@@ -87,6 +92,13 @@ impl Metrics {
         let make = Maker(Registry::new());
         make.build_info()?;
         make.0.register(Box::new(ProcessMetrics::new()?))?;
+        if let Some(audit) = sources.audit {
+            let usable = "mayfly_audit_usable";
+            let help =
+                "Whether the audit record can be written; /readyz says why not, and nothing is issued then";
+            let gauge = PullingGauge::new(usable, help, Box::new(move || if audit() { 1.0 } else { 0.0 }))?;
+            make.0.register(Box::new(gauge))?;
+        }
         if let Some(logs) = sources.logs {
             make.0
                 .register(Box::new(WitnessMetrics::new(Arc::clone(&logs))?))?;

@@ -10,7 +10,7 @@ use axum::Router;
 use ct_log::{Log, LogKey, Origin, WriteFailure, remote::OwnScheme};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mayfly::{
-    audit::AuditLog,
+    audit::{AuditError, AuditLog},
     clock::{Clock, SystemClock},
     config::{
         ConfigErrors, Settings, TimestampFiles,
@@ -178,6 +178,11 @@ pub(crate) struct Around {
 #[error("the certificate log could not be written, so the server stopped; the next start recovers")]
 pub(crate) struct LogFailed(#[source] WriteFailure);
 
+/// The audit record failed.
+#[derive(Debug, thiserror::Error)]
+#[error("a write of the audit record failed, so the server stopped; the next start recovers")]
+pub(crate) struct AuditFailed(#[source] AuditError);
+
 impl Running {
     /// Serves the authority, its log, and what is round them; follows the issuer file by which it trusts.
     pub(crate) fn new(
@@ -245,7 +250,7 @@ impl Running {
         self.following.spawn(follower.follow(self.reload.clone()));
     }
 
-    /// Until the process is told to stop, or the log fails; then answers the requests in flight and closes the log.
+    /// Until the process is told to stop, or the log or the audit record fails; then answers the requests in flight and closes the log.
     pub(crate) async fn until_stopped(self) -> Result<(), Failure> {
         let Self {
             server,
@@ -257,26 +262,38 @@ impl Running {
             mut following,
         } = self;
         following.spawn(log_service.follow(server.extra_routes(), reload.clone()));
-        following.spawn(issuer_file.follow(reload));
+        following.spawn(issuer_file.follow(reload.clone()));
+        following.spawn(reopen_audit(Arc::clone(&authority), reload));
         following.spawn(deployment::remind_of_shards(Arc::clone(&authority)));
+        let signing = authority.signing();
+        let audit = signing.audit();
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
                 () = failed(&authority) => {}
+                _ = audit.failed() => {}
             }
         };
         server.run_until(until).await;
         drop(following);
-        let mut result = Ok(());
+        let audit_failed = audit.failed().now_or_never();
+        let mut result = audit_failed.map_or(Ok(()), |failure| Err(Failure::write(AuditFailed(failure))));
         let shards = authority.log().embedded();
         for log in shards.iter().flat_map(Shards::iter) {
             log.shutdown().await;
             // It may also have failed since the signal.
             if let Some(failure) = log.failed().now_or_never() {
-                result = Err(Failure::log(LogFailed(failure)));
+                result = Err(Failure::write(LogFailed(failure)));
             }
         }
         result
+    }
+}
+
+/// SIGHUP is how whoever rotates files has them opened anew.
+async fn reopen_audit(authority: Arc<Authority>, mut asked: watch::Receiver<()>) {
+    while asked.changed().await.is_ok() {
+        authority.signing().audit().reopen();
     }
 }
 

@@ -9,7 +9,7 @@ use ct_log::output;
 enum Exit {
     Failed,
     Configuration,
-    Log,
+    Write,
 }
 
 /// An error that ends the program.
@@ -36,10 +36,10 @@ impl Failure {
         }
     }
 
-    /// The certificate log failed while serving: exit code 3.
-    pub(crate) fn log(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    /// The certificate log or the audit record could not be written while serving: exit code 3.
+    pub(crate) fn write(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self {
-            exit: Exit::Log,
+            exit: Exit::Write,
             error: error.into(),
         }
     }
@@ -53,7 +53,7 @@ impl Failure {
         ExitCode::from(match self.exit {
             Exit::Failed => 1,
             Exit::Configuration => 2,
-            Exit::Log => 3,
+            Exit::Write => 3,
         })
     }
 }

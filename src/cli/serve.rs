@@ -15,7 +15,7 @@ use super::{deployment, failure::Failure};
 /// authority's files, has them read again: a file with mistakes is refused whole, and what was in
 /// force stays. Of the configuration, the CA, the key, chain and policy of the timestamp authority,
 /// new shards of the log and what clients are told to trust take effect so; anything else takes a
-/// restart.
+/// restart. SIGHUP also has the audit record opened anew, if it was renamed.
 #[derive(Args, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct ServeArguments {

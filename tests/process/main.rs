@@ -7,6 +7,7 @@
 )]
 
 mod audit;
+mod audit_file;
 mod bad_ca;
 mod bad_timestamps;
 mod bucket;

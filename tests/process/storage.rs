@@ -74,7 +74,7 @@ async fn a_log_that_cannot_make_files_ends_the_process_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_its_audit_record_it_issues_nothing_but_is_read() {
+async fn an_audit_record_that_cannot_be_written_ends_the_process_and_recovers() {
     let installation = Installation::new().await;
     let audit = installation.path("audit.jsonl");
     let mut long = File::create(&audit).unwrap();
@@ -91,26 +91,21 @@ async fn without_its_audit_record_it_issues_nothing_but_is_read() {
         &serving,
         fs::metadata(&audit).unwrap().len() + u64::try_from(room).unwrap(),
     );
-    for _ in 0..2 {
-        assert_eq!(serving.request().await.reason(), (503, "audit_unavailable"));
-    }
-    let ready = serving.client.get("/readyz").await;
-    assert_eq!(
-        (ready.status, &ready.body["audit"]["usable"]),
-        (503, &false.into())
-    );
-    assert_eq!(ready.body["log"]["usable"], true);
-    assert_eq!(serving.client.get("/api/v2/trustBundle").await.status, 200);
-    let published = serving.published(&installation.path("log"));
-    assert_eq!(
-        published.audited_entries_of(2).await.len(),
-        2,
-        "the second was logged, then held back"
-    );
-    serving.program.stop();
+    assert_eq!(serving.request().await.reason(), (503, "audit_unavailable"));
+    // Without another request.
+    assert_eq!(serving.program.exit().code(), Some(3));
+    let stderr = serving.program.stderr();
+    assert!(stderr.contains("a write of the audit record failed"), "{stderr}");
+    assert!(stderr.contains("because: File too large"), "{stderr}");
 
     let serving = installation.serve();
     let after = serving.request().await.issued();
+    let published = serving.published(&installation.path("log"));
+    assert_eq!(
+        published.audited_entries_of(3).await.len(),
+        3,
+        "the second was logged, then held back"
+    );
     let record = AuditRecord::parse(&lines_after_the_long_one(&audit).concat());
     record.assert_holds(&before);
     record.assert_holds(&after);
