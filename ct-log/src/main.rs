@@ -7,8 +7,6 @@ use std::process::ExitCode;
 use clap::Parser;
 use ct_log::output;
 use ct_log::tool::{self, LogCommand};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
 
 const AFTER_HELP: &str = "\
 Environment:
@@ -36,13 +34,10 @@ fn main() -> ExitCode {
 }
 
 fn start_logging() -> io::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .with_env_var("CT_LOG_LOG")
-        .from_env_lossy();
+    let lines = output::standard_error()?;
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output::standard_error()?)
+        .with_env_filter(output::filter("CT_LOG_LOG"))
+        .with_writer(lines)
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)

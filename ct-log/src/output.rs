@@ -11,9 +11,13 @@ mod lines;
 mod panics;
 mod results;
 
+use std::env;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{Directive, LevelFilter};
 
 pub use lines::{LineWriter, Lines};
 pub use panics::{panics, watch_panics};
@@ -33,6 +37,23 @@ pub fn standard_error() -> io::Result<Lines> {
     })?;
     watch_panics();
     Ok(lines)
+}
+
+/// Which log lines to write, as the variable says in the form of `RUST_LOG`; "info" if it is not set. What of it cannot be understood
+/// is said and left out. (`EnvFilter` itself would say so with `eprintln!`, which panics if nobody reads.)
+#[must_use]
+pub fn filter(variable: &str) -> EnvFilter {
+    let wanted = env::var(variable).unwrap_or_default();
+    let understood = wanted.split(',').filter(|directive| {
+        let wrong = directive.parse::<Directive>().err();
+        let wrong = wrong.filter(|_| !directive.is_empty());
+        wrong
+            .inspect(|error| say(format_args!("{variable}: ignoring `{directive}`: {error}")))
+            .is_none()
+    });
+    EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse_lossy(understood.collect::<Vec<_>>().join(","))
 }
 
 /// How many lines of standard error were dropped since the start.

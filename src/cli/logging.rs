@@ -4,7 +4,6 @@ use std::io::{self, IsTerminal};
 
 use clap::ValueEnum;
 use ct_log::output;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 const FILTER_VARIABLE: &str = "MAYFLY_LOG";
 
@@ -19,13 +18,10 @@ pub(crate) enum LogFormat {
 
 /// Starts logging for the whole process. Lines that cannot be written are dropped and counted.
 pub(crate) fn start(format: LogFormat) -> io::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .with_env_var(FILTER_VARIABLE)
-        .from_env_lossy();
+    let writer = output::standard_error()?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(output::standard_error()?)
+        .with_env_filter(output::filter(FILTER_VARIABLE))
+        .with_writer(writer)
         .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match format {

@@ -75,7 +75,7 @@ impl Dev {
         let mut issued = Vec::new();
         for _ in 0..number {
             let answer = self.client.request(&self.token, EMAIL).await;
-            issued.push(answer.expect("an answer").issued());
+            issued.push(answer.unwrap().issued());
         }
         issued
     }
@@ -234,9 +234,10 @@ async fn a_command_whose_output_nobody_wants_ends_quietly() {
         );
         assert!(ended == Some(code) && !text.contains("panicked"), "{text}");
     }
-    // The same without anybody to tell why.
+    // The same without anybody to tell why, or that this is no filter.
     let mut command = mayfly();
     command.args(["serve", "--config", "/nonexistent/mayfly.yaml"]);
+    command.env("MAYFLY_LOG", "a=b=c");
     let status = command.stderr(pipe().unwrap().1).status().unwrap();
     assert_eq!(status.code(), Some(2));
     dev.stop().await;
