@@ -18,7 +18,7 @@ issued() { # FILE...: serial numbers on record
 }
 rotate() { logrotate --force --state "$WORK/state" "$1"; }
 
-sed "s|^/var/lib/mayfly/audit.jsonl|$AUDIT|; s|mayfly mayfly|$(id -un) $(id -gn)|; s|systemctl kill .*|kill -HUP $MAYFLY_PID|; s|dateext|nodateext|" \
+sed "s|^/var/lib/mayfly/audit.jsonl|$AUDIT|; s|mayfly mayfly|$(id -un) $(id -gn)|; s|systemctl kill .*|kill -HUP $MAYFLY_PID|" \
   "$PROJECT/config/logrotate.conf" >logrotate.conf
 chmod 644 logrotate.conf
 grep -qF "$AUDIT" logrotate.conf || fail "config/logrotate.conf has another path"
