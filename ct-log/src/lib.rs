@@ -37,6 +37,8 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+#[cfg(feature = "acceptor")]
+pub mod acceptor;
 pub mod auditor;
 mod backend;
 pub mod chain;

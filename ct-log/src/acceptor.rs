@@ -1,0 +1,5 @@
+//! Accepting the connections of clients.
+
+mod address;
+
+pub use address::{ClientAddress, ClientNetwork};
