@@ -18,21 +18,26 @@ mod error;
 mod info;
 mod proofs;
 mod query;
+mod room;
 mod submissions;
 mod submit;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, Uri};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 
 use crate::{Fingerprint, Log, Tile};
 use error::HttpError;
 #[cfg(feature = "tools")]
 pub(crate) use info::log_info_of;
+use room::Client;
 pub use submissions::Submissions;
 
 /// Largest request body in bytes. Four certificates of the largest sensible size fit; CT logs for web
@@ -47,11 +52,19 @@ const DYNAMIC: &str = "no-store";
 
 const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, DYNAMIC)];
 
+/// Counted for a data tile before it is read; most are smaller.
+const DATA_TILE: usize = 256 * 1024;
+
+/// Answers with many entries that are made at the same time: each takes several times its size while it is.
+const MADE_AT_ONCE: usize = 16;
+
 /// What the handlers share.
 #[derive(Clone)]
 struct Service {
     log: Log,
     submissions: Submissions,
+    /// A place for each answer with many entries while it is made. No client is waited for meanwhile.
+    making: Arc<Semaphore>,
 }
 
 /// The routes of a log, relative to its prefix: nest the router under the path of the log's origin.
@@ -72,7 +85,11 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
         .merge(compressed())
         .method_not_allowed_fallback(async || HttpError::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(Service { log, submissions })
+        .with_state(Service {
+            log,
+            submissions,
+            making: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+        })
 }
 
 /// What is worth compressing: entries above all (static-ct-api: "SHOULD be compressed"), for clients that say they take it.
@@ -80,7 +97,7 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
 fn compressed() -> Router<Service> {
     Router::new()
         .route("/ct/v1/get-entries", get(entries::get_entries))
-        .route("/tile/data/{*path}", get(tile))
+        .route("/tile/data/{*path}", get(data_tile))
         .route("/issuer/{fingerprint}", get(issuer))
         .route("/log.v3.json", get(info::log_info))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
@@ -100,6 +117,12 @@ async fn checkpoint(State(service): State<Service>) -> impl IntoResponse {
 async fn witnessed_checkpoint(State(service): State<Service>) -> Result<impl IntoResponse, HttpError> {
     let note = service.log.witnessed_checkpoint().ok_or(HttpError::NotFound)?;
     Ok((headers("text/plain; charset=utf-8", DYNAMIC), note.to_string()))
+}
+
+/// As [`tile`], with room for it before it is read.
+async fn data_tile(client: Client, state: State<Service>, uri: Uri) -> Result<Response, HttpError> {
+    let room = client.reserve(DATA_TILE).await?;
+    room.hold(tile(state, uri).await)
 }
 
 /// The path is read from the request target as it was sent, so that no tile has a second spelling by

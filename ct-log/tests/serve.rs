@@ -3,6 +3,9 @@
 
 #[path = "support/serving.rs"]
 mod serving;
+#[cfg(target_os = "linux")]
+#[path = "support/strangers.rs"]
+mod strangers;
 mod support;
 
 use std::fs;
@@ -148,4 +151,124 @@ async fn log_lines_that_nobody_reads_stop_nothing() {
         drop(lines);
         assert_eq!(size_of(&scene.path("log")), "61");
     }
+}
+
+/// More than a process may have by the soft limit of most systems. None of them says anything.
+#[tokio::test]
+async fn silent_connections_keep_nobody_out() {
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(tokio::net::TcpStream::connect(address).await.unwrap());
+    }
+    assert_eq!(server.get("checkpoint").await.status(), StatusCode::OK);
+    drop(silent);
+    assert_eq!(server.stop().await, Some(0));
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_limit_on_open_files_is_raised_as_far_as_it_goes() {
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let limits = fs::read_to_string(format!("/proc/{}/limits", server.child.id().unwrap())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"))
+        .unwrap();
+    let values: Vec<_> = line.split_whitespace().skip(3).collect();
+    assert_eq!(values[0], values[1], "{line}");
+}
+
+/// What memory strangers may hold beside four times what they sent: the budget of answers, the places in which
+/// answers are made, and what the allocator keeps.
+#[cfg(target_os = "linux")]
+const FIXED: usize = 160 * 1024 * 1024;
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn answers_that_nobody_reads_hold_a_bounded_amount_of_memory() {
+    use strangers::{Stranger, resident};
+
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let pid = server.child.id().unwrap();
+    let client = reqwest::Client::new();
+    for serial in 1..=160 {
+        let chain = scene.pki.chain(&support::precertificate_params(serial));
+        let chain: Vec<_> = chain.iter().map(|der| STANDARD.encode(der)).collect();
+        let body = serde_json::json!({ "chain": chain }).to_string();
+        let url = format!("{}/2027/ct/v1/add-pre-chain", server.url);
+        let added = client.post(url).body(body).send().await.unwrap();
+        assert_eq!(added.status(), StatusCode::OK);
+    }
+    let path = "ct/v1/get-entries?start=0&end=159";
+    let size = loop {
+        let answer = server.get(path).await;
+        let whole = answer.status() == StatusCode::OK;
+        let text = answer.text().await.unwrap();
+        if whole
+            && serde_json::from_str::<Value>(&text).unwrap()["entries"]
+                .as_array()
+                .unwrap()
+                .len()
+                == 160
+        {
+            break text.len();
+        }
+    };
+    let (connections, requests) = (20, 64);
+    assert!(
+        size * connections * requests > 2 * FIXED,
+        "too few to see: {size}"
+    );
+
+    let before = resident(pid);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..connections {
+        let mut stranger = Stranger::connect(address).await;
+        for _ in 0..requests {
+            stranger.get(&format!("/2027/{path}")).await;
+        }
+        strangers.push(stranger);
+    }
+    // Each waits for the answers of its own connection, or is refused.
+    for stranger in &mut strangers {
+        stranger.read_heads(4).await;
+    }
+    assert_eq!(server.get("checkpoint").await.status(), StatusCode::OK);
+    let sent: usize = strangers.iter().map(|stranger| stranger.sent).sum();
+    let held = resident(pid).saturating_sub(before);
+    assert!(held < 4 * sent + FIXED, "{held} bytes held for {sent} sent");
+    assert_eq!(server.get("ct/v1/get-roots").await.status(), StatusCode::OK);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn bombs_of_indexed_header_fields_hold_a_bounded_amount_of_memory() {
+    use strangers::{Stranger, resident};
+
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let pid = server.child.id().unwrap();
+    let before = resident(pid);
+    let address = server.url.strip_prefix("http://").unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..50 {
+        let mut stranger = Stranger::connect(address).await;
+        for _ in 0..60 {
+            stranger.post_bomb("/2027/ct/v1/add-chain", 400).await;
+        }
+        strangers.push(stranger);
+    }
+    for stranger in &mut strangers {
+        stranger.read_heads(60).await;
+    }
+    let sent: usize = strangers.iter().map(|stranger| stranger.sent).sum();
+    let held = resident(pid).saturating_sub(before);
+    assert!(held < 4 * sent + FIXED / 4, "{held} bytes held for {sent} sent");
+    assert_eq!(server.get("checkpoint").await.status(), StatusCode::OK);
 }

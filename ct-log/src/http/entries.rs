@@ -6,7 +6,7 @@ use std::collections::btree_map::Entry as Slot;
 use axum::Json;
 use axum::extract::State;
 use axum::http::Uri;
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::error::HttpError;
 use super::proofs::encoded;
 use super::query::{ParameterError, Parameters};
+use super::room::Client;
 use super::{NO_STORE, Service};
 use crate::leaf::EntryTooLarge;
 use crate::proof::Plan;
@@ -23,6 +24,9 @@ use crate::{Entry, Fingerprint, LeafIndex, SequencedEntry, StorageError};
 /// Bytes of leaves and chains after which an answer ends, so that one request takes a bounded share of memory. A client asks
 /// for the rest.
 const MAX_ANSWER: usize = 8 * 1024 * 1024;
+
+/// Counted for an answer before it is made.
+const TYPICAL_ANSWER: usize = 512 * 1024;
 
 #[derive(Serialize)]
 struct EntriesResponse {
@@ -45,9 +49,10 @@ struct EntryAndProofResponse {
 /// As many of the entries from `start` to `end` as are in the same data tile: a client that asks for more finds itself at
 /// the beginning of the next.
 pub(super) async fn get_entries(
+    client: Client,
     State(service): State<Service>,
     uri: Uri,
-) -> Result<impl IntoResponse, HttpError> {
+) -> Result<Response, HttpError> {
     let parameters = Parameters::of(&uri)?;
     let (start, end) = (parameters.number("start")?, parameters.number("end")?);
     let size = service.log.published_size();
@@ -64,6 +69,8 @@ pub(super) async fn get_entries(
     let first = LeafIndex::new(start)
         .filter(|_| start < size)
         .ok_or_else(beyond)?;
+    let room = client.reserve(TYPICAL_ANSWER).await?;
+    let _making = service.making.acquire().await.map_err(|_| HttpError::Stopping)?;
     let read = service.log.read_entries(first, end).await?;
     let mut encoder = Encoder::new(&service);
     let (mut entries, mut bytes) = (Vec::new(), 0usize);
@@ -75,7 +82,7 @@ pub(super) async fn get_entries(
         }
         entries.push(encoded);
     }
-    Ok((NO_STORE, Json(EntriesResponse { entries })))
+    room.hold((NO_STORE, Json(EntriesResponse { entries })))
 }
 
 pub(super) async fn get_entry_and_proof(

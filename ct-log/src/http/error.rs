@@ -49,6 +49,9 @@ pub(super) enum HttpError {
     NotFound,
     #[error("too many submissions at once; try again later")]
     Crowded,
+    #[error("the server is at its limit; try again later")]
+    #[cfg_attr(not(feature = "acceptor"), expect(dead_code, reason = "nothing is counted"))]
+    Overloaded,
     #[error("too many submissions; try again in {} s", whole_seconds(*retry_after))]
     TooMany { retry_after: Duration },
     #[error("this log takes the entries of its own CA only")]
@@ -77,6 +80,13 @@ impl From<BytesRejection> for HttpError {
     }
 }
 
+#[cfg(feature = "acceptor")]
+impl From<crate::acceptor::Overloaded> for HttpError {
+    fn from(_: crate::acceptor::Overloaded) -> Self {
+        Self::Overloaded
+    }
+}
+
 impl HttpError {
     fn status(&self) -> StatusCode {
         match self {
@@ -89,6 +99,7 @@ impl HttpError {
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotFound | Self::UnknownLeaf => StatusCode::NOT_FOUND,
             Self::Crowded
+            | Self::Overloaded
             | Self::NoRoots
             | Self::Submit(_)
             | Self::Storage(_)
@@ -100,7 +111,7 @@ impl HttpError {
 
     fn retry_after(&self) -> Duration {
         match self {
-            Self::Crowded => RETRY_SOON,
+            Self::Crowded | Self::Overloaded => RETRY_SOON,
             Self::TooMany { retry_after } | Self::Submit(SubmitError::Busy { retry_after }) => *retry_after,
             _ => RETRY_LATER,
         }

@@ -1,11 +1,12 @@
 //! `serve`: a log of its own, for CAs in other processes.
 
-mod door;
+mod answering;
 
 use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::Router;
@@ -19,15 +20,26 @@ use der::{DateTime, Encode as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tower_http::catch_panic::CatchPanicLayer;
+use tokio::sync::watch;
 use x509_cert::Certificate;
 
 use super::birth;
 use super::failure::Failure;
+use crate::acceptor::{Acceptor, Clear, IpNet, Limits, parse_network, raise_descriptor_limit};
 use crate::chain::Policy;
 use crate::http::Submissions;
 use crate::{Log, LogSettings, Origin, Window, WriteFailure};
 
+use answering::Answering;
+
 const MIB: u64 = 1024 * 1024;
+
+/// Submitters wait longer for a head than signers do, and for what is in flight at the end.
+const LIMITS: Limits = Limits {
+    head: Duration::from_secs(30),
+    drain: Duration::from_secs(20),
+    ..Limits::standard()
+};
 
 pub(super) const AFTER_HELP: &str = "\
 Example:
@@ -82,9 +94,18 @@ pub struct ServeArguments {
     #[arg(long, value_name = "N", default_value = "100")]
     rate: NonZeroU32,
 
+    /// Proxies in front of this server, an address or a network (10.0.0.0/8) each time it is given.
+    /// Clients of other addresses get at most a quarter of the connections and memory each
+    #[arg(long, value_name = "NETWORK", default_values = ["127.0.0.0/8", "::1/128"], value_parser = network)]
+    trusted_proxies: Vec<IpNet>,
+
     /// Free space below which no entries are taken, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     min_free: u64,
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    parse_network(text).ok_or_else(|| "give an address or a network, such as 10.0.0.0/8".to_owned())
 }
 
 fn time(text: &str) -> Result<SystemTime, String> {
@@ -100,6 +121,7 @@ struct LogFailed(#[source] WriteFailure);
 
 pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let signals = Signals::catch()?;
+    raise_descriptor_limit();
     let submissions = Submissions::limited(
         read_policy(&arguments.accept)?,
         arguments.rate,
@@ -112,8 +134,18 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let address = listener.local_addr()?;
     tracing::info!(%address, origin = %log.origin(), id = %log.public_key().log_id(), entries = log.size(), "serving");
     let router = router(&log, submissions.clone());
-    let until = end(&log, signals, (&submissions, &arguments.accept));
-    door::serve(listener, router, until).await;
+    let (close, closing) = watch::channel(false);
+    let acceptor = Acceptor::new(
+        Arc::new(Answering(router)),
+        Clear,
+        (LIMITS, arguments.trusted_proxies),
+    );
+    let serving = tokio::spawn(acceptor.serve(listener, closing));
+    end(&log, signals, (&submissions, &arguments.accept)).await;
+    close.send_replace(true);
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the listener ended badly");
+    }
     log.shutdown().await;
     match futures_util::FutureExt::now_or_never(log.failed()) {
         Some(failure) => Err(Failure::log(LogFailed(failure))),

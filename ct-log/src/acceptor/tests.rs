@@ -1,0 +1,5 @@
+//! The acceptor, from the inside and over sockets.
+
+mod clients;
+mod shares;
+mod sockets;
