@@ -19,6 +19,7 @@ mod info;
 mod proofs;
 mod query;
 mod room;
+mod shared_tiles;
 mod submissions;
 mod submit;
 
@@ -38,6 +39,7 @@ use error::HttpError;
 #[cfg(feature = "tools")]
 pub(crate) use info::log_info_of;
 use room::Client;
+use shared_tiles::SharedTiles;
 pub use submissions::Submissions;
 
 /// Largest request body in bytes. Four certificates of the largest sensible size fit; CT logs for web
@@ -65,6 +67,7 @@ struct Service {
     submissions: Submissions,
     /// A place for each answer with many entries while it is made. No client is waited for meanwhile.
     making: Arc<Semaphore>,
+    tiles: SharedTiles,
 }
 
 /// The routes of a log, relative to its prefix: nest the router under the path of the log's origin.
@@ -89,6 +92,7 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
             log,
             submissions,
             making: Arc::new(Semaphore::new(MADE_AT_ONCE)),
+            tiles: SharedTiles::default(),
         })
 }
 
@@ -130,7 +134,8 @@ async fn data_tile(client: Client, state: State<Service>, uri: Uri) -> Result<Re
 async fn tile(State(service): State<Service>, uri: Uri) -> Result<impl IntoResponse, HttpError> {
     let path = uri.path().strip_prefix('/').ok_or(HttpError::NotFound)?;
     let tile: Tile = path.parse().map_err(|_| HttpError::NotFound)?;
-    let body = service.log.read_tile(tile).await?.ok_or(HttpError::NotFound)?;
+    let body = service.tiles.read(&service.log, tile).await?;
+    let body = body.ok_or(HttpError::NotFound)?;
     Ok((headers("application/octet-stream", IMMUTABLE), body))
 }
 

@@ -172,3 +172,36 @@ fn a_partial_tile_is_the_beginning_of_a_wider_one() {
     }
     assert_eq!(tail.read(Tile::full(HASHES, 0).unwrap()), None);
 }
+
+#[tokio::test]
+async fn readers_of_a_tile_share_its_bytes() {
+    use tower::ServiceExt as _;
+
+    let log = super::support::in_memory();
+    for number in 0..3 {
+        super::support::submit(&log, number).await;
+    }
+    while log.published_size() < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let mut params = rcgen::CertificateParams::default();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let root = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    let policy = crate::chain::Policy::new([root.der().as_ref()]).unwrap();
+    let router = crate::http::router(log, policy);
+    let read = async |path: &str| {
+        let request = axum::http::Request::get(path)
+            .body(axum::body::Body::empty())
+            .unwrap();
+        let answer = router.clone().oneshot(request).await.unwrap();
+        axum::body::to_bytes(answer.into_body(), usize::MAX)
+            .await
+            .unwrap()
+    };
+    for path in ["/tile/data/000.p/3", "/tile/0/000.p/3"] {
+        let (first, second) = (read(path).await, read(path).await);
+        assert_eq!(first.as_ptr(), second.as_ptr(), "{path}");
+        let others = read("/tile/data/000.p/2").await;
+        assert_ne!(first, others);
+    }
+}
