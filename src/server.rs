@@ -1,7 +1,7 @@
 //! The network side: one port for gRPC, JSON and the log; a second one for metrics.
 //!
 //! ```text
-//! connection   how many, how long, TLS or not, HTTP/1.1 or HTTP/2; draining
+//! connection   TLS or not; how many and how long is the acceptor's (ct_log::acceptor)
 //!   app        id, deadline, panics, CORS, one log line, metrics
 //!     api, grpc, trust, timestamp, health, openapi    the interfaces
 //!       wire   formats -> IssueRequest
@@ -34,8 +34,11 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use ct_log::output;
-use hyper::{Request, body::Incoming};
+use ct_log::{
+    acceptor::{Acceptor, Clear, ConnectionEvent, IpNet, Refusal, Service},
+    output,
+};
+use hyper::{HeaderMap, Request, body::Incoming};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -43,11 +46,12 @@ use tonic_health::{ServingStatus, server::HealthReporter};
 use self::{
     answer::Dialect,
     app::{App, AssemblyError},
-    connection::{Answer, Door},
+    connection::Tls,
+    error::ApiError,
     gate::Gate,
 };
 pub use self::{
-    limits::Limits,
+    limits::{ConnectionLimits, Limits},
     route::TIMESTAMP as TIMESTAMP_PATH,
     tls::{TlsError, TlsFiles},
     tuf::tuf_routes,
@@ -73,8 +77,12 @@ pub mod proto {
     pub(super) const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/fulcio.descriptors"));
 }
 
-/// Connections that may ask for metrics at the same time: a few scrapers.
-const METRICS_CONNECTIONS: usize = 64;
+/// What may be taken of the metrics port: by a few scrapers, each of which may have all of it.
+const METRICS_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 64,
+    client_parts: 1,
+    ..ConnectionLimits::standard()
+};
 /// Version 0.0.4 of Prometheus' text format.
 const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -121,6 +129,8 @@ pub struct ServerSettings {
     pub tls: Option<TlsFiles>,
     /// How much callers may take.
     pub limits: Limits,
+    /// Proxies in front of this server. Their connections may take everything; other clients a share.
+    pub trusted_proxies: Vec<IpNet>,
     /// What the keys outside this process count.
     pub keys: Option<KeyMetrics>,
     /// The timestamp authority; without one its paths are not there.
@@ -133,6 +143,7 @@ impl Default for ServerSettings {
         Self {
             tls: None,
             limits: Limits::standard(),
+            trusted_proxies: ct_log::acceptor::loopback(),
             keys: None,
             timestamps: None,
         }
@@ -167,6 +178,7 @@ pub struct Server {
     meters: Arc<Metrics>,
     reporter: HealthReporter,
     tls: Option<TlsAcceptor>,
+    trusted_proxies: Vec<IpNet>,
 }
 
 impl Server {
@@ -209,6 +221,7 @@ impl Server {
             meters,
             reporter,
             tls,
+            trusted_proxies: settings.trusted_proxies,
         })
     }
 
@@ -229,27 +242,17 @@ impl Server {
     pub async fn run_until(self, shutdown: impl Future<Output = ()>) {
         let (close_api, api_closing) = watch::channel(false);
         let (close_metrics, metrics_closing) = watch::channel(false);
-        let limits = *self.gate.limits();
-        let api = Door {
-            answer: self.app,
-            tls: self.tls,
-            limits,
-            metrics: Arc::clone(&self.meters),
+        let limits = self.gate.limits();
+        let limits = (limits.connection, self.trusted_proxies);
+        let listener = self.listeners.api.0;
+        let api = match self.tls {
+            None => tokio::spawn(Acceptor::new(self.app, Clear, limits).serve(listener, api_closing)),
+            Some(tls) => tokio::spawn(Acceptor::new(self.app, Tls(tls), limits).serve(listener, api_closing)),
         };
-        let api = tokio::spawn(api.serve(self.listeners.api.0, api_closing));
         let metrics = self.listeners.metrics.map(|(listener, _)| {
             let page = Arc::new(MetricsPage(Arc::clone(&self.meters)));
-            let limits = Limits {
-                connections: METRICS_CONNECTIONS,
-                ..limits
-            };
-            let door = Door {
-                answer: page,
-                tls: None,
-                limits,
-                metrics: Arc::clone(&self.meters),
-            };
-            tokio::spawn(door.serve(listener, metrics_closing))
+            let limits = (METRICS_LIMITS, Vec::new());
+            tokio::spawn(Acceptor::new(page, Clear, limits).serve(listener, metrics_closing))
         });
         let report = tokio::spawn(health::report(self.gate, self.reporter.clone()));
 
@@ -285,19 +288,42 @@ impl From<AssemblyError> for ServeError {
     }
 }
 
-impl Answer for App {
+impl Service for App {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         let dialect = Dialect::of(request.headers());
         panics::answered(dialect, self.answer(request)).await
+    }
+
+    fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response {
+        let error = match refusal {
+            Refusal::Fields => ApiError::too_many_header_fields(),
+            Refusal::Overloaded => ApiError::overloaded(),
+        };
+        self.refuse(error, headers)
+    }
+
+    fn observe(&self, event: ConnectionEvent) {
+        connection::observe(self.metrics(), event);
     }
 }
 
 /// `GET /metrics` and `/healthz`, nothing else.
 struct MetricsPage(Arc<Metrics>);
 
-impl Answer for MetricsPage {
+impl Service for MetricsPage {
     async fn answer(&self, request: Request<Incoming>) -> Response {
         panics::answered(Dialect::Http, self.page(&request)).await
+    }
+
+    fn refuse(&self, refusal: Refusal, _headers: &HeaderMap) -> Response {
+        match refusal {
+            Refusal::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
+            Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        }
+    }
+
+    fn observe(&self, event: ConnectionEvent) {
+        connection::observe(&self.0, event);
     }
 }
 

@@ -48,7 +48,8 @@ pub struct Metrics {
     refused: IntCounterVec,
     in_flight: IntGauge,
     connections: IntGauge,
-    connections_refused: IntCounter,
+    connections_refused: IntCounterVec,
+    connections_cut: IntCounterVec,
     issuers: Option<IssuerMetrics>,
     issuer_file: ReloadMetrics,
     configuration: ReloadMetrics,
@@ -127,8 +128,16 @@ impl Metrics {
             )?,
             in_flight: make.gauge("mayfly_requests_in_flight", "Requests being answered")?,
             connections: make.gauge("mayfly_connections", "Open connections")?,
-            connections_refused: make
-                .counter("mayfly_connections_refused_total", "Connections over the limit")?,
+            connections_refused: make.counters(
+                "mayfly_connections_refused_total",
+                "Connections closed unanswered: all places were taken (full), or the client's share was (client)",
+                &["reason"],
+            )?,
+            connections_cut: make.counters(
+                "mayfly_connections_cut_total",
+                "Connections cut off: no request in time (silent), an answer not read (stalled), or the end (unfinished)",
+                &["reason"],
+            )?,
             issuers: sources
                 .issuers
                 .map(|read| IssuerMetrics::new(&make, read))
@@ -218,15 +227,24 @@ impl Metrics {
         Ongoing::new(&self.in_flight)
     }
 
-    /// A connection is open.
-    #[must_use]
-    pub fn connection(&self) -> Ongoing {
-        Ongoing::new(&self.connections)
+    /// A connection was opened.
+    pub fn connection_opened(&self) {
+        self.connections.inc();
     }
 
-    /// A connection was closed unanswered because too many are open.
-    pub fn connection_refused(&self) {
-        self.connections_refused.inc();
+    /// A connection that was opened is closed.
+    pub fn connection_closed(&self) {
+        self.connections.dec();
+    }
+
+    /// A connection was closed unanswered.
+    pub fn connection_refused(&self, reason: &'static str) {
+        self.connections_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A connection was cut off.
+    pub fn connection_cut(&self, reason: &'static str) {
+        self.connections_cut.with_label_values(&[reason]).inc();
     }
 
     /// An HTTP request was answered.

@@ -28,7 +28,7 @@ use mayfly::server::proto::{
     create_signing_certificate_request::Key, credentials::Credentials::OidcIdentityToken,
 };
 use mayfly::server::{
-    Limits, ServerSettings,
+    ConnectionLimits, Limits, ServerSettings,
     proto::{CreateSigningCertificateRequest, Credentials, GetTrustBundleRequest},
 };
 use running::{Reply, Running, builder, client, read_to_end, send, start, start_before, start_with};
@@ -49,6 +49,13 @@ async fn start_limited(limits: Limits) -> Running {
         Router::new(),
     )
     .await
+}
+
+fn connections(connection: ConnectionLimits) -> Limits {
+    Limits {
+        connection,
+        ..Limits::standard()
+    }
 }
 
 /// The head of a `POST` whose body the test sends itself.
@@ -141,10 +148,10 @@ async fn a_slow_grpc_message_is_refused() {
 
 #[tokio::test]
 async fn connections_that_say_nothing_or_only_half_are_closed() {
-    let server = start_limited(Limits {
+    let server = start_limited(connections(ConnectionLimits {
         head: SHORT,
-        ..Limits::standard()
-    })
+        ..ConnectionLimits::standard()
+    }))
     .await;
     for said in [
         "",
@@ -163,12 +170,12 @@ async fn connections_that_say_nothing_or_only_half_are_closed() {
 
 #[tokio::test]
 async fn idle_connections_are_closed_in_order() {
-    let limits = Limits {
+    let server = start_limited(connections(ConnectionLimits {
         head: SHORT,
         idle: SHORT,
-        ..Limits::standard()
-    };
-    let server = start_limited(limits).await;
+        ..ConnectionLimits::standard()
+    }))
+    .await;
     let mut stream = server.connect().await;
     send(&mut stream, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(read_to_end(&mut stream).await.starts_with("HTTP/1.1 200 "));
@@ -303,10 +310,10 @@ async fn overload_is_refused_at_once_with_a_time_to_come_back() {
 
 #[tokio::test]
 async fn bodies_together_take_no_more_memory_than_allowed() {
-    let server = start_limited(Limits {
-        buffered: 1024,
-        ..Limits::standard()
-    })
+    let server = start_limited(connections(ConnectionLimits {
+        uploads: 1024,
+        ..ConnectionLimits::standard()
+    }))
     .await;
     let mut held = server.connect().await;
     send(&mut held, head("content-length: 1001") + &" ".repeat(1000)).await;
@@ -410,20 +417,103 @@ async fn half() -> Body {
 
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_places_come_back() {
-    let server = start_limited(Limits {
+    let server = start_limited(connections(ConnectionLimits {
         connections: 1,
-        ..Limits::standard()
-    })
+        ..ConnectionLimits::standard()
+    }))
     .await;
-    let mut first = server.connect().await;
-    send(&mut first, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let mut answer = [0; 12];
-    first.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer, b"HTTP/1.1 200");
+    let busy = half_a_request(&server).await;
     assert_eq!(read_to_end(&mut server.connect().await).await, "");
-    assert_eq!(server.metric("mayfly_connections_refused_total").await, Some(1.0));
-    drop(first);
+    let refused = server
+        .metric(r#"mayfly_connections_refused_total{reason="full"}"#)
+        .await;
+    assert_eq!(refused, Some(1.0));
+    drop(busy);
     while client().get(server.url("/healthz")).send().await.is_err() {}
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_a_new_one() {
+    let server = start_limited(connections(ConnectionLimits {
+        connections: 1,
+        ..ConnectionLimits::standard()
+    }))
+    .await;
+    let mut idle = server.connect().await;
+    send(&mut idle, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let mut answer = [0; 12];
+    idle.read_exact(&mut answer).await.unwrap();
+    let mut new = server.connect().await;
+    send(&mut new, "GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    new.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert!(read_to_end(&mut idle).await.contains("SERVING"));
+    assert_eq!(server.metric("mayfly_panics_total").await, Some(0.0));
+}
+
+#[tokio::test]
+async fn a_client_has_a_share_of_the_connections_unless_it_is_a_proxy() {
+    let limits = connections(ConnectionLimits {
+        connections: 8,
+        client_parts: 4,
+        ..ConnectionLimits::standard()
+    });
+    for (trusted_proxies, refused) in [(Vec::new(), true), (vec!["127.0.0.1/32".parse().unwrap()], false)] {
+        let settings = ServerSettings {
+            limits,
+            trusted_proxies,
+            ..ServerSettings::default()
+        };
+        let server = start_with(settings, Router::new()).await;
+        let _busy = [half_a_request(&server).await, half_a_request(&server).await];
+        let answered = client().get(server.url("/healthz")).send().await.is_ok();
+        assert_eq!(answered, !refused);
+        let series = r#"mayfly_connections_refused_total{reason="client"}"#;
+        assert_eq!(server.metric(series).await.is_some(), refused);
+    }
+}
+
+#[tokio::test]
+async fn more_than_a_hundred_header_fields_are_refused_in_the_dialect_of_the_caller() {
+    let server = start().await;
+    let client = builder().http2_prior_knowledge().build().unwrap();
+    for (fields, status) in [(90, 200), (150, 431)] {
+        let mut request = client.get(server.url("/healthz"));
+        for _ in 0..fields {
+            request = request.header("a", "b");
+        }
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!(reply.status, status);
+        assert_eq!(
+            reply.text.contains("header_too_large"),
+            status == 431,
+            "{reply:?}"
+        );
+    }
+    let refused = server
+        .metric(r#"mayfly_refused_total{reason="header_too_large"}"#)
+        .await;
+    assert_eq!(refused, Some(1.0), "{}", server.scrape().await);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_ends_its_connection() {
+    let extra = Router::new().route("/large", get(async || vec![b'a'; 8 * 1024 * 1024]));
+    let limits = connections(ConnectionLimits {
+        stalled: SHORT,
+        ..ConnectionLimits::standard()
+    });
+    let settings = ServerSettings {
+        limits,
+        ..ServerSettings::default()
+    };
+    let server = start_with(settings, extra).await;
+    let mut unread = server.connect().await;
+    send(&mut unread, "GET /large HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let series = r#"mayfly_connections_cut_total{reason="stalled"}"#;
+    while server.metric(series).await != Some(1.0) {}
+    assert!(read_to_end(&mut unread).await.len() < 8 * 1024 * 1024);
+    server.assert_alive().await;
 }
 
 #[tokio::test]
@@ -506,10 +596,10 @@ async fn shutdown_lets_requests_in_flight_finish_and_closes_idle_connections() {
 
 #[tokio::test]
 async fn shutdown_waits_only_so_long() {
-    let server = start_limited(Limits {
+    let server = start_limited(connections(ConnectionLimits {
         drain: SHORT,
-        ..Limits::standard()
-    })
+        ..ConnectionLimits::standard()
+    }))
     .await;
     let mut stalled = half_a_request(&server).await;
     server.shut_down().await.unwrap();

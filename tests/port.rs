@@ -21,7 +21,7 @@ use std::{
 use axum::Router;
 use instance::Instance;
 use mayfly::server::{
-    Limits, Listeners, ServeError, Server, ServerSettings, TlsFiles,
+    ConnectionLimits, Limits, Listeners, ServeError, Server, ServerSettings, TlsFiles,
     proto::{GetTrustBundleRequest, ca_client::CaClient},
 };
 use reqwest::Version;
@@ -167,7 +167,10 @@ async fn handshakes_that_stall_or_are_none_are_closed() {
     let directory = tempfile::tempdir().unwrap();
     let (files, _) = tls_files(directory.path());
     let limits = Limits {
-        head: Duration::from_millis(200),
+        connection: ConnectionLimits {
+            head: Duration::from_millis(200),
+            ..ConnectionLimits::standard()
+        },
         ..Limits::standard()
     };
     let server = start_with(

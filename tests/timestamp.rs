@@ -25,10 +25,11 @@ use mayfly::{
     clock::{Clock, SystemClock},
     issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
     key::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey, SoftwareKey},
-    server::{ServerSettings, TIMESTAMP_PATH},
+    server::{Limits, ServerSettings, TIMESTAMP_PATH},
     timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock},
 };
-use running::{Reply, Running, client, start, start_with};
+use running::{Reply, Running, client, send, start, start_with};
+use tokio::io::AsyncReadExt;
 
 const QUERY: &str = "application/timestamp-query";
 const REPLY: &str = "application/timestamp-reply";
@@ -109,6 +110,73 @@ async fn running() -> (Running, Arc<Spoilt>) {
         ..ServerSettings::default()
     };
     (start_with(settings, Router::new()).await, spoilt)
+}
+
+async fn running_with(limits: Limits) -> Running {
+    let timestamps = Some(Arc::new(authority(&Arc::default()).await));
+    let settings = ServerSettings {
+        timestamps,
+        limits,
+        ..ServerSettings::default()
+    };
+    start_with(settings, Router::new()).await
+}
+
+/// A client that sends the head of a request and then nothing has no place of those that sign.
+#[tokio::test]
+async fn nobody_holds_a_place_by_sending_no_body() {
+    let server = running_with(Limits {
+        issuances: 1,
+        timestamps: 1,
+        ..Limits::standard()
+    })
+    .await;
+    let mut silent = Vec::new();
+    for (path, kind) in [
+        (TIMESTAMP_PATH, QUERY),
+        (TIMESTAMP_PATH, JSON),
+        ("/api/v2/signingCert", JSON),
+        ("/api/v1/signingCert", JSON),
+    ] {
+        let mut stream = server.connect().await;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {kind}\r\nexpect: 100-continue\r\ncontent-length: 9\r\n\r\n"
+        );
+        send(&mut stream, &head).await;
+        let mut answer = [0; 25];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(
+            &answer, b"HTTP/1.1 100 Continue\r\n\r\n",
+            "the body is waited for"
+        );
+        silent.push(stream);
+    }
+    assert_eq!(ask(&server, QUERY, good()).await.0, 201);
+    let request = serde_json::json!({"publicKeyRequest": server.challenge()});
+    assert_eq!(
+        server.post_as_alice("/api/v2/signingCert", &request).await.status,
+        200
+    );
+    drop(silent);
+}
+
+/// A timestamp key that is slow takes no place of the CA's, and the other way round.
+#[tokio::test]
+async fn timestamps_and_certificates_have_places_of_their_own() {
+    for (issuances, timestamps) in [(1, 0), (0, 1)] {
+        let server = running_with(Limits {
+            issuances,
+            timestamps,
+            ..Limits::standard()
+        })
+        .await;
+        let (status, _, body) = ask(&server, QUERY, good()).await;
+        assert_eq!(status, [503, 201][timestamps]);
+        assert_eq!(body.starts_with(b"{"), timestamps == 0);
+        let request = serde_json::json!({"publicKeyRequest": server.challenge()});
+        let reply = server.post_as_alice("/api/v2/signingCert", &request).await;
+        assert_eq!(reply.status, [503, 200][issuances]);
+    }
 }
 
 /// Status, media type and body.

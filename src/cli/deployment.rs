@@ -7,7 +7,11 @@ use std::{
 };
 
 use axum::Router;
-use ct_log::{Log, LogKey, Origin, WriteFailure, remote::OwnScheme};
+use ct_log::{
+    Log, LogKey, Origin, WriteFailure,
+    acceptor::{self, IpNet},
+    remote::OwnScheme,
+};
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use mayfly::{
     audit::{AuditError, AuditLog},
@@ -171,6 +175,8 @@ pub(crate) struct Around {
     pub(crate) keys: KeyMetrics,
     /// Who says the time, if anybody does.
     pub(crate) timestamps: Option<Arc<TimestampAuthority>>,
+    /// Proxies in front of the server.
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 /// The certificate log failed.
@@ -191,6 +197,7 @@ impl Running {
         around: Around,
         reload: watch::Receiver<()>,
     ) -> Result<Self, Failure> {
+        acceptor::raise_descriptor_limit();
         let authority = Arc::new(authority);
         let in_force = InForce {
             authority: Arc::clone(&authority),
@@ -201,6 +208,7 @@ impl Running {
             tls,
             keys: Some(around.keys),
             timestamps: around.timestamps,
+            trusted_proxies: around.trusted_proxies,
             ..ServerSettings::default()
         };
         let server = Server::new(listeners, settings, Arc::clone(&authority), log_service.routes())?;
@@ -346,6 +354,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         submissions,
         keys: keys.clone(),
         timestamps,
+        trusted_proxies: settings.trusted_proxies().to_vec(),
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;
     running.follow_configuration((config.to_owned(), &settings), keys);

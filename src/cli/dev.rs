@@ -180,6 +180,7 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
         submissions: SubmissionSettings::default(),
         keys: KeyMetrics::new()?,
         timestamps: Some(Arc::new(timestamps)),
+        trusted_proxies: ct_log::acceptor::loopback(),
     };
     let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;
     match settings.announcement {

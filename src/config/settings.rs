@@ -18,6 +18,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ct_log::acceptor::IpNet;
+
 pub use self::{timestamp::TimestampFiles, tuf::TufFiles};
 use super::{
     ConfigErrors,
@@ -47,6 +49,7 @@ pub struct Settings {
     tuf: Option<TufFiles>,
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
     audit: PathBuf,
     warnings: Vec<Problem>,
 }
@@ -111,6 +114,12 @@ impl Settings {
     #[must_use]
     pub fn tls(&self) -> Option<&TlsFiles> {
         self.tls.as_ref()
+    }
+
+    /// Proxies in front of the server: loopback unless the file says otherwise.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> &[IpNet] {
+        &self.trusted_proxies
     }
 
     /// The CA.

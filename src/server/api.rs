@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    body::Body,
     extract::{Request, State},
     http::{
         HeaderMap, StatusCode,
@@ -149,9 +148,8 @@ pub(super) async fn legacy_root_cert(State(gate): State<Arc<Gate>>) -> impl Into
 
 type Parse = fn(&HeaderMap, &[u8]) -> Result<IssueRequest, ApiError>;
 
-async fn read(gate: &Gate, request: Request<Body>, parse: Parse) -> Result<IssueRequest, ApiError> {
-    let (parts, body) = request.into_parts();
-    wire::check_media_type(&parts.headers)?;
-    let body = gate.read_json(body).await?;
-    parse(&parts.headers, body.bytes())
+async fn read(gate: &Gate, request: Request, parse: Parse) -> Result<IssueRequest, ApiError> {
+    wire::check_media_type(request.headers())?;
+    let (headers, body) = gate.read_json(request).await?;
+    parse(&headers, body.bytes())
 }

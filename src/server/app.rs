@@ -116,6 +116,18 @@ impl App {
         response
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        self.gate.metrics()
+    }
+
+    /// The answer to a request that nobody looked at.
+    pub(super) fn refuse(&self, error: ApiError, headers: &HeaderMap) -> Response {
+        let id = self.ids.of(headers);
+        self.gate.metrics().refused(error.reason());
+        tracing::debug!(request_id = id, reason = error.reason(), "request refused");
+        answer::write_refusal(error.into_response(), Dialect::of(headers), &id).0
+    }
+
     async fn run<B>(&self, request: hyper::Request<B>) -> Response
     where
         B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,

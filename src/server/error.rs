@@ -31,6 +31,7 @@ pub(super) enum Kind {
     LimitReached,
     BodyTimeout,
     TooLarge,
+    HeaderTooLarge,
     UnsupportedMediaType,
     Unimplemented,
     Unavailable,
@@ -48,6 +49,10 @@ impl Kind {
             Self::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, Code::Unimplemented),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Code::ResourceExhausted),
+            Self::HeaderTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                Code::ResourceExhausted,
+            ),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::InvalidArgument),
             Self::Unimplemented => (StatusCode::NOT_IMPLEMENTED, Code::Unimplemented),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable),
@@ -168,6 +173,14 @@ impl ApiError {
             Kind::TooLarge,
             "body_too_large",
             format!("The request body is larger than {max} bytes"),
+        )
+    }
+
+    pub(super) fn too_many_header_fields() -> Self {
+        Self::new(
+            Kind::HeaderTooLarge,
+            "header_too_large",
+            "The request has too many header fields; the proxies and clients that know this API send a few",
         )
     }
 

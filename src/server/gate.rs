@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
+use axum::{
+    extract::Request,
+    http::{HeaderMap, request::Parts},
+};
+use ct_log::acceptor::Budget;
 use serde::Serialize;
 use tokio::sync::SemaphorePermit;
 use utoipa::ToSchema;
 
 use super::{
     error::ApiError,
-    limits::{Buffered, Capacity, Limits},
+    limits::{BodyLimit, Buffered, Capacity, Limits},
+    wire,
 };
 use crate::{
     issue::{Authority, IssueRequest},
@@ -84,37 +89,50 @@ impl Gate {
         &self.metrics
     }
 
-    /// A place among what is being signed, or a refusal at once.
-    pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        self.capacity.admit()
+    /// A place among the timestamps that are being signed, or a refusal at once.
+    pub(super) fn admit_timestamp(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.capacity.timestamp()
     }
 
     /// One certificate with its chain, one PEM block each, leaf first.
     pub(super) async fn issue(&self, request: IssueRequest) -> Result<Vec<String>, ApiError> {
-        let _place = self.admit()?;
+        let _place = self.capacity.issuance()?;
         let issued = self.authority.issue(request).await?;
         self.metrics.issued();
         Ok(issued.to_pem())
     }
 
-    pub(super) async fn read_json(&self, body: Body) -> Result<Buffered<'_>, ApiError> {
-        self.capacity
-            .read(body, self.limits.json_body, self.limits.body)
-            .await
+    pub(super) async fn read_json(&self, request: Request) -> Result<(HeaderMap, Buffered), ApiError> {
+        let (parts, body) = self.read(request, self.limits.json_body).await?;
+        Ok((parts.headers, body))
     }
 
     pub(super) async fn read_timestamp_query(
         &self,
-        body: Body,
+        request: Request,
         largest: usize,
-    ) -> Result<Buffered<'_>, ApiError> {
-        self.capacity.read(body, largest, self.limits.body).await
+    ) -> Result<Buffered, ApiError> {
+        Ok(self.read(request, largest).await?.1)
     }
 
     /// A gRPC message in its five bytes of framing.
-    pub(super) async fn read_grpc(&self, body: Body) -> Result<Buffered<'_>, ApiError> {
+    pub(super) async fn read_grpc(&self, request: Request) -> Result<(Parts, Buffered), ApiError> {
         let framed = self.limits.grpc_message.saturating_add(5);
-        self.capacity.read(body, framed, self.limits.body).await
+        self.read(request, framed).await
+    }
+
+    /// Reads the whole body. Of the header, only what is read later is kept while the client is waited for.
+    async fn read(&self, request: Request, largest: usize) -> Result<(Parts, Buffered), ApiError> {
+        let (mut parts, body) = request.into_parts();
+        parts.headers = wire::needed(&parts.headers);
+        let budget = parts.extensions.get::<Budget>().cloned();
+        let budget = budget.ok_or_else(|| ApiError::internal("a request came without its budget"))?;
+        let limit = BodyLimit {
+            bytes: largest,
+            deadline: self.limits.body,
+        };
+        let read = Buffered::read(body, &budget, limit).await?;
+        Ok((parts, read))
     }
 
     pub(super) fn issuers(&self) -> Vec<IssuerInfo> {

@@ -55,16 +55,15 @@ pub(super) fn routes(
 
 /// Reads a unary request whole, under the same limits and deadline as JSON, before the library decodes it.
 async fn read_whole(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if parts
-        .headers
+    if request
+        .headers()
         .get("grpc-encoding")
         .is_some_and(|coding| coding != "identity")
     {
         return ApiError::message_encoding().into_response();
     }
-    match gate.read_grpc(body).await {
-        Ok(read) => {
+    match gate.read_grpc(request).await {
+        Ok((parts, read)) => {
             next.run(Request::from_parts(parts, Body::from(read.into_bytes())))
                 .await
         }

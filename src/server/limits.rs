@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
+use ct_log::acceptor::{Budget, Upload};
 use http_body_util::BodyExt;
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
@@ -11,29 +12,26 @@ use tokio::{
 
 use super::error::ApiError;
 
+/// What connections may take, and how long they may last.
+pub type ConnectionLimits = ct_log::acceptor::Limits;
+
 /// What the server allows. [`Limits::standard`] is meant for production; tests make some of them small.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From accepting a connection (TLS handshake included) to the first complete request head.
-    pub head: Duration,
+    /// Of connections and of what they hold: requests, bodies and answers.
+    pub connection: ConnectionLimits,
     /// From the head of a request to the end of its body.
     pub body: Duration,
     /// From the head of a request to the head of its answer.
     pub request: Duration,
-    /// How long a connection may stay open without a new request.
-    pub idle: Duration,
-    /// How long requests in flight may take after shutdown began.
-    pub drain: Duration,
     /// Largest JSON body in bytes.
     pub json_body: usize,
     /// Largest gRPC message in bytes.
     pub grpc_message: usize,
     /// Certificates being issued at the same time.
     pub issuances: usize,
-    /// Open connections; further lowered to leave file descriptors to the log.
-    pub connections: usize,
-    /// Bytes of request bodies held in memory by all requests together.
-    pub buffered: usize,
+    /// Timestamps being signed at the same time.
+    pub timestamps: usize,
 }
 
 impl Limits {
@@ -41,118 +39,92 @@ impl Limits {
     #[must_use]
     pub const fn standard() -> Self {
         Self {
-            head: Duration::from_secs(5),
+            connection: ConnectionLimits::standard(),
             body: Duration::from_secs(10),
             request: Duration::from_secs(30),
-            idle: Duration::from_secs(60),
-            drain: Duration::from_secs(10),
             json_body: 64 * 1024,
             grpc_message: 128 * 1024,
             issuances: 1024,
-            connections: 16 * 1024,
-            buffered: 64 * 1024 * 1024,
+            timestamps: 1024,
         }
     }
 }
 
-/// HTTP/2: streams that one connection may have open. Clients of a CA send one request at a time;
-/// many times that still leaves room for a gRPC proxy.
-pub(super) const MAX_STREAMS: u32 = 64;
-/// HTTP/2: streams reset by the peer before they were accepted (rapid reset, CVE-2023-44487); h2's own default.
-pub(super) const MAX_PENDING_RESETS: usize = 20;
-/// HTTP/2: streams that we reset because of the peer's errors ("MadeYouReset", CVE-2025-8671).
-pub(super) const MAX_LOCAL_RESETS: usize = 256;
-/// HTTP/2: receive window of a stream: one largest message and its frame fit.
-pub(super) const STREAM_WINDOW: u32 = 192 * 1024;
-/// HTTP/2: receive window of a connection.
-pub(super) const CONNECTION_WINDOW: u32 = 384 * 1024;
-/// Header bytes of one request: the longest token (32 KiB) in `Authorization`, and the rest.
-pub(super) const MAX_HEADER_BYTES: u32 = 48 * 1024;
-/// HTTP/1: read buffer, which bounds the request head.
-pub(super) const MAX_HEAD_BUFFER: usize = 64 * 1024;
-/// HTTP/2: how often a silent peer is asked whether it is there, and how long it may take to answer.
-pub(super) const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
-
-/// What the server as a whole has to give at one moment.
+/// What the server as a whole has to give at one moment. A place is taken when all that the client sends is there, so
+/// that nobody holds one by sending slowly.
 #[derive(Debug)]
 pub(super) struct Capacity {
     issuances: Semaphore,
-    buffered: Semaphore,
+    timestamps: Semaphore,
 }
 
 /// A request body in memory, and its share of what all bodies may take.
-pub(super) struct Buffered<'a> {
+#[derive(Debug)]
+pub(super) struct Buffered {
     bytes: Vec<u8>,
-    _share: Option<SemaphorePermit<'a>>,
+    share: Upload,
+}
+
+/// The longest body, and how long it may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimit {
+    pub(super) bytes: usize,
+    pub(super) deadline: Duration,
 }
 
 impl Capacity {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
             issuances: Semaphore::new(limits.issuances),
-            buffered: Semaphore::new(limits.buffered),
+            timestamps: Semaphore::new(limits.timestamps),
         }
     }
 
     /// A place among the running issuances, or a refusal at once.
-    pub(super) fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+    pub(super) fn issuance(&self) -> Result<SemaphorePermit<'_>, ApiError> {
         self.issuances.try_acquire().map_err(|_| ApiError::overloaded())
     }
 
-    /// Reads a whole body of at most `max` bytes within `deadline`.
-    pub(super) async fn read(
-        &self,
-        body: Body,
-        max: usize,
-        deadline: Duration,
-    ) -> Result<Buffered<'_>, ApiError> {
-        time::timeout(deadline, self.collect(body, max))
+    /// A place among the timestamps that are being signed, or a refusal at once.
+    pub(super) fn timestamp(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.timestamps.try_acquire().map_err(|_| ApiError::overloaded())
+    }
+}
+
+impl Buffered {
+    /// Reads a whole body, counted in what its client may hold.
+    pub(super) async fn read(body: Body, budget: &Budget, limit: BodyLimit) -> Result<Self, ApiError> {
+        let read = Self {
+            bytes: Vec::new(),
+            share: budget.upload(),
+        };
+        time::timeout(limit.deadline, read.collect(body, limit.bytes))
             .await
             .map_err(|_| ApiError::body_timeout())?
     }
 
-    async fn collect(&self, mut body: Body, max: usize) -> Result<Buffered<'_>, ApiError> {
+    async fn collect(mut self, mut body: Body, max: usize) -> Result<Self, ApiError> {
         if usize::try_from(body.size_hint().lower()).is_ok_and(|declared| declared > max) {
             return Err(ApiError::body_too_large(max));
         }
-        let mut read = Buffered {
-            bytes: Vec::new(),
-            _share: None,
-        };
         while let Some(frame) = body.frame().await {
             let Ok(data) = frame.map_err(|_| ApiError::body_aborted())?.into_data() else {
                 continue;
             };
-            if read.bytes.len().saturating_add(data.len()) > max {
+            if self.bytes.len().saturating_add(data.len()) > max {
                 return Err(ApiError::body_too_large(max));
             }
-            read.hold(self.share(data.len())?);
-            read.bytes.extend_from_slice(&data);
+            self.share.grow(data.len()).map_err(|_| ApiError::overloaded())?;
+            self.bytes.extend_from_slice(&data);
         }
-        Ok(read)
+        Ok(self)
     }
 
-    fn share(&self, bytes: usize) -> Result<SemaphorePermit<'_>, ApiError> {
-        let bytes = u32::try_from(bytes).map_err(|_| ApiError::overloaded())?;
-        self.buffered
-            .try_acquire_many(bytes)
-            .map_err(|_| ApiError::overloaded())
-    }
-}
-
-impl<'a> Buffered<'a> {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.bytes
-    }
-
-    fn hold(&mut self, more: SemaphorePermit<'a>) {
-        match &mut self._share {
-            Some(share) => share.merge(more),
-            None => self._share = Some(more),
-        }
     }
 }

@@ -76,10 +76,9 @@ pub(super) async fn chain(State(gate): State<Arc<Gate>>) -> Result<impl IntoResp
 }
 
 async fn stamp(gate: &Gate, authority: &TimestampAuthority, request: Request) -> Result<Vec<u8>, ApiError> {
-    let (parts, body) = request.into_parts();
-    let form = Form::of(&parts.headers)?;
-    let _place = gate.admit()?;
-    let body = gate.read_timestamp_query(body, LARGEST_QUERY).await?;
+    let form = Form::of(request.headers())?;
+    let body = gate.read_timestamp_query(request, LARGEST_QUERY).await?;
+    let _place = gate.admit_timestamp()?;
     let answer = match form.read(body.bytes()) {
         Ok(query) => authority.stamp(&query).await,
         Err(error) => Err(error.into()),

@@ -4,8 +4,8 @@
 //! `null` is absent, bytes in either base64 alphabet with or without padding. Named twice is refused.
 
 use axum::http::{
-    HeaderMap,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE},
+    HeaderMap, HeaderName,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, USER_AGENT},
 };
 use base64::{
     Engine,
@@ -24,6 +24,19 @@ const STANDARD_BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, LENIENT);
 const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 /// A field path longer than any of ours holds the caller's own text, which is not repeated.
 const LONGEST_PATH: usize = 64;
+
+/// The headers that are read after the body: by us, and by the gRPC library.
+const NEEDED: [HeaderName; 9] = [
+    ACCEPT,
+    AUTHORIZATION,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    TE,
+    USER_AGENT,
+    HeaderName::from_static("grpc-accept-encoding"),
+    HeaderName::from_static("grpc-encoding"),
+    HeaderName::from_static("grpc-timeout"),
+];
 
 /// Body of `POST /api/v2/signingCert`: `publicKeyRequest` or `certificateSigningRequest`.
 #[derive(Deserialize, ToSchema)]
@@ -141,6 +154,15 @@ pub(super) fn parse_grpc(
         csr,
     }
     .into_request(headers)
+}
+
+/// Of the headers, those that are read after the body; the first of each name.
+pub(super) fn needed(headers: &HeaderMap) -> HeaderMap {
+    let values = NEEDED.into_iter().filter_map(|name| {
+        let value = headers.get(&name)?.clone();
+        Some((name, value))
+    });
+    values.collect()
 }
 
 /// A JSON body: the media type may be absent, a compressed body never comes in.

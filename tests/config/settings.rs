@@ -183,6 +183,32 @@ fn a_key_without_a_value_is_not_taken_for_an_absent_one() {
 }
 
 #[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let proxies = |lines: &str| {
+        let installation = Installation::new(&format!("{MINIMAL}{lines}"));
+        let settings = installation.load().unwrap();
+        let proxies = settings.trusted_proxies().iter();
+        proxies.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(proxies(""), ["127.0.0.0/8", "::1/128"]);
+    assert!(proxies("trusted-proxies: []\n").is_empty());
+    assert_eq!(
+        proxies("trusted-proxies: [10.0.0.0/8, 192.0.2.1, \"fd00::/8\"]\n"),
+        ["10.0.0.0/8", "192.0.2.1/32", "fd00::/8"]
+    );
+    let wrong = Installation::new(&format!(
+        "{MINIMAL}trusted-proxies: [proxy.example.com, 10.0.0.0/33]\n"
+    ));
+    let what = |text| {
+        format!(
+            "5: trusted-proxies: `{text}` is not an IP address or network. \
+             Write an address, or a network such as 10.0.0.0/8 or fd00::/8"
+        )
+    };
+    assert_eq!(wrong.problems(), [what("proxy.example.com"), what("10.0.0.0/33")]);
+}
+
+#[test]
 fn two_listeners_need_two_addresses() {
     let same = Installation::new(&format!(
         "{MINIMAL}listen: 127.0.0.1:80\nmetrics-listen: 127.0.0.1:80\n"

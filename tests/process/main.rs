@@ -49,6 +49,9 @@ mod self_audit;
 mod shards;
 #[cfg(target_os = "linux")]
 mod storage;
+#[expect(dead_code, reason = "the tests of the log use all of it")]
+#[path = "../../ct-log/tests/support/strangers.rs"]
+mod strangers;
 mod timestamp_rotation;
 mod tls;
 mod trust;

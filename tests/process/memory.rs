@@ -20,7 +20,12 @@ use mayfly::{
 use rustix::process::Pid;
 use zeroize::Zeroizing;
 
-use crate::{installation::Installation, program::Program, rotation::IN_FORCE};
+use crate::{
+    installation::Installation,
+    program::Program,
+    rotation::IN_FORCE,
+    strangers::{Stranger, resident},
+};
 
 /// A private key in each form in which it could lie about.
 struct Forms(Vec<(&'static str, Vec<u8>)>);
@@ -142,5 +147,33 @@ async fn h2_a_key_is_in_one_place_of_locked_memory_and_gone_after_its_rotation()
         "the old key is gone"
     );
     assert_eq!(forms[1].found_in(&memory)[1], ("little-endian", 1));
+    serving.program.stop();
+}
+
+/// What memory strangers may hold here beside four times what they sent.
+const FIXED: usize = 64 * 1024 * 1024;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bombs_of_indexed_header_fields_hold_a_bounded_amount_of_memory() {
+    let installation = Installation::new().await;
+    let mut serving = installation.serve();
+    let pid = u32::try_from(serving.program.pid().as_raw_nonzero().get()).unwrap();
+    serving.request().await.issued();
+    let before = resident(pid);
+    let mut strangers = Vec::new();
+    for _ in 0..50 {
+        let mut stranger = Stranger::connect(&serving.address).await;
+        for _ in 0..60 {
+            stranger.post_bomb("/api/v2/signingCert", 1400).await;
+        }
+        strangers.push(stranger);
+    }
+    for stranger in &mut strangers {
+        stranger.read_heads(60).await;
+    }
+    let sent: usize = strangers.iter().map(|stranger| stranger.sent).sum();
+    let held = resident(pid).saturating_sub(before);
+    assert!(held < 4 * sent + FIXED, "{held} bytes held for {sent} sent");
+    serving.request().await.issued();
     serving.program.stop();
 }

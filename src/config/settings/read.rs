@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use ct_log::acceptor::{self, IpNet};
 use url::Host;
 
 use super::{
@@ -38,6 +39,7 @@ const ROOT: Keys = &[
     "tuf",
     "issuers",
     "private-identity-providers",
+    "trusted-proxies",
     "audit",
 ];
 const TLS: Keys = &["certificate", "key"];
@@ -71,6 +73,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     );
     let audit = audit.and_then(|text| folder.new_file(&text, problems));
     let private_identity_providers = hosts(&fields, problems);
+    let trusted_proxies = proxies(&fields, problems);
     Some(Settings {
         url: url?,
         listen: listen?,
@@ -84,6 +87,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         tuf: tuf.map_or(Some(None), |tuf| tuf.map(Some))?,
         issuers: issuers?,
         private_identity_providers,
+        trusted_proxies,
         audit: audit?,
         warnings: Vec::new(),
     })
@@ -216,6 +220,27 @@ fn other_ca(place: Place, item: &Node, folder: &Folder, problems: &mut Problems)
         chain: chain?,
         until: until?,
     })
+}
+
+fn proxies(fields: &Fields<'_>, problems: &mut Problems) -> Vec<IpNet> {
+    let Some((place, node)) = fields.get("trusted-proxies") else {
+        return acceptor::loopback();
+    };
+    let mut networks = Vec::new();
+    for item in node.items(&place, problems) {
+        let Some(text) = item.text(&place, problems) else {
+            continue;
+        };
+        match acceptor::parse_network(text.value) {
+            Some(network) => networks.push(network),
+            None => {
+                let what = format!("`{}` is not an IP address or network", text.value);
+                let suggestion = "Write an address, or a network such as 10.0.0.0/8 or fd00::/8";
+                problems.report(&text.place, what, suggestion);
+            }
+        }
+    }
+    networks
 }
 
 fn hosts(fields: &Fields<'_>, problems: &mut Problems) -> Vec<String> {
