@@ -66,7 +66,7 @@ struct Grant {
 pub(super) struct DeviceGrants(Mutex<Vec<Grant>>);
 
 impl DeviceGrants {
-    /// A new grant; `None` when too many are pending or no randomness can be had.
+    /// A new grant, if need be instead of the oldest that nobody approved; `None` when no randomness can be had.
     pub(super) fn issue(&self, challenge: Option<Challenge>, now: Timestamp) -> Option<DeviceCodes> {
         let codes = DeviceCodes {
             device: random_code()?,
@@ -76,7 +76,8 @@ impl DeviceGrants {
         // Kept for a second lifetime, to answer a late poll with `expired_token`.
         grants.retain(|grant| now < grant.expires.plus(DEVICE_CODE_LIFETIME));
         if grants.len() >= MAX_PENDING {
-            return None;
+            let oldest = grants.iter().position(|grant| grant.approved_by.is_none());
+            grants.remove(oldest.unwrap_or(0));
         }
         grants.push(Grant {
             device_code: codes.device.clone(),
@@ -228,9 +229,15 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn memory_is_bounded_and_the_newest_count() {
         let grants = DeviceGrants::default();
-        assert!((0..MAX_PENDING).all(|_| grants.issue(None, NOW).is_some()));
-        assert!(grants.issue(None, NOW).is_none());
+        let issue = || grants.issue(None, NOW).unwrap();
+        let (approved, first, second) = (issue(), issue(), issue());
+        assert!(grants.approve(&approved.user, &email(), NOW));
+        (3..=MAX_PENDING).for_each(|_| drop(issue()));
+        assert_eq!(grants.0.lock().unwrap().len(), MAX_PENDING);
+        assert_eq!(grants.poll(&first.device, None, NOW), Poll::Unknown);
+        assert_eq!(grants.poll(&second.device, None, NOW), Poll::Pending);
+        assert_eq!(grants.poll(&approved.device, None, NOW), Poll::Approved(email()));
     }
 }

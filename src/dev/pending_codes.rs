@@ -35,13 +35,15 @@ pub(super) struct CodeGrant {
 pub(super) struct PendingCodes(Mutex<HashMap<String, (Timestamp, CodeGrant)>>);
 
 impl PendingCodes {
-    /// A new code for a grant; `None` when too many are pending or no randomness can be had.
+    /// A new code for a grant, if need be instead of the one that ends first; `None` when no randomness can be had.
     pub(super) fn issue(&self, grant: CodeGrant, now: Timestamp) -> Option<String> {
         let code = random_code()?;
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.retain(|_, (expires, _)| now < *expires);
         if pending.len() >= MAX_PENDING {
-            return None;
+            let first = pending.iter().min_by_key(|(_, (expires, _))| *expires);
+            let first = first.map(|(code, _)| code.clone());
+            first.and_then(|code| pending.remove(&code));
         }
         pending.insert(code.clone(), (now.plus(CODE_LIFETIME), grant));
         Some(code)
@@ -88,10 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_frees_itself() {
+    fn memory_is_bounded_and_the_newest_count() {
         let codes = PendingCodes::default();
-        assert!((0..MAX_PENDING).all(|_| codes.issue(grant(), NOW).is_some()));
-        assert!(codes.issue(grant(), NOW).is_none());
-        assert!(codes.issue(grant(), NOW.plus(CODE_LIFETIME)).is_some());
+        let first = codes.issue(grant(), NOW).unwrap();
+        let later = NOW.plus(Duration::from_secs(1));
+        let second = codes.issue(grant(), later).unwrap();
+        assert!((2..=MAX_PENDING).all(|_| codes.issue(grant(), later).is_some()));
+        assert_eq!(codes.0.lock().unwrap().len(), MAX_PENDING);
+        assert!(codes.redeem(&first, later).is_none());
+        assert!(codes.redeem(&second, later).is_some());
     }
 }
