@@ -15,8 +15,10 @@
 mod account;
 mod address;
 mod body;
+mod budget;
 mod connection;
 mod descriptors;
+mod holdings;
 mod limits;
 mod places;
 mod request;
@@ -40,9 +42,10 @@ use tokio::sync::watch;
 use tokio::task::unconstrained;
 use tokio::time;
 
-pub use account::{Budget, Overloaded, Reservation, Upload};
 pub use address::{ClientAddress, ClientNetwork};
+pub use budget::{Budget, Reservation, Upload};
 pub use descriptors::raise_descriptor_limit;
+pub use holdings::Overloaded;
 pub use ipnet::IpNet;
 pub use limits::Limits;
 pub use places::ConnectionRefusal;

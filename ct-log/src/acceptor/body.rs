@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Buf, Frame, SizeHint};
 
-use super::account::{Account, Flight, Place, Reservation, Unsent};
+use super::account::{Account, Flight, Place};
+use super::budget::{Reservation, Unsent};
 
 /// What keeps a request counted until its answer has ended.
 #[derive(Debug)]

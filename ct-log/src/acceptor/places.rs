@@ -8,8 +8,9 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::account::{Account, Holdings};
+use super::account::Account;
 use super::address::{ClientAddress, ClientNetwork};
+use super::holdings::Holdings;
 use super::limits::Limits;
 
 /// When a place is needed, one of so many connections leaves, so that a flood of connections does

@@ -7,8 +7,10 @@ use axum::body::{Body, HttpBody as _};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 
-use super::account::{Account, Budget, Flight, Overloaded, Reservation};
+use super::account::{Account, Flight};
 use super::body::{Counted, Underway};
+use super::budget::{Budget, Reservation};
+use super::holdings::Overloaded;
 use super::limits::Limits;
 use super::places::Open;
 use super::{Refusal, Service};

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::account::{Flight, Reservation, Unsent};
+use super::super::account::Flight;
+use super::super::budget::{Reservation, Unsent};
 use super::super::places::{ConnectionRefusal, Places, Seat};
 use super::super::{Budget, ClientAddress, Limits, Overloaded};
 
