@@ -2,6 +2,7 @@
 //! in the order of the request's path.
 
 mod configuration;
+mod elsewhere;
 mod log_service;
 mod reload;
 mod self_audits;
@@ -30,15 +31,16 @@ use crate::{
         embedded::{EmbeddedLogError, EmbeddedLogSettings},
     },
     profile::ProfileError,
-    telemetry::{ExternalLogMetrics, KeyMetrics},
+    telemetry::KeyMetrics,
     timestamp::{TimestampAuthority, TimestampChainError, TimestampError},
-    token::{FetchPolicy, LoopbackHttp, TokenVerifier, TokenVerifierError},
+    token::{FetchPolicy, TokenVerifier, TokenVerifierError},
     trust::{PublicUrl, TrustError, TrustStatement, tuf::TufError},
     trusted_issuer::TrustedIssuers,
 };
 
 pub use self::{
     configuration::ConfigurationFollower,
+    elsewhere::{external_logs, fetch_policy},
     log_service::{AcceptedRootsError, LogService},
     reload::IssuerFileFollower,
     self_audits::SelfAudits,
@@ -71,6 +73,8 @@ pub struct Parts {
     pub audit: AuditLog,
     /// Whom to trust.
     pub issuers: TrustedIssuers,
+    /// The file that remembers the verified issuers of patterns, if any does.
+    pub verified_issuers: Option<PathBuf>,
     /// Where their keys may be fetched from.
     pub fetch: FetchPolicy,
 }
@@ -89,9 +93,13 @@ impl Parts {
             external_logs,
             audit,
             issuers,
+            verified_issuers,
             fetch,
         } = self;
         let tokens = TokenVerifier::new(issuers, fetch)?;
+        if let Some(path) = verified_issuers {
+            tokens.remember_in(path);
+        }
         tokens.warm_up();
         let issuer = Issuer::new(key, chain).await?;
         let log = match (log, external_logs) {
@@ -132,6 +140,8 @@ pub struct Files {
     pub log: Option<EmbeddedLogSettings>,
     /// The audit record.
     pub audit: PathBuf,
+    /// What remembers the verified issuers of patterns, if anything does.
+    pub verified_issuers: Option<PathBuf>,
 }
 
 impl From<&Settings> for Files {
@@ -146,6 +156,7 @@ impl From<&Settings> for Files {
                 .map_or_else(Vec::new, |files| files.also_trusted().to_vec()),
             log: settings.log().cloned(),
             audit: settings.audit().to_owned(),
+            verified_issuers: settings.verified_issuers().map(Path::to_owned),
         }
     }
 }
@@ -178,6 +189,7 @@ impl Files {
             external_logs: None,
             audit: self.open_audit()?,
             issuers,
+            verified_issuers: self.verified_issuers.clone(),
             fetch,
         })
     }
@@ -243,28 +255,6 @@ fn read(path: &Path) -> Result<Vec<u8>, DeploymentError> {
         path: path.to_owned(),
         source,
     })
-}
-
-/// The logs elsewhere that a configuration names, if it names any.
-///
-/// # Errors
-/// Metrics that cannot be made.
-pub fn external_logs(settings: &Settings) -> Result<Option<ExternalLogs>, prometheus::Error> {
-    if settings.external_logs().is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(ExternalLogs {
-        logs: settings.external_logs().to_vec(),
-        embedding: settings.embedding(),
-        metrics: ExternalLogMetrics::new()?,
-    }))
-}
-
-/// Where an operator lets issuers' keys be fetched from: public addresses, and the private ones that are named.
-#[must_use]
-pub fn fetch_policy(settings: &Settings) -> FetchPolicy {
-    let hosts = settings.private_identity_providers().iter().cloned();
-    FetchPolicy::new(LoopbackHttp::Refused).with_private_hosts(hosts)
 }
 
 /// Why an authority could not be put together.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ct_log::StorageError;
+use ct_log::{StorageError, acceptor::ClientAddress};
 use tokio::sync::watch;
 
 use crate::{
@@ -30,6 +30,17 @@ pub struct IssueRequest {
     pub token: RawToken,
     /// That the caller holds the key.
     pub proof: KeyProof,
+}
+
+impl IssueRequest {
+    /// Sent by this client, if that is known.
+    #[must_use]
+    pub fn sent_by(self, client: Option<ClientAddress>) -> Self {
+        Self {
+            token: self.token.sent_by(client),
+            ..self
+        }
+    }
 }
 
 /// The certificate authority.
@@ -271,10 +282,25 @@ impl Readiness {
     /// Whether a certificate could be issued now: key, log and record, and at least one issuer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.key.is_ok()
-            && self.log.is_ok()
-            && self.audit.is_ok()
-            && self.issuers.iter().any(|(_, state)| state.is_ok())
+        self.own().is_ok() && self.issuers.iter().any(|(_, state)| state.is_ok())
+    }
+
+    /// Whether this process has all that is its own: key, log and record. Issuers are the same for every replica, so that
+    /// another one would not do better without them.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn own(&self) -> Result<(), String> {
+        let parts = [("key", &self.key), ("log", &self.log), ("audit", &self.audit)];
+        let problem = |(part, state): (&str, &Result<(), String>)| {
+            let problem = state.as_ref().err()?;
+            Some(format!("{part}: {problem}"))
+        };
+        let problems: Vec<_> = parts.into_iter().filter_map(problem).collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(problems.join("; ")),
+        }
     }
 }
 

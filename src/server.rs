@@ -355,3 +355,6 @@ fn joined(what: &str, ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, what, "the listener ended badly");
     }
 }
+
+#[cfg(test)]
+mod tests;

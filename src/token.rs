@@ -1,8 +1,10 @@
 //! `RawToken` -> `VerifiedToken`.
 //!
 //! The order matters. Envelope and syntax first, without any key. Then `iss`, only to find the configured issuer whose
-//! keys check the signature; nothing is ever fetched from a host that no configured issuer names. Then the signature.
-//! Only then does any other claim count, so that an unsigned claim decides nothing.
+//! keys check the signature; nothing is ever fetched from a host that no configured issuer names. Then what can be refused
+//! without keys: times, audience, and the claims that every token must have. Only a token that would be accepted if its
+//! issuer signed it costs a fetch, a place in a queue, or a place among the new issuers of a pattern. The signature comes
+//! last: an unsigned claim can have a token refused, which is its sender's own affair, and grants nothing.
 
 mod address;
 mod cache;
@@ -12,31 +14,37 @@ mod error;
 mod fetch;
 mod json;
 mod keys;
+mod newcomers;
+mod pattern;
 mod providers;
 mod service_account;
+mod signature;
+mod verified_issuers;
+mod waiting;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use ct_log::acceptor::ClientAddress;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 pub use self::{
     address::{FetchPolicy, LoopbackHttp, UrlError},
-    cache::{COOL_DOWN, DEFAULT_LIFETIME, KeyState, LIFETIME_BOUNDS, MAX_STALENESS, MAX_WAITING},
+    cache::{COOL_DOWN, DEFAULT_LIFETIME, KeyState, LIFETIME_BOUNDS, MAX_STALENESS},
     claims::CLOCK_SKEW_SECONDS,
     envelope::MAX_TOKEN_BYTES,
     error::{Quoted, TokenError},
     fetch::FetchError,
-    providers::{IssuerStatus, MAX_ISSUERS_PER_PATTERN, NEW_ISSUERS_PER_SECOND},
+    newcomers::{NEW_ISSUERS_PER_CLIENT, NEW_ISSUERS_PER_SECOND},
+    pattern::MAX_ISSUERS_PER_PATTERN,
+    providers::IssuerStatus,
     service_account::ServiceAccount,
+    waiting::{MAX_WAITING, MAX_WAITING_PER_CLIENT},
 };
 use self::{
-    cache::NewerKeys,
     claims::UnverifiedIssuer,
     envelope::Jws,
-    keys::Mismatch,
     providers::{Provider, Providers},
 };
 use crate::{
@@ -46,13 +54,29 @@ use crate::{
 
 /// An OIDC ID token as the caller sent it: a bearer secret, so its `Debug` is elided.
 #[derive(Debug)]
-pub struct RawToken(SecretString);
+pub struct RawToken {
+    compact: SecretString,
+    client: Option<ClientAddress>,
+}
 
 impl RawToken {
     /// Takes the compact serialisation (RFC 7515 section 3.1) as sent; nothing is checked yet.
     #[must_use]
     pub fn new(compact: String) -> Self {
-        Self(SecretString::from(compact))
+        Self {
+            compact: SecretString::from(compact),
+            client: None,
+        }
+    }
+
+    /// Sent by this client, whose share it counts against; `None` if that is not known, as behind a proxy.
+    #[must_use]
+    pub fn sent_by(self, client: Option<ClientAddress>) -> Self {
+        Self { client, ..self }
+    }
+
+    fn parse(&self) -> Result<Jws<'_>, TokenError> {
+        Jws::parse(self.compact.expose_secret())
     }
 }
 
@@ -62,7 +86,7 @@ impl RawToken {
 /// # Errors
 /// The token is not one.
 pub fn unverified_claims(token: &RawToken) -> Result<Map<String, Value>, TokenError> {
-    Jws::parse(token.0.expose_secret()).map(Jws::into_payload)
+    token.parse().map(Jws::into_payload)
 }
 
 /// SHA-256 of what a token's issuer signed: header, dot, payload. The same for a token whose signature was rewritten into
@@ -204,109 +228,88 @@ impl TokenVerifier {
         self.providers.status()
     }
 
+    /// Remembers in the file at `path` the issuers that match a pattern and of which a token was verified: those that it
+    /// holds already are no new ones. A file that cannot be used is reported in the log.
+    pub fn remember_in(&self, path: PathBuf) {
+        self.providers.remember_in(path, &self.issuers);
+    }
+
+    /// Writes that file now if something in it is out of date, which otherwise happens within a second or so.
+    pub async fn save_verified_issuers(&self) {
+        self.providers.save_verified().await;
+    }
+
     /// Verifies one token at the time `now`.
     ///
     /// # Errors
     /// The first check that fails, in the order that the module describes.
     pub async fn verify(&self, token: RawToken, now: Timestamp) -> Result<VerifiedToken, TokenError> {
-        let jws = Jws::parse(token.0.expose_secret())?;
+        let jws = token.parse()?;
         let issuer = UnverifiedIssuer::peek(jws.payload())?;
-        let provider = self.providers.find(&self.issuers, &issuer)?;
-        provider.verify_signature(&jws).await?;
-        provider.verify_claims(jws, now)
+        let entries = self
+            .issuers
+            .find(issuer.as_str())
+            .ok_or_else(|| issuer.not_trusted())?;
+        let plausible = Plausible::check(jws.payload(), entries, now)?;
+        let provider = self.providers.find(plausible.entry, &issuer, token.client)?;
+        provider.verify(&jws, token.client).await?;
+        let (iss, subject) = (issuer.as_str().to_owned(), plausible.subject.to_owned());
+        let (issuer, expires) = (Arc::clone(plausible.entry), plausible.expires);
+        Ok(VerifiedToken {
+            issuer,
+            iss,
+            subject,
+            expires,
+            hash: TokenHash::of(jws.signing_input()),
+            claims: jws.into_payload(),
+        })
     }
 }
 
-impl Provider {
-    /// A signature that the named key did not make costs nothing more. A key that is not known may be one that the
-    /// issuer has just begun to use, so it is worth asking for newer keys, as often as the cool-down lets.
-    async fn verify_signature(&self, jws: &Jws<'_>) -> Result<(), TokenError> {
-        let arrived = Instant::now();
-        let cached = self
-            .keys
-            .current()
-            .await
-            .map_err(|source| self.unavailable(source))?;
-        let mismatch = match cached.keys().verify(jws) {
-            Ok(()) => return Ok(()),
-            Err(mismatch) if !may_be_rotation(mismatch, jws) || cached.are_newer_than(arrived) => {
-                return Err(self.refusal(mismatch, jws));
-            }
-            Err(mismatch) => mismatch,
-        };
-        let newer = self
-            .keys
-            .newer_than(&cached)
-            .await
-            .map_err(|source| self.unavailable(source))?;
-        match newer {
-            NewerKeys::Fetched(newer) => newer
-                .keys()
-                .verify(jws)
-                .map_err(|mismatch| self.refusal(mismatch, jws)),
-            NewerKeys::None => Err(self.refusal(mismatch, jws)),
-            NewerKeys::NotAsked(retry_after) => Err(TokenError::KeyNotYetKnown {
-                issuer: self.quoted_url(),
-                retry_after,
-            }),
-        }
-    }
+/// What a token says that would be accepted if its issuer signed it.
+struct Plausible<'a> {
+    entry: &'a Arc<TrustedIssuer>,
+    subject: &'a str,
+    expires: u64,
+}
 
+impl<'a> Plausible<'a> {
     /// Of several entries whose audience the token names, the first in the file counts.
-    fn verify_claims(&self, jws: Jws<'_>, now: Timestamp) -> Result<VerifiedToken, TokenError> {
-        let hash = TokenHash::of(jws.signing_input());
-        let claims = jws.into_payload();
-        let expires = claims::check_times(&claims, now)?;
-        let audiences = claims::audiences(&claims)?;
-        let Some(entry) = TrustedIssuer::for_audiences(&self.entries, &audiences) else {
-            let wanted: Vec<String> = self.entries.iter().map(|entry| entry.wanted_audience()).collect();
+    fn check(
+        claims: &'a Map<String, Value>,
+        entries: &'a [Arc<TrustedIssuer>],
+        now: Timestamp,
+    ) -> Result<Self, TokenError> {
+        let expires = claims::check_times(claims, now)?;
+        let audiences = claims::audiences(claims)?;
+        let Some(entry) = TrustedIssuer::for_audiences(entries, &audiences) else {
+            let wanted: Vec<String> = entries.iter().map(|entry| entry.wanted_audience()).collect();
             return Err(TokenError::AudienceMismatch {
                 expected: Quoted::list(wanted.iter().map(String::as_str)),
                 given: Quoted::list(audiences),
             });
         };
-        let subject = claims::subject(&claims)?.to_owned();
-        Ok(VerifiedToken {
-            issuer: Arc::clone(entry),
-            iss: self.iss.clone(),
-            subject,
-            claims,
+        Ok(Self {
+            entry,
+            subject: claims::subject(claims)?,
             expires,
-            hash,
         })
-    }
-
-    fn refusal(&self, mismatch: Mismatch, jws: &Jws<'_>) -> TokenError {
-        let algorithm = format!("{:?}", jws.algorithm());
-        match mismatch {
-            Mismatch::Signature => TokenError::SignatureInvalid,
-            Mismatch::Algorithm => TokenError::AlgorithmNotAllowed {
-                algorithm: Quoted::new(&algorithm),
-            },
-            Mismatch::UnknownKey => TokenError::UnknownKey {
-                issuer: self.quoted_url(),
-                key: Quoted::new(jws.key_id().unwrap_or(&algorithm)),
-            },
-        }
-    }
-
-    fn unavailable(&self, source: Arc<FetchError>) -> TokenError {
-        TokenError::IssuerUnavailable {
-            issuer: self.quoted_url(),
-            source,
-        }
-    }
-
-    fn quoted_url(&self) -> Quoted {
-        Quoted::new(&self.iss)
     }
 }
 
-fn may_be_rotation(mismatch: Mismatch, jws: &Jws<'_>) -> bool {
-    match mismatch {
-        Mismatch::UnknownKey => true,
-        Mismatch::Signature => jws.key_id().is_none(),
-        Mismatch::Algorithm => false,
+impl Provider {
+    async fn verify(self, jws: &Jws<'_>, client: Option<ClientAddress>) -> Result<(), TokenError> {
+        let issuer = match self {
+            Self::Configured(keys) => return keys.verify(jws, client).await,
+            Self::OfPattern(issuer) => issuer,
+        };
+        let outcome = issuer.keys.verify(jws, client).await;
+        match &outcome {
+            Ok(()) => issuer.verified(),
+            Err(TokenError::IssuerUnavailable { source, .. }) if source.is_our_own() => issuer.excuse(),
+            Err(_) => drop(issuer),
+        }
+        outcome
     }
 }
 

@@ -109,6 +109,7 @@ pub(crate) async fn open(
                 external_logs: None,
                 audit: AuditLog::forgetful(),
                 issuers: trusted,
+                verified_issuers: None,
                 fetch,
             }
         }
@@ -146,6 +147,7 @@ fn files(data_dir: &DataDir, url: PublicUrl) -> Files {
         timestamps_also_trusted: Vec::new(),
         log: Some(log_settings(data_dir)),
         audit: data_dir.audit(),
+        verified_issuers: Some(data_dir.verified_issuers()),
     }
 }
 
@@ -284,6 +286,7 @@ impl Running {
         };
         server.run_until(until).await;
         drop(following);
+        authority.tokens().save_verified_issuers().await;
         let audit_failed = audit.failed().now_or_never();
         let mut result = audit_failed.map_or(Ok(()), |failure| Err(Failure::write(AuditFailed(failure))));
         let shards = authority.log().embedded();

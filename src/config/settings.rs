@@ -51,6 +51,7 @@ pub struct Settings {
     private_identity_providers: Vec<String>,
     trusted_proxies: Vec<IpNet>,
     audit: PathBuf,
+    verified_issuers: Option<PathBuf>,
     warnings: Vec<Problem>,
 }
 
@@ -180,6 +181,12 @@ impl Settings {
     #[must_use]
     pub fn audit(&self) -> &Path {
         &self.audit
+    }
+
+    /// The file that remembers the verified issuers of patterns, unless `off`; it need not exist yet.
+    #[must_use]
+    pub fn verified_issuers(&self) -> Option<&Path> {
+        self.verified_issuers.as_deref()
     }
 }
 

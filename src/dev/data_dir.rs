@@ -105,6 +105,8 @@ files! {
     issuers = "issuers.yaml";
     /// The audit records, one JSON object a line.
     audit = "audit.jsonl";
+    /// The verified issuers of patterns, for the next start.
+    verified_issuers = "verified-issuers.json";
     /// What verifiers trust; rewritten at every start.
     trusted_root = "trusted_root.json";
     /// Where signers connect to; rewritten at every start.

@@ -85,8 +85,9 @@ pub(super) async fn signing_cert(
     State(gate): State<Arc<Gate>>,
     request: Request,
 ) -> Result<Json<SigningCertificate>, ApiError> {
+    let client = request.extensions().get().copied();
     let request = read(&gate, request, wire::parse_v2).await?;
-    let certificates = gate.issue(request).await?;
+    let certificates = gate.issue(request.sent_by(client)).await?;
     Ok(Json(SigningCertificate {
         signed_certificate_embedded_sct: EmbeddedSct {
             chain: Chain { certificates },
@@ -130,8 +131,9 @@ pub(super) async fn legacy_signing_cert(
     State(gate): State<Arc<Gate>>,
     request: Request,
 ) -> Result<impl IntoResponse, ApiError> {
+    let client = request.extensions().get().copied();
     let request = read(&gate, request, wire::parse_v1).await?;
-    let certificates = gate.issue(request).await?;
+    let certificates = gate.issue(request.sent_by(client)).await?;
     Ok((StatusCode::CREATED, PEM_CHAIN, certificates.concat()))
 }
 

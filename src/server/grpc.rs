@@ -78,8 +78,9 @@ impl ca_server::Ca for Ca {
         request: tonic::Request<proto::CreateSigningCertificateRequest>,
     ) -> Result<tonic::Response<proto::SigningCertificate>, Status> {
         use proto::signing_certificate::Certificate::SignedCertificateEmbeddedSct;
-        let (metadata, _, message) = request.into_parts();
+        let (metadata, extensions, message) = request.into_parts();
         let request = wire::parse_grpc(&metadata.into_headers(), message)?;
+        let request = request.sent_by(extensions.get().copied());
         let certificates = self.0.issue(request).await?;
         let chain = Some(proto::CertificateChain { certificates });
         Ok(tonic::Response::new(proto::SigningCertificate {

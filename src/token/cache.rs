@@ -10,14 +10,13 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::{
-    sync::{Semaphore, watch},
-    time::Instant,
-};
+use ct_log::acceptor::ClientAddress;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     fetch::{FetchError, FetchedKeys, Fetcher, IssuerUrl},
     keys::KeySet,
+    waiting::Waiting,
 };
 
 /// The least time between the starts of two fetches from one issuer, whatever tokens arrive.
@@ -33,10 +32,6 @@ pub const LIFETIME_BOUNDS: (Duration, Duration) =
 
 /// How long keys are still used after their lifetime while the issuer cannot be reached.
 pub const MAX_STALENESS: Duration = Duration::from_secs(6 * 60 * 60);
-
-/// How many requests may wait for the keys of one issuer, or of all that match one pattern: a quarter of the issuances
-/// that run at the same time, so that what is slow does not keep the tokens of the others out.
-pub const MAX_WAITING: usize = 256;
 
 /// How long the background refresh waits after a failure.
 const RETRY_INTERVAL: Duration = Duration::from_secs(30);
@@ -94,24 +89,33 @@ pub(super) struct IssuerKeys {
     counts: Arc<FetchCounts>,
     cached: ArcSwapOption<CachedKeys>,
     progress: watch::Sender<Progress>,
-    waiting: Arc<Semaphore>,
+    queues: Queues,
+    is_verified: AtomicBool,
     is_kept_fresh: AtomicBool,
 }
 
 /// What the issuers behind one name of the issuer file have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fetching {
     pub(super) counts: Arc<FetchCounts>,
-    waiting: Arc<Semaphore>,
+    queues: Queues,
 }
 
-impl Default for Fetching {
-    fn default() -> Self {
-        Self {
-            counts: Arc::default(),
-            waiting: Arc::new(Semaphore::new(MAX_WAITING)),
-        }
-    }
+/// Where requests wait for keys.
+#[derive(Clone, Debug, Default)]
+struct Queues {
+    verified: Arc<Waiting>,
+    named: Arc<Waiting>,
+}
+
+/// In which queue requests wait for the keys of an issuer. They are apart, so that issuers that are made up do not take the
+/// places of those that are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Of issuers that are configured, or of which a token was verified.
+    Verified,
+    /// Of issuers that match a pattern, and that a token names.
+    Named,
 }
 
 /// How often keys were fetched, for one entry of the issuer file.
@@ -172,7 +176,7 @@ impl KeyState {
 }
 
 impl IssuerKeys {
-    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, fetching: &Fetching) -> Self {
+    pub(super) fn new(issuer: IssuerUrl, fetcher: Arc<Fetcher>, fetching: &Fetching, queue: Queue) -> Self {
         let progress = Progress {
             last_start: None,
             is_running: false,
@@ -184,16 +188,31 @@ impl IssuerKeys {
             counts: Arc::clone(&fetching.counts),
             cached: ArcSwapOption::empty(),
             progress: watch::Sender::new(progress),
-            waiting: Arc::clone(&fetching.waiting),
+            queues: fetching.queues.clone(),
+            is_verified: AtomicBool::new(queue == Queue::Verified),
             is_kept_fresh: AtomicBool::new(false),
         }
     }
 
-    /// Keys to verify with. While a fetch fails, keys past their lifetime serve on without any waiting.
+    /// `iss`.
+    pub(super) fn issuer(&self) -> &str {
+        self.issuer.as_str()
+    }
+
+    /// From now on a token of the issuer has been verified.
+    pub(super) fn set_verified(&self) {
+        self.is_verified.store(true, Ordering::Relaxed);
+    }
+
+    /// Keys to verify a token of `client` with, if that is known. While a fetch fails, keys past their lifetime serve on
+    /// without any waiting.
     ///
     /// # Errors
     /// There are no keys young enough, and fetching them fails, or failed within the cool-down.
-    pub(super) async fn current(self: &Arc<Self>) -> Result<Arc<CachedKeys>, Arc<FetchError>> {
+    pub(super) async fn current(
+        self: &Arc<Self>,
+        client: Option<ClientAddress>,
+    ) -> Result<Arc<CachedKeys>, Arc<FetchError>> {
         let now = Instant::now();
         match self.cached.load_full() {
             Some(cached) if cached.is_fresh(now) => {
@@ -208,7 +227,7 @@ impl IssuerKeys {
                 return Ok(cached);
             }
             _ => {
-                self.await_refresh().await?;
+                self.await_refresh(client).await?;
             }
         }
         match self.cached.load_full() {
@@ -220,15 +239,16 @@ impl IssuerKeys {
         }
     }
 
-    /// Newer keys than `known`, for a token that `known` says nothing about.
+    /// Newer keys than `known`, for a token of `client` that `known` says nothing about.
     ///
     /// # Errors
     /// The fetch that would tell fails, or failed within the cool-down.
     pub(super) async fn newer_than(
         self: &Arc<Self>,
         known: &Arc<CachedKeys>,
+        client: Option<ClientAddress>,
     ) -> Result<NewerKeys, Arc<FetchError>> {
-        let cooling = self.await_refresh().await?;
+        let cooling = self.await_refresh(client).await?;
         match (self.cached.load_full(), cooling) {
             (Some(cached), _) if !Arc::ptr_eq(&cached, known) => Ok(NewerKeys::Fetched(cached)),
             (_, None) => self.outcome().map(|()| NewerKeys::None),
@@ -273,11 +293,15 @@ impl IssuerKeys {
     }
 
     /// As [`Self::refresh`], for a request.
-    async fn await_refresh(self: &Arc<Self>) -> Result<Option<Duration>, Arc<FetchError>> {
-        let _place = self
-            .waiting
-            .try_acquire()
-            .map_err(|_| Arc::new(FetchError::Crowded))?;
+    async fn await_refresh(
+        self: &Arc<Self>,
+        client: Option<ClientAddress>,
+    ) -> Result<Option<Duration>, Arc<FetchError>> {
+        let queue = match self.is_verified.load(Ordering::Relaxed) {
+            true => &self.queues.verified,
+            false => &self.queues.named,
+        };
+        let _place = queue.enter(client)?;
         Ok(self.refresh().await)
     }
 

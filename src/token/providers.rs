@@ -2,47 +2,39 @@
 
 use std::{
     collections::HashMap,
-    num::NonZeroU32,
-    sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
 };
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::{task::JoinSet, time::Instant};
+use ct_log::acceptor::ClientAddress;
+use tokio::task::JoinSet;
 
 use super::{
     FetchError, FetchPolicy, KeyState, TokenError, TokenVerifierError,
-    cache::{Fetching, IssuerKeys},
+    cache::{Fetching, IssuerKeys, Queue},
     claims::UnverifiedIssuer,
-    error::Quoted,
     fetch::Fetcher,
+    pattern::{PatternIssuer, PatternKeys},
+    verified_issuers::VerifiedIssuers,
 };
 use crate::trusted_issuer::{TrustedIssuer, TrustedIssuers};
 
-/// How many issuers that match one pattern are remembered at the same time; each takes some kilobytes. Beyond it, those
-/// whose keys were never had are forgotten first, then the one that was used longest ago.
-pub const MAX_ISSUERS_PER_PATTERN: usize = 1000;
-
-/// How many issuers that match one pattern may turn up in a second: whoever can write a token can make up names that
-/// match, and each of them costs a connection.
-pub const NEW_ISSUERS_PER_SECOND: NonZeroU32 = NonZeroU32::new(10).unwrap();
-
-/// How many may turn up at once.
-const NEW_ISSUERS_BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
-
-/// An issuer whose tokens can be verified: the entries of the issuer file for it, one for each audience, and its keys.
+/// An issuer whose tokens can be verified.
 #[derive(Debug)]
-pub(super) struct Provider {
-    pub(super) iss: String,
-    pub(super) entries: Arc<[Arc<TrustedIssuer>]>,
-    pub(super) keys: Arc<IssuerKeys>,
+pub(super) enum Provider {
+    /// Named in the issuer file.
+    Configured(Arc<IssuerKeys>),
+    /// Of a pattern there.
+    OfPattern(PatternIssuer),
 }
 
 /// The keys of every trusted issuer, by the name in the issuer file.
 #[derive(Debug)]
-pub(super) struct Providers(HashMap<String, Source>);
+pub(super) struct Providers {
+    sources: HashMap<String, Source>,
+    /// Which issuers of patterns are remembered.
+    record: Arc<VerifiedIssuers>,
+}
 
 /// What stands behind one name.
 #[derive(Debug)]
@@ -81,22 +73,66 @@ impl Providers {
     ) -> Result<Self, TokenVerifierError> {
         let fetcher = Fetcher::new(policy.clone()).map_err(TokenVerifierError::HttpClient)?;
         let fetcher = Arc::new(fetcher);
+        let record = old.map_or_else(Arc::default, |old| Arc::clone(&old.record));
         let mut sources = HashMap::new();
         for entries in issuers.groups() {
             let Some(entry) = entries.first() else { continue };
             let name = entry.name().as_str();
-            let source = match old.and_then(|old| old.0.get(name)) {
+            let source = match old.and_then(|old| old.sources.get(name)) {
                 Some(same) if same.access == access(entry) => same.again(),
-                _ => Source::new(entry, &fetcher)?,
+                _ => Source::new(entry, &fetcher, &record)?,
             };
             sources.insert(name.to_owned(), source);
         }
-        Ok(Self(sources))
+        let new = Self { sources, record };
+        let verified = new.record.issuers();
+        new.record.hold(new.patterns().map(Arc::downgrade).collect());
+        new.remember(issuers, verified);
+        Ok(new)
+    }
+
+    /// Remembers in this file which issuers of patterns are verified, and takes those for verified that it has already.
+    pub(super) fn remember_in(&self, path: PathBuf, issuers: &TrustedIssuers) {
+        let verified = self.record.open(path);
+        self.remember(issuers, verified);
+    }
+
+    /// Writes that file, if something in it is not as it should be by now.
+    pub(super) async fn save_verified(&self) {
+        self.record.save().await;
+    }
+
+    /// Takes these issuers for verified as far as they match a pattern, and no others.
+    fn remember(&self, issuers: &TrustedIssuers, verified: Vec<String>) {
+        let entry = |iss: &str| issuers.find(iss)?.first();
+        for (name, source) in &self.sources {
+            if let Keys::Pattern(pattern) = &source.keys {
+                pattern.retain(|iss| entry(iss).is_some_and(|entry| entry.name().as_str() == name));
+            }
+        }
+        for iss in verified {
+            if let Some(entry) = entry(&iss)
+                && let Some(Keys::Pattern(pattern)) = self.keys(entry)
+            {
+                pattern.remember(entry, &iss);
+            }
+        }
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &Arc<PatternKeys>> {
+        self.sources.values().filter_map(|source| match &source.keys {
+            Keys::Pattern(pattern) => Some(pattern),
+            Keys::One(_) => None,
+        })
+    }
+
+    fn keys(&self, entry: &TrustedIssuer) -> Option<&Keys> {
+        self.sources.get(entry.name().as_str()).map(|source| &source.keys)
     }
 
     /// Fetches ahead of every token where the names are known.
     pub(super) fn warm_up(&self) {
-        for source in self.0.values() {
+        for source in self.sources.values() {
             if let Keys::One(keys) = &source.keys {
                 keys.keep_fresh();
             }
@@ -105,10 +141,11 @@ impl Providers {
 
     pub(super) async fn fetch_all(&self) -> Vec<(String, Result<usize, Arc<FetchError>>)> {
         let mut fetching = JoinSet::new();
-        for (name, source) in &self.0 {
+        for (name, source) in &self.sources {
             if let Keys::One(keys) = &source.keys {
                 let (name, keys) = (name.clone(), Arc::clone(keys));
-                fetching.spawn(async move { (name, keys.current().await.map(|cached| cached.keys().len())) });
+                fetching
+                    .spawn(async move { (name, keys.current(None).await.map(|cached| cached.keys().len())) });
             }
         }
         let mut fetched = fetching.join_all().await;
@@ -116,34 +153,24 @@ impl Providers {
         fetched
     }
 
-    /// The provider of tokens with this `iss`.
+    /// The provider of a token of `client` with this `iss`, which this entry trusts.
     ///
     /// # Errors
-    /// No entry names it; or it matches a pattern, and too many new ones turn up.
+    /// It matches a pattern, and too many new ones turn up.
     pub(super) fn find(
         &self,
-        issuers: &TrustedIssuers,
+        entry: &TrustedIssuer,
         iss: &UnverifiedIssuer<'_>,
+        client: Option<ClientAddress>,
     ) -> Result<Provider, TokenError> {
-        let entries = issuers.find(iss.as_str()).ok_or_else(|| iss.not_trusted())?;
-        let entry = entries.first().ok_or_else(|| iss.not_trusted())?;
-        let source = self
-            .0
-            .get(entry.name().as_str())
-            .ok_or_else(|| iss.not_trusted())?;
-        let keys = match &source.keys {
-            Keys::One(keys) => Arc::clone(keys),
-            Keys::Pattern(pattern) => pattern.keys(entry, iss)?,
-        };
-        Ok(Provider {
-            iss: iss.as_str().to_owned(),
-            entries: Arc::clone(entries),
-            keys,
-        })
+        match self.keys(entry).ok_or_else(|| iss.not_trusted())? {
+            Keys::One(keys) => Ok(Provider::Configured(Arc::clone(keys))),
+            Keys::Pattern(pattern) => pattern.issuer(entry, iss, client).map(Provider::OfPattern),
+        }
     }
 
     pub(super) fn status(&self) -> impl Iterator<Item = IssuerStatus> {
-        self.0.iter().map(|(name, source)| IssuerStatus {
+        self.sources.iter().map(|(name, source)| IssuerStatus {
             name: name.clone(),
             keys: match &source.keys {
                 Keys::One(keys) => keys.state(),
@@ -156,18 +183,29 @@ impl Providers {
 }
 
 impl Source {
-    fn new(entry: &TrustedIssuer, fetcher: &Arc<Fetcher>) -> Result<Self, TokenVerifierError> {
+    fn new(
+        entry: &TrustedIssuer,
+        fetcher: &Arc<Fetcher>,
+        record: &Arc<VerifiedIssuers>,
+    ) -> Result<Self, TokenVerifierError> {
         let fetching = Fetching::default();
         let name = entry.name();
         let keys = if name.is_pattern() {
-            Keys::Pattern(Arc::new(PatternKeys::new(Arc::clone(fetcher), fetching.clone())))
+            let (fetcher, record) = (Arc::clone(fetcher), Arc::clone(record));
+            Keys::Pattern(Arc::new(PatternKeys::new(fetcher, fetching.clone(), record)))
         } else {
             let issuer = fetcher.issuer(name.as_str(), entry);
             let issuer = issuer.map_err(|problem| TokenVerifierError::Issuer {
                 url: name.to_string(),
                 problem,
             })?;
-            Keys::One(Arc::new(IssuerKeys::new(issuer, Arc::clone(fetcher), &fetching)))
+            let fetcher = Arc::clone(fetcher);
+            Keys::One(Arc::new(IssuerKeys::new(
+                issuer,
+                fetcher,
+                &fetching,
+                Queue::Verified,
+            )))
         };
         Ok(Self {
             access: access(entry),
@@ -188,115 +226,4 @@ impl Source {
 /// The certificates that are trusted for the issuer's sake, and its type, by which the cluster's own issuer is known.
 fn access(entry: &TrustedIssuer) -> (Option<Arc<str>>, String) {
     (entry.ca_certificates().cloned(), entry.issuer_type().to_owned())
-}
-
-/// The keys of the issuers that match one pattern, as far as tokens of theirs have arrived.
-#[derive(Debug)]
-struct PatternKeys {
-    fetcher: Arc<Fetcher>,
-    fetching: Fetching,
-    known: RwLock<HashMap<String, Known>>,
-    newcomers: DefaultDirectRateLimiter,
-    started: Instant,
-}
-
-#[derive(Debug)]
-struct Known {
-    keys: Arc<IssuerKeys>,
-    /// In seconds since the pattern was configured.
-    last_used: AtomicU64,
-}
-
-impl PatternKeys {
-    fn new(fetcher: Arc<Fetcher>, fetching: Fetching) -> Self {
-        let quota = Quota::per_second(NEW_ISSUERS_PER_SECOND).allow_burst(NEW_ISSUERS_BURST);
-        Self {
-            fetcher,
-            fetching,
-            known: RwLock::default(),
-            newcomers: RateLimiter::direct(quota),
-            started: Instant::now(),
-        }
-    }
-
-    fn keys(&self, entry: &TrustedIssuer, iss: &UnverifiedIssuer<'_>) -> Result<Arc<IssuerKeys>, TokenError> {
-        let now = self.started.elapsed().as_secs();
-        // Nothing under either lock can panic between two steps of a change.
-        if let Some(known) = self
-            .known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(iss.as_str())
-        {
-            known.last_used.store(now, Ordering::Relaxed);
-            return Ok(Arc::clone(&known.keys));
-        }
-        let crowded = |_| TokenError::IssuerUnavailable {
-            issuer: Quoted::new(iss.as_str()),
-            source: Arc::new(FetchError::Crowded),
-        };
-        self.newcomers.check().map_err(crowded)?;
-        let url = self
-            .fetcher
-            .issuer(iss.as_str(), entry)
-            .map_err(|_| iss.not_trusted())?;
-        let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&self.fetcher), &self.fetching));
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_ISSUERS_PER_PATTERN {
-            forget_one(&mut known);
-        }
-        let kept = known.entry(iss.as_str().to_owned()).or_insert_with(|| Known {
-            keys,
-            last_used: AtomicU64::new(now),
-        });
-        Ok(Arc::clone(&kept.keys))
-    }
-}
-
-fn forget_one(known: &mut HashMap<String, Known>) {
-    let least = known
-        .iter()
-        .min_by_key(|(_, known)| (known.keys.has_keys(), known.last_used.load(Ordering::Relaxed)))
-        .map(|(iss, _)| iss.clone());
-    if let Some(iss) = least {
-        known.remove(&iss);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{super::address::LoopbackHttp, *};
-    use crate::{
-        identity::Rule,
-        trusted_issuer::{ChallengeClaim, IssuerName},
-    };
-
-    #[tokio::test]
-    async fn what_was_used_longest_ago_is_forgotten() {
-        let name = IssuerName::pattern("https://idp.example.com/*").unwrap();
-        let entry = TrustedIssuer::new(
-            name,
-            "sigstore".to_owned(),
-            ChallengeClaim::Subject,
-            Rule::email(),
-        );
-        let fetcher = Arc::new(Fetcher::new(FetchPolicy::new(LoopbackHttp::Refused)).unwrap());
-        let mut known = HashMap::new();
-        for (tenant, last_used) in [("a", 7), ("b", 3), ("c", 5)] {
-            let iss = format!("https://idp.example.com/{tenant}");
-            let url = fetcher.issuer(&iss, &entry).unwrap();
-            let keys = Arc::new(IssuerKeys::new(url, Arc::clone(&fetcher), &Fetching::default()));
-            known.insert(
-                iss,
-                Known {
-                    keys,
-                    last_used: AtomicU64::new(last_used),
-                },
-            );
-        }
-        forget_one(&mut known);
-        assert!(!known.contains_key("https://idp.example.com/b") && known.len() == 2);
-        forget_one(&mut known);
-        assert!(known.contains_key("https://idp.example.com/a") && known.len() == 1);
-    }
 }

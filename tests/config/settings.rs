@@ -111,6 +111,10 @@ fn the_example_settings_load() {
         ["dex.corp.example", "10.0.0.7"]
     );
     assert_eq!(settings.audit(), installation.path("audit.jsonl"));
+    assert_eq!(
+        settings.verified_issuers().unwrap(),
+        installation.path("verified-issuers.json")
+    );
 }
 
 #[test]
@@ -120,8 +124,41 @@ fn what_is_left_out_has_safe_defaults() {
     assert_eq!(settings.metrics_listen().unwrap().to_string(), "127.0.0.1:2112");
     assert!(settings.tls().is_none());
     assert!(settings.private_identity_providers().is_empty());
-    let off = Installation::new(&format!("{MINIMAL}metrics-listen: off\n"));
+    let off = Installation::new(&format!("{MINIMAL}metrics-listen: off\nverified-issuers: off\n"));
     assert!(off.load().unwrap().metrics_listen().is_none());
+    assert!(off.load().unwrap().verified_issuers().is_none());
+}
+
+#[test]
+fn verified_issuers_are_kept_beside_the_audit_record_unless_the_file_says_otherwise() {
+    let with = |lines: &str| {
+        Installation::new(&format!(
+            "{}{lines}",
+            MINIMAL.replace("audit.jsonl", "keys/audit.jsonl")
+        ))
+    };
+    for (lines, expected) in [
+        ("", "keys/verified-issuers.json"),
+        ("verified-issuers: other.json\n", "other.json"),
+    ] {
+        let installation = with(lines);
+        let settings = installation.load().unwrap();
+        assert_eq!(settings.verified_issuers().unwrap(), installation.path(expected));
+    }
+    for (value, problem) in [
+        (
+            "keys/audit.jsonl",
+            "is the file of `audit`. Name another file, or `off`",
+        ),
+        ("keys", "keys is a folder, not a file"),
+        ("missing/x", "the folder of missing/x does not exist"),
+    ] {
+        let installation = with(&format!("verified-issuers: {value}\n"));
+        assert_eq!(
+            installation.problems(),
+            [format!("5: verified-issuers: {problem}")]
+        );
+    }
 }
 
 #[test]

@@ -56,3 +56,4 @@ mod timestamp_rotation;
 mod tls;
 mod trust;
 mod tuf;
+mod verified_issuers;

@@ -239,6 +239,7 @@ async fn parts(wishes: Wishes, issuer: &FakeIssuer, folder: &Path) -> (Parts, Lo
         issuers: issuers::parse(Path::new("issuers.yaml"), &file, &fetch)
             .unwrap()
             .issuers,
+        verified_issuers: None,
         fetch,
     };
     (parts, log)

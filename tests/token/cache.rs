@@ -87,10 +87,18 @@ async fn a_bad_signature_by_a_known_key_never_fetches() {
 async fn unsigned_claims_fetch_nothing() {
     let fixture = Fixture::warm().await;
     pass(COOL_DOWN).await;
-    for (claim, value) in [("exp", json!(0)), ("aud", json!("x")), ("sub", json!(1))] {
+    for (claim, value, expected) in [
+        ("exp", json!(0), "token_expired"),
+        ("aud", json!("x"), "audience_mismatch"),
+        ("sub", json!(1), "claim_invalid"),
+        ("sub", json!("mallory"), "token_signature_invalid"),
+    ] {
         let forged = SigningKey::generate("ES256", "key-1").token(&fixture.claims_with(claim, value));
-        fixture.refuse(&forged, "token_signature_invalid").await;
+        fixture.refuse(&forged, expected).await;
     }
+    // Not even by a key for which it would be worth asking.
+    let unknown = SigningKey::generate("ES256", "unknown").token(&fixture.claims_with("exp", json!(0)));
+    fixture.refuse(&unknown, "token_expired").await;
     assert_eq!(fixture.issuer.requests(), ONE_FETCH);
 }
 

@@ -1,8 +1,9 @@
 //! Issuers that match a pattern: found when their first token arrives, and bounded in what they cost.
 
-use std::sync::Arc;
+use std::{fs, path::Path, sync::Arc};
 
-use mayfly::token::{MAX_WAITING, NEW_ISSUERS_PER_SECOND};
+use ct_log::acceptor::ClientAddress;
+use mayfly::token::{MAX_WAITING, MAX_WAITING_PER_CLIENT, NEW_ISSUERS_PER_SECOND};
 use tokio::task::JoinSet;
 
 use super::{
@@ -26,6 +27,28 @@ fn pattern(text: &str) -> TokenVerifier {
 
 fn token(key: &SigningKey, iss: &str) -> String {
     key.token(&json!({"iss": iss, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 300}))
+}
+
+/// The reason of one token that comes from there.
+async fn reason_from(verifier: &TokenVerifier, client: &str, token: &str) -> &'static str {
+    let client = ClientAddress::new(client.parse().unwrap());
+    let token = RawToken::new(token.to_owned()).sent_by(Some(client));
+    match verifier.verify(token, now()).await {
+        Ok(_) => "accepted",
+        Err(error) => error.reason(),
+    }
+}
+
+/// Names issuers that do not exist until no more new ones are taken.
+async fn exhaust(verifier: &TokenVerifier, issuer: &FakeIssuer) {
+    let stranger = SigningKey::generate("ES256", "key-1");
+    for number in 0..10_000 {
+        let token = token(&stranger, &format!("{}/exhausting-{number}", issuer.url()));
+        if reason(verifier, &token).await == "issuer_unavailable" {
+            return;
+        }
+    }
+    panic!("all are taken");
 }
 
 #[tokio::test]
@@ -170,4 +193,259 @@ async fn an_exact_issuer_comes_before_a_pattern() {
         reason(&verifier, &token(&key, &format!("{}/b", issuer.url()))).await,
         "accepted"
     );
+}
+
+#[tokio::test]
+async fn what_can_be_refused_without_keys_takes_no_place_of_a_new_issuer() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let verifier = pattern(&format!("{}/*", issuer.url()));
+    let stranger = SigningKey::generate("ES256", "key-1");
+    for (claim, value, expected) in [
+        ("exp", json!(NOW), "token_expired"),
+        ("exp", json!("soon"), "claim_invalid"),
+        ("iat", json!(null), "claim_invalid"),
+        ("nbf", json!(NOW + 3600), "token_not_yet_valid"),
+        ("aud", json!("other"), "audience_mismatch"),
+        ("sub", json!(""), "claim_invalid"),
+    ] {
+        for number in 0..200 {
+            let iss = format!("{}/made-up-{number}", issuer.url());
+            let mut claims =
+                json!({"iss": iss, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 300});
+            claims[claim] = value.clone();
+            assert_eq!(reason(&verifier, &stranger.token(&claims)).await, expected);
+        }
+    }
+    assert_eq!(issuer.requests(), 0);
+    for number in 0..10 {
+        let token = token(&key, &format!("{}/new-{number}", issuer.url()));
+        assert_eq!(reason(&verifier, &token).await, "accepted", "{number}");
+    }
+}
+
+#[tokio::test]
+async fn one_client_does_not_keep_new_issuers_of_others_out() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let verifier = pattern(&format!("{}/*", issuer.url()));
+    let stranger = SigningKey::generate("ES256", "key-1");
+    for number in 0..500 {
+        let token = token(&stranger, &format!("{}/made-up-{number}", issuer.url()));
+        // All of it is one client's network.
+        reason_from(&verifier, &format!("2001:db8::{number:x}"), &token).await;
+    }
+    let flooded = issuer.requests();
+    assert!(flooded <= 20 * ONE_FETCH, "{flooded}");
+    for number in 0..10 {
+        let token = token(&key, &format!("{}/new-{number}", issuer.url()));
+        assert_eq!(
+            reason_from(&verifier, "2001:db8:0:1::1", &token).await,
+            "accepted",
+            "{number}"
+        );
+    }
+    // The flood's own client, too, is served by issuers that are known.
+    let known = token(&key, &format!("{}/new-0", issuer.url()));
+    assert_eq!(reason_from(&verifier, "2001:db8::1", &known).await, "accepted");
+}
+
+/// A caller that hangs up before the issuer has answered saves nothing.
+#[tokio::test]
+async fn issuers_that_are_made_up_cost_their_client_more_than_others() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    issuer.answer(Document::Discovery, Answer::Hang);
+    let verifier = pattern(&format!("{}/*", issuer.url()));
+    for number in 1..=2 {
+        let token = token(&key, &format!("{}/made-up-{number}", issuer.url()));
+        tokio::select! {
+            biased;
+            reason = reason_from(&verifier, "192.0.2.1", &token) => panic!("{reason}"),
+            () = issuer.wait_for_requests(number) => {}
+        }
+    }
+    issuer.answer(Document::Discovery, Answer::Proper);
+    let mut accepted = 0;
+    for number in 0..10 {
+        let token = token(&key, &format!("{}/new-{number}", issuer.url()));
+        match reason_from(&verifier, "192.0.2.1", &token).await {
+            "accepted" => accepted += 1,
+            other => assert_eq!(other, "issuer_unavailable"),
+        }
+    }
+    assert!(accepted < 5, "{accepted}");
+}
+
+#[tokio::test]
+async fn one_client_has_a_part_of_the_places_to_wait() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    issuer.answer(Document::Discovery, Answer::Hang);
+    let verifier = Arc::new(pattern(&format!("{}/*", issuer.url())));
+    let mut verifications = JoinSet::new();
+    let same = token(&key, &format!("{}/tenant", issuer.url()));
+    for _ in 0..=MAX_WAITING_PER_CLIENT {
+        let (verifier, same) = (Arc::clone(&verifier), same.clone());
+        verifications.spawn(async move { reason_from(&verifier, "192.0.2.1", &same).await });
+    }
+    issuer.wait_for_requests(1).await;
+    let one_too_many = verifications.join_next().await.unwrap().unwrap();
+    assert_eq!(one_too_many, "issuer_unavailable");
+    tokio::select! {
+        biased;
+        reason = reason_from(&verifier, "192.0.2.2", &same) => panic!("{reason}"),
+        () = std::future::ready(()) => {}
+    }
+    assert!(verifications.try_join_next().is_none());
+}
+
+#[tokio::test]
+async fn verified_issuers_are_no_new_ones_after_a_restart() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("verified-issuers.json");
+    let start = || {
+        let verifier = pattern(&format!("{}/*", issuer.url()));
+        verifier.remember_in(path.clone());
+        verifier
+    };
+    let tenant = |name: &str| token(&key, &format!("{}/{name}", issuer.url()));
+
+    let before = start();
+    for number in 0..50 {
+        assert_eq!(
+            reason(&before, &tenant(&format!("old-{number}"))).await,
+            "accepted"
+        );
+    }
+    exhaust(&before, &issuer).await;
+    before.save_verified_issuers().await;
+    let kept = fs::read_to_string(&path).unwrap();
+    assert!(!kept.contains("exhausting"), "{kept}");
+
+    let after = start();
+    exhaust(&after, &issuer).await;
+    // More than may be new again while this runs.
+    for number in 0..50 {
+        assert_eq!(
+            reason(&after, &tenant(&format!("old-{number}"))).await,
+            "accepted",
+            "{number}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn other_rules_keep_the_verified_issuers_that_match() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("verified-issuers.json");
+    let before = pattern(&format!("{}/*", issuer.url()));
+    before.remember_in(path.clone());
+    let tenant = |name: &str| token(&key, &format!("{}/{name}", issuer.url()));
+    for name in ["a-1", "b-1"] {
+        assert_eq!(reason(&before, &tenant(name)).await, "accepted");
+    }
+    let name = IssuerName::pattern(&format!("{}/a-*", issuer.url())).unwrap();
+    let (audience, challenge) = ("sigstore".to_owned(), ChallengeClaim::Subject);
+    let narrow = TrustedIssuer::new(name, audience, challenge, Rule::email());
+    let after = before.with_issuers(TrustedIssuers::new(vec![narrow])).unwrap();
+    assert_eq!(reason(&after, &tenant("b-1")).await, "issuer_not_trusted");
+    assert_eq!(reason(&after, &tenant("a-2")).await, "accepted");
+    after.save_verified_issuers().await;
+    let kept = fs::read_to_string(&path).unwrap();
+    for (name, is_kept) in [("a-1", true), ("a-2", true), ("b-1", false)] {
+        assert_eq!(kept.contains(&format!("/{name}\"")), is_kept, "{kept}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_used_is_no_obstacle_and_nothing_else_is_overwritten() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let url = issuer.url();
+    let kind = r#"{"kind":"mayfly-verified-issuers","#;
+    let good = format!(r#"{kind}"version":1,"issuers":["{url}/a"]}}"#);
+    for (contents, is_replaced) in [
+        (good.clone(), true),
+        (String::new(), true),
+        (good[..good.len() / 2].to_owned(), true),
+        (format!(r#"{kind}"version":1,"issuers":[1]}}"#), true),
+        (
+            format!(r#"{kind}"version":1,"issuers":["https://elsewhere.example/a","{url}/a?","*",""]}}"#),
+            true,
+        ),
+        (format!(r#"{kind}"version":2,"issuers":[]}}"#), false),
+        ("-----BEGIN PRIVATE KEY-----".to_owned(), false),
+        (r#"{"serial":"1"}"#.to_owned(), false),
+        ("\0".repeat(100), false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, &contents).unwrap();
+        let verifier = pattern(&format!("{url}/*"));
+        verifier.remember_in(path.clone());
+        let new = token(&key, &format!("{url}/new"));
+        assert_eq!(reason(&verifier, &new).await, "accepted", "{contents}");
+        verifier.save_verified_issuers().await;
+        let now = fs::read_to_string(&path).unwrap();
+        match is_replaced {
+            true => assert_eq!(
+                now.matches(&format!("{url}/")).count(),
+                if contents == good { 2 } else { 1 },
+                "{contents}: {now}"
+            ),
+            false => assert_eq!(now, contents),
+        }
+        assert!(!now.contains("elsewhere"), "{now}");
+    }
+    // A folder, or one that is not there.
+    for path in ["/", "/dev/null/x", "/dev/null"] {
+        let verifier = pattern(&format!("{url}/*"));
+        verifier.remember_in(Path::new(path).to_owned());
+        assert_eq!(
+            reason(&verifier, &token(&key, &format!("{url}/new"))).await,
+            "accepted"
+        );
+        verifier.save_verified_issuers().await;
+    }
+}
+
+/// Strangers who hold every place that issuers have which somebody only named.
+#[tokio::test]
+async fn issuers_that_were_verified_have_places_to_wait_of_their_own() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("verified-issuers.json");
+    let known = token(&key, &format!("{}/known", issuer.url()));
+    let before = pattern(&format!("{}/*", issuer.url()));
+    before.remember_in(path.clone());
+    assert_eq!(reason(&before, &known).await, "accepted");
+    before.save_verified_issuers().await;
+
+    issuer.answer(Document::Discovery, Answer::Hang);
+    let after = Arc::new(pattern(&format!("{}/*", issuer.url())));
+    after.remember_in(path);
+    let mut verifications = JoinSet::new();
+    for number in 0..=MAX_WAITING {
+        let (verifier, token) = (
+            Arc::clone(&after),
+            token(&key, &format!("{}/made-up-{}", issuer.url(), number % 8)),
+        );
+        verifications.spawn(async move { reason(&verifier, &token).await });
+    }
+    assert_eq!(
+        verifications.join_next().await.unwrap().unwrap(),
+        "issuer_unavailable"
+    );
+    issuer.wait_for_requests(ONE_FETCH + 8).await;
+    tokio::select! {
+        biased;
+        reason = reason(&after, &known) => panic!("{reason}"),
+        () = issuer.wait_for_requests(ONE_FETCH + 9) => {}
+    }
 }

@@ -1,6 +1,9 @@
 //! From the keys of `mayfly.yaml` to settings.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use ct_log::acceptor::{self, IpNet};
 use url::Host;
@@ -25,6 +28,8 @@ use crate::{
 const DEFAULT_LISTEN: &str = "127.0.0.1:5555";
 /// Where metrics are served unless the file says otherwise: loopback, on Fulcio's metrics port.
 const DEFAULT_METRICS_LISTEN: &str = "127.0.0.1:2112";
+/// Where the verified issuers of patterns are remembered, beside the audit record.
+const VERIFIED_ISSUERS: &str = "verified-issuers.json";
 
 const ROOT: Keys = &[
     "url",
@@ -41,6 +46,7 @@ const ROOT: Keys = &[
     "private-identity-providers",
     "trusted-proxies",
     "audit",
+    "verified-issuers",
 ];
 const TLS: Keys = &["certificate", "key"];
 const CA: Keys = &["chain", "key", "passphrase", "also-trusted"];
@@ -72,6 +78,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         problems,
     );
     let audit = audit.and_then(|text| folder.new_file(&text, problems));
+    let verified_issuers = verified_issuers(&fields, audit.as_deref(), folder, problems);
     let private_identity_providers = hosts(&fields, problems);
     let trusted_proxies = proxies(&fields, problems);
     Some(Settings {
@@ -89,8 +96,34 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         private_identity_providers,
         trusted_proxies,
         audit: audit?,
+        verified_issuers: verified_issuers?,
         warnings: Vec::new(),
     })
+}
+
+/// Beside the audit record unless the file says otherwise; `Some(None)` if `off`.
+fn verified_issuers(
+    fields: &Fields<'_>,
+    audit: Option<&Path>,
+    folder: &Folder,
+    problems: &mut Problems,
+) -> Option<Option<PathBuf>> {
+    match fields.text("verified-issuers", problems) {
+        None => Some(audit.map(|audit| audit.with_file_name(VERIFIED_ISSUERS))),
+        Some(text) if text.value == "off" => Some(None),
+        Some(text) => {
+            let path = folder.new_file(&text, problems)?;
+            if audit == Some(&path) {
+                problems.report(
+                    &text.place,
+                    "is the file of `audit`",
+                    "Name another file, or `off`",
+                );
+                return None;
+            }
+            Some(Some(path))
+        }
+    }
 }
 
 /// `Some(None)` if it is not said.

@@ -53,6 +53,11 @@ pub enum FetchError {
     /// More requests wait for the fetch under way than may.
     #[error("too many requests wait for the keys already")]
     Crowded,
+    /// More issuers of a pattern turn up than may.
+    #[error(
+        "the issuer is new here, and too many new issuers of its pattern turn up: it is asked for its keys later"
+    )]
+    NewIssuers,
     /// The fetch has not happened or was broken off on our side.
     #[error("the keys have not been fetched yet")]
     Interrupted,
@@ -68,6 +73,11 @@ impl From<BodyError> for FetchError {
 }
 
 impl FetchError {
+    /// Whether the reason is on this side, and not the issuer's.
+    pub(in crate::token) fn is_our_own(&self) -> bool {
+        matches!(self, Self::Crowded | Self::NewIssuers | Self::Interrupted)
+    }
+
     pub(super) fn of_request(error: reqwest::Error) -> Self {
         let causes = iter::successors(error.source(), |&cause| cause.source());
         let refused = causes.filter_map(|cause| cause.downcast_ref()).next();
