@@ -197,6 +197,19 @@ impl CertificateLog {
         }
     }
 
+    /// Whether the log in this process can be read: each shard of it, those that take no more entries among them. `None` if
+    /// there is no such log.
+    #[must_use]
+    pub fn reading(&self) -> Option<Result<(), String>> {
+        self.embedded().map(|shards| shards.reading())
+    }
+
+    /// Whether the log in this process takes entries now, in one of its shards at least. `None` if there is no such log.
+    #[must_use]
+    pub fn submissions(&self) -> Option<Result<(), String>> {
+        self.embedded().map(|shards| shards.submissions())
+    }
+
     /// Logs a precertificate: the logs that the certificate will name have promised it before this returns, and where such a
     /// log is in this process, the entry is durable.
     ///

@@ -165,6 +165,14 @@ impl TimestampAuthority {
         &self.clock
     }
 
+    /// Whether it could say the time now, as far as that is known without asking its key.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    pub fn health(&self) -> Result<(), TimestampError> {
+        self.signer().time(&self.clock).map(drop)
+    }
+
     /// The answer to `query`: DER of a TimeStampResp (RFC 3161 2.4.2) with a token.
     ///
     /// # Errors

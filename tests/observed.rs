@@ -73,6 +73,43 @@ async fn health_readiness_and_the_front_page() {
 }
 
 #[tokio::test]
+async fn each_part_is_ready_by_itself() {
+    let server = start().await;
+    let ready = server.get("/readyz").await.json();
+    let usable = json!({"usable": true});
+    for part in ["issuing", "log", "submissions", "trust"] {
+        assert_eq!(ready["parts"][part], usable, "{part}");
+        let reply = server.get(&format!("/readyz/{part}")).await;
+        assert_eq!((reply.status, reply.json()), (200, usable.clone()), "{part}");
+    }
+    assert!(ready["parts"].get("timestamps").is_none());
+    for path in [
+        "/readyz/timestamps",
+        "/readyz/",
+        "/readyz/none",
+        "/readyz/Log",
+        "/readyz/log/",
+        "/readyz/log/x",
+        "/readyz/%6cog%2f",
+        "/readyz/issuing,log",
+    ] {
+        assert_eq!(server.get(path).await.status, 404, "{path}");
+    }
+
+    server.instance.log.shutdown().await;
+    for (part, status) in [
+        ("issuing", 503),
+        ("log", 503),
+        ("submissions", 503),
+        ("trust", 200),
+    ] {
+        let reply = server.get(&format!("/readyz/{part}")).await;
+        assert_eq!(reply.status, status, "{part}");
+        assert_eq!(reply.json()["usable"], status == 200, "{part}");
+    }
+}
+
+#[tokio::test]
 async fn the_openapi_document_has_every_route_and_every_route_is_served() {
     let server = start().await;
     let document = server.get("/api/v2/openapi.json").await;
@@ -94,6 +131,7 @@ async fn the_openapi_document_has_every_route_and_every_route_is_served() {
         "/api/v2/trustBundle",
         "/healthz",
         "/readyz",
+        "/readyz/{part}",
         "/trust/signing_config.json",
         "/trust/trust_config.json",
         "/trust/trusted_root.json",
@@ -106,7 +144,7 @@ async fn the_openapi_document_has_every_route_and_every_route_is_served() {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let reply = client().request(method, server.url(path)).send().await.unwrap();
             // Those of the timestamp authority, which this instance has not, are in timestamp.rs.
-            let expected = path.starts_with("/api/v1/timestamp");
+            let expected = path.starts_with("/api/v1/timestamp") || path == "/readyz/{part}";
             assert_eq!(reply.status().as_u16() == 404, expected, "{path}");
             assert_ne!(reply.status().as_u16(), 405, "{path}");
         }

@@ -384,7 +384,13 @@ async fn no_time_from_a_clock_that_was_set() {
     assert!(!reply.header("retry-after").is_empty());
     // The CA goes by the tokens' times, and goes on.
     server.assert_alive().await;
+    let ready = server.get("/readyz/timestamps").await;
+    assert_eq!((ready.status, &ready.json()["usable"]), (503, &false.into()));
+    let problem = &server.get("/readyz").await.json()["parts"]["timestamps"]["problem"];
+    assert!(problem.as_str().unwrap().contains("clock"), "{problem}");
+    assert_eq!(server.get("/readyz/issuing").await.status, 200);
     *spoilt.clock_off.lock().unwrap() = Duration::ZERO;
+    assert_eq!(server.get("/readyz/timestamps").await.status, 200);
     assert_eq!(ask(&server, QUERY, good()).await.0, 201);
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use ct_log::{Log, Phase, Window};
+use ct_log::{Log, Phase, Unavailable, Window};
 
 use crate::{clock::Timestamp, profile::LIFETIME};
 
@@ -56,6 +56,30 @@ impl Shards {
     /// All of them, also those that are read only.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Log> {
         self.0.iter()
+    }
+
+    /// Whether all of them can be read.
+    pub(super) fn reading(&self) -> Result<(), String> {
+        self.iter().try_for_each(|log| match log.health() {
+            Err(problem @ (Unavailable::Failed(_) | Unavailable::Unreachable | Unavailable::ShutDown)) => {
+                Err(format!("{}: {problem}", log.origin()))
+            }
+            // What keeps entries out leaves those that are there.
+            _ => Ok(()),
+        })
+    }
+
+    /// Whether one of them takes entries.
+    pub(super) fn submissions(&self) -> Result<(), String> {
+        let problem = |log: &Log| {
+            let problem = log.health().err()?;
+            Some(format!("{}: {problem}", log.origin()))
+        };
+        let problems: Vec<_> = self.iter().filter_map(problem).collect();
+        match problems.len() < self.iter().len() {
+            true => Ok(()),
+            false => Err(problems.join("; ")),
+        }
     }
 
     /// The position of the shard for certificates that end then (C14).

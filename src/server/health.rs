@@ -1,15 +1,23 @@
-//! Is it alive, can it issue, what is it.
+//! Is it alive, what can it do, what is it.
+//!
+//! A balancer asks for the part that it sends requests for: what keeps one part from working must not take the others away.
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::IntoResponse,
+    routing::get,
+};
 use serde::Serialize;
 use tokio::time;
 use tonic_health::{ServingStatus, server::HealthReporter};
 use utoipa::ToSchema;
 
-use super::{gate::Gate, route};
-use crate::issue::Readiness;
+use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
+use crate::{issue::Readiness, timestamp::TimestampAuthority, trust::TrustMaterial};
 
 /// How old the answer of the gRPC health service may be.
 const HEALTH_PERIOD: Duration = Duration::from_secs(2);
@@ -28,7 +36,7 @@ const INDEX_TEXT: &str = concat!(
     GET  /trust/trusted_root.json     all that verifiers need, as a file\n\
     GET  /trust/signing_config.json   all that signers need\n\
     GET  /api/v2/openapi.json         the whole interface; the same over gRPC, with reflection\n\
-    GET  /readyz                      can it issue?\n\
+    GET  /readyz                      can it issue? /readyz/issuing, log, submissions, trust, timestamps: for balancers\n\
     \n",
     env!("CARGO_PKG_REPOSITORY"),
     "\n",
@@ -50,11 +58,32 @@ pub(super) struct Ready {
     log: Part,
     audit: Part,
     issuers: Vec<IssuerPart>,
+    /// What each path below `/readyz/` answers.
+    parts: Parts,
 }
 
-/// One thing that issuance needs.
+/// What requests can be for; absent is what this instance does not have.
 #[derive(Serialize, ToSchema)]
-struct Part {
+struct Parts {
+    /// Certificates: this process has its key, its log and its audit record. Issuers do not count: without them, no other
+    /// process could issue either, and each refuses by itself.
+    issuing: Part,
+    /// Reading the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<Part>,
+    /// Submitting to the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    submissions: Option<Part>,
+    /// What clients are to trust.
+    trust: Part,
+    /// Timestamps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timestamps: Option<Part>,
+}
+
+/// Whether one thing works.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Part {
     usable: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +103,7 @@ pub(super) fn routes() -> Router<Arc<Gate>> {
         .route(route::INDEX, get(index))
         .route(route::HEALTHZ, get(healthz))
         .route(route::READYZ, get(readyz))
+        .route(route::READYZ_PART, get(readyz_part))
 }
 
 /// What this is.
@@ -88,32 +118,74 @@ pub(super) async fn healthz() -> Json<Alive> {
     Json(Alive { status: "SERVING" })
 }
 
-/// Whether a certificate can be issued, and what stands in the way.
+/// Whether a certificate can be issued, with an issuer's token; and what stands in the way of that and of the rest.
+///
+/// A load balancer asks below this path.
 #[utoipa::path(
     get,
     path = route::READYZ,
     responses((status = 200, body = Ready), (status = 503, description = "Not now", body = Ready))
 )]
 pub(super) async fn readyz(State(gate): State<Arc<Gate>>) -> impl IntoResponse {
-    report_of(gate.authority().readiness())
+    let readiness = gate.authority().readiness();
+    let parts = Parts::of(&gate, &readiness);
+    report_of(readiness, parts)
 }
 
-fn report_of(readiness: Readiness) -> (StatusCode, Json<Ready>) {
-    let status = match readiness.is_ready() {
+/// Whether a load balancer should send requests for this part to this process.
+#[utoipa::path(
+    get,
+    path = route::READYZ_PART,
+    params(("part" = String, Path, description = "`issuing`, `log`, `submissions`, `trust` or `timestamps`")),
+    responses(
+        (status = 200, body = Part),
+        (status = 404, description = "There is no such part, or not in this instance", body = ErrorBody),
+        (status = 503, description = "Not now", body = Part),
+    )
+)]
+pub(super) async fn readyz_part(
+    State(gate): State<Arc<Gate>>,
+    Path(part): Path<String>,
+) -> Result<impl IntoResponse, ApiError> {
+    let parts = Parts::of(&gate, &gate.authority().readiness());
+    let part = parts.named(&part).ok_or_else(ApiError::not_found)?;
+    Ok((status(part.usable), Json(part)))
+}
+
+fn report_of(readiness: Readiness, parts: Parts) -> (StatusCode, Json<Ready>) {
+    let ready = Ready {
+        ready: readiness.is_ready(),
+        key: Part::from(readiness.key),
+        log: Part::from(readiness.log),
+        audit: Part::from(readiness.audit),
+        issuers: readiness
+            .issuers
+            .into_iter()
+            .map(|(issuer, state)| IssuerPart {
+                issuer,
+                part: Part::from(state),
+            })
+            .collect(),
+        parts,
+    };
+    (status(ready.ready), Json(ready))
+}
+
+const fn status(is_ready: bool) -> StatusCode {
+    match is_ready {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    (status, Json(Ready::from(readiness)))
+    }
 }
 
-/// Keeps the gRPC health service up to date; ends only by being dropped.
+/// Keeps the gRPC health service, which says of issuing what its path says, up to date; ends only by being dropped.
 pub(super) async fn report(gate: Arc<Gate>, reporter: HealthReporter) {
     let mut tick = time::interval(HEALTH_PERIOD);
     loop {
         tick.tick().await;
-        let status = match gate.authority().readiness().is_ready() {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
+        let status = match gate.authority().readiness().own() {
+            Ok(()) => ServingStatus::Serving,
+            Err(_) => ServingStatus::NotServing,
         };
         set(&reporter, status).await;
     }
@@ -125,21 +197,29 @@ pub(super) async fn set(reporter: &HealthReporter, status: ServingStatus) {
     reporter.set_service_status("", status).await;
 }
 
-impl From<Readiness> for Ready {
-    fn from(readiness: Readiness) -> Self {
+impl Parts {
+    fn of(gate: &Gate, readiness: &Readiness) -> Self {
+        let log = gate.authority().log();
+        let trusted_root = TrustMaterial::of(gate.authority()).trusted_root().map(drop);
+        let timestamps = gate.timestamps().map(TimestampAuthority::health);
         Self {
-            ready: readiness.is_ready(),
-            key: Part::from(readiness.key),
-            log: Part::from(readiness.log),
-            audit: Part::from(readiness.audit),
-            issuers: readiness
-                .issuers
-                .into_iter()
-                .map(|(issuer, state)| IssuerPart {
-                    issuer,
-                    part: Part::from(state),
-                })
-                .collect(),
+            issuing: Part::from(readiness.own()),
+            log: log.reading().map(Part::from),
+            submissions: log.submissions().map(Part::from),
+            trust: Part::from(trusted_root.map_err(|error| error.to_string())),
+            timestamps: timestamps.map(|state| Part::from(state.map_err(|error| error.to_string()))),
+        }
+    }
+
+    /// By the last part of its path.
+    fn named(self, name: &str) -> Option<Part> {
+        match name {
+            "issuing" => Some(self.issuing),
+            "log" => self.log,
+            "submissions" => self.submissions,
+            "trust" => Some(self.trust),
+            "timestamps" => self.timestamps,
+            _ => None,
         }
     }
 }
@@ -165,6 +245,54 @@ mod tests {
             log: Ok(()),
             audit: Ok(()),
             issuers: issuers.iter().enumerate().map(named).collect(),
+        }
+    }
+
+    fn parts(readiness: &Readiness) -> Parts {
+        let usable = || Part::from(Ok(()));
+        Parts {
+            issuing: Part::from(readiness.own()),
+            log: Some(usable()),
+            submissions: None,
+            trust: usable(),
+            timestamps: None,
+        }
+    }
+
+    fn report(readiness: Readiness) -> (StatusCode, Json<Ready>) {
+        let parts = parts(&readiness);
+        report_of(readiness, parts)
+    }
+
+    #[test]
+    fn a_part_is_asked_for_by_its_name() {
+        let down = || Err("down".to_owned());
+        for (readiness, issuing) in [
+            (readiness(Ok(()), &[Ok(())]), true),
+            (readiness(Ok(()), &[down()]), true),
+            (readiness(down(), &[Ok(())]), false),
+        ] {
+            assert_eq!(parts(&readiness).named("issuing").unwrap().usable, issuing);
+            assert!(parts(&readiness).named("log").unwrap().usable);
+        }
+        for name in ["timestamps", "submissions", "", "Log", "log/", "readyz"] {
+            assert!(parts(&readiness(Ok(()), &[])).named(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_label() {
+        for path in route::READYZ_PARTS {
+            assert_eq!(route::http_label(path), path);
+            let name = path.strip_prefix("/readyz/").unwrap();
+            let usable = || Part::from(Ok(()));
+            let all = Parts {
+                log: Some(usable()),
+                submissions: Some(usable()),
+                timestamps: Some(usable()),
+                ..parts(&readiness(Ok(()), &[]))
+            };
+            assert!(all.named(name).is_some(), "{name}");
         }
     }
 
@@ -194,13 +322,13 @@ mod tests {
                 StatusCode::SERVICE_UNAVAILABLE,
             ),
         ] {
-            assert_eq!(report_of(readiness).0, status);
+            assert_eq!(report(readiness).0, status);
         }
     }
 
     #[test]
     fn what_is_not_usable_is_named() {
-        let (_, Json(report)) = report_of(readiness(Err("locked".to_owned()), &[Ok(())]));
+        let (_, Json(report)) = report(readiness(Err("locked".to_owned()), &[Ok(())]));
         let json = serde_json::to_value(report).unwrap();
         assert_eq!(json["ready"], false);
         assert_eq!(
@@ -210,6 +338,10 @@ mod tests {
         assert_eq!(
             json["issuers"][0],
             serde_json::json!({"issuer": "https://0.example", "usable": true})
+        );
+        assert_eq!(
+            json["parts"]["issuing"],
+            serde_json::json!({"usable": false, "problem": "key: locked"})
         );
     }
 }

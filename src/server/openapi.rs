@@ -26,6 +26,7 @@ use super::{api, health, route, timestamp, trust};
         health::index,
         health::healthz,
         health::readyz,
+        health::readyz_part,
         document,
     ),
     modifiers(&Token)

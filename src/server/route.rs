@@ -3,6 +3,8 @@
 pub(super) const INDEX: &str = "/";
 pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
+/// For a load balancer: one of [`READYZ_PARTS`].
+pub(super) const READYZ_PART: &str = "/readyz/{part}";
 pub(super) const OPENAPI: &str = "/api/v2/openapi.json";
 pub(super) const SIGNING_CERT: &str = "/api/v2/signingCert";
 pub(super) const TRUST_BUNDLE: &str = "/api/v2/trustBundle";
@@ -36,6 +38,15 @@ pub(super) const HTTP: [&str; 14] = [
     INDEX,
 ];
 
+/// What of [`READYZ_PART`] exists.
+pub(super) const READYZ_PARTS: [&str; 5] = [
+    "/readyz/issuing",
+    "/readyz/log",
+    "/readyz/submissions",
+    "/readyz/trust",
+    "/readyz/timestamps",
+];
+
 /// gRPC methods, service and name.
 const GRPC: [(&str, &str); 7] = [
     ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate"),
@@ -52,7 +63,8 @@ const OTHER: &str = "other";
 
 /// The path as a label of bounded choice.
 pub(super) fn http_label(path: &str) -> &'static str {
-    HTTP.iter().copied().find(|known| *known == path).unwrap_or(OTHER)
+    let mut known = HTTP.iter().chain(&READYZ_PARTS).copied();
+    known.find(|known| *known == path).unwrap_or(OTHER)
 }
 
 /// Service and method as labels of bounded choice.

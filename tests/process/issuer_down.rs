@@ -32,6 +32,14 @@ async fn it_serves_before_its_issuer_does() {
         assert_eq!(ready.body[part]["usable"], true, "{part}");
     }
     assert_eq!(serving.client.get("/healthz").await.status, 200);
+    // What a load balancer asks: another replica would not do better.
+    for part in ["issuing", "log", "submissions", "trust"] {
+        assert_eq!(
+            serving.client.get(&format!("/readyz/{part}")).await.status,
+            200,
+            "{part}"
+        );
+    }
     assert_eq!(serving.request().await.reason(), (503, "issuer_unavailable"));
 
     let _up = FakeIssuer::start_on(socket.listen(16).unwrap(), &[&installation.issuer_key]);
