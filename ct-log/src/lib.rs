@@ -74,6 +74,7 @@ pub mod remote;
 mod running;
 mod scrub;
 pub mod sct;
+pub mod secret_file;
 mod sequencer;
 mod settings;
 mod statistics;

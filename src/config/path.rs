@@ -3,14 +3,12 @@
 use std::{
     fs::{self, Metadata},
     io::ErrorKind,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
-use super::{fields::Text, problem::Problems};
+use ct_log::secret_file::{self, Exposed};
 
-/// The permission bits of group and others.
-const GROUP_AND_OTHERS: u32 = 0o077;
+use super::{fields::Text, problem::Problems};
 
 /// The folder of a configuration file.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ impl Folder {
         self.existing_file(text, problems).map(|(path, _)| path)
     }
 
-    /// A file with a private key, which exists and which nobody but its owner can read.
+    /// A file with a private key, which exists and which nobody else can read ([`secret_file`]).
     pub(super) fn key_file(&self, text: &Text<'_>, problems: &mut Problems) -> Option<PathBuf> {
         self.secret_file(text, "a private key", problems)
     }
@@ -40,15 +38,23 @@ impl Folder {
         problems: &mut Problems,
     ) -> Option<PathBuf> {
         let (path, metadata) = self.existing_file(text, problems)?;
-        if metadata.permissions().mode() & GROUP_AND_OTHERS != 0 {
-            let what = format!(
-                "{} holds {secret} and is open to others than its owner",
-                path.display()
-            );
-            problems.report(&text.place, what, format!("Run: chmod 600 {}", path.display()));
-            return None;
-        }
-        Some(path)
+        let Err(exposed) = secret_file::check(&metadata) else {
+            return Some(path);
+        };
+        let name = path.display();
+        let (what, suggestion) = match exposed {
+            Exposed::ToItsOwner { owner, user } => (
+                format!("{name} holds {secret} and belongs to another user ({owner})"),
+                format!("Run: chown {user} {name}, or leave it to root"),
+            ),
+            Exposed::ToOthers { allowed, .. } => (
+                format!("{name} holds {secret} and is open to others than its owner"),
+                format!("Run: chmod {allowed:03o} {name}"),
+            ),
+            other => (format!("{name} holds {secret} and {other}"), String::new()),
+        };
+        problems.report(&text.place, what, suggestion);
+        None
     }
 
     /// A key file as [`Folder::key_file`], or none yet in a folder that exists.

@@ -1,13 +1,15 @@
-//! Private keys in files: PKCS#8 PEM (RFC 5958, RFC 7468 sections 10 and 11), encrypted or not, their owner's alone.
+//! Private keys in files that nobody else can read: PKCS#8 PEM (RFC 5958, RFC 7468 sections 10 and
+//! 11), encrypted or not.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::OpenOptions,
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use aws_lc_rs::rand;
+use ct_log::secret_file::{self, Exposed, SecretFileError};
 use pkcs8::{
     EncryptedPrivateKeyInfoRef, PrivateKeyInfoRef,
     der::{SecretDocument, pem::PemLabel},
@@ -18,17 +20,15 @@ use zeroize::Zeroizing;
 use super::passphrase::{Passphrase, PassphraseError, PassphraseSource};
 use crate::durability::sync_folder_of;
 
-/// Any permission for group or others: a private key must be its owner's alone.
-pub(super) const OTHERS: u32 = 0o077;
-
 /// Readable and writable by the owner.
 const MODE: u32 = 0o600;
 
 /// Of PBKDF2 with HMAC-SHA-256, as OWASP recommends (2023).
 const ROUNDS: u32 = 600_000;
 
-/// Reads the one key of a file that only its owner can read: PKCS#8 DER, unencrypted, wiped on drop. An encrypted one takes the
-/// second or so that its key derivation was made to take.
+/// Reads the one key of a file that nobody else can read ([`secret_file`]): PKCS#8 DER,
+/// unencrypted, wiped on drop. An encrypted one takes the second or so that its key derivation was
+/// made to take.
 ///
 /// # Errors
 /// If the file cannot be read, is open to others, does not hold exactly one such key, or `passphrase` does not decrypt it.
@@ -49,11 +49,11 @@ fn unlocked(
     path: &Path,
     passphrase: impl FnOnce() -> Result<Passphrase, KeyFileError>,
 ) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    let mode = fs::metadata(path).map_err(KeyFileError::Read)?.mode();
-    if mode & OTHERS != 0 {
-        return Err(KeyFileError::OpenToOthers { mode: mode & 0o777 });
-    }
-    let text = Zeroizing::new(fs::read(path).map_err(KeyFileError::Read)?);
+    let text = secret_file::read(path).map_err(|error| match error {
+        SecretFileError::Exposed(exposed) => KeyFileError::Exposed(exposed),
+        SecretFileError::Io(source) => KeyFileError::Read(source),
+        other => KeyFileError::Read(io::Error::other(other)),
+    })?;
     let text = std::str::from_utf8(&text).map_err(|_| KeyFileError::NotPem)?;
     let (label, document) = SecretDocument::from_pem(text).map_err(|_| KeyFileError::NotPem)?;
     let document = match label {
@@ -128,14 +128,9 @@ pub enum KeyFileError {
     /// It cannot be written.
     #[error("cannot write the key file")]
     Write(#[source] io::Error),
-    /// Its permissions let others read it.
-    #[error(
-        "the key file has mode {mode:03o}, so others can read it: run chmod 600 on it, and replace the key if they may have"
-    )]
-    OpenToOthers {
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// Others can read it.
+    #[error("the key file {0}, and replace the key if they may have")]
+    Exposed(Exposed),
     /// Not one PEM block.
     #[error(
         "the key file must hold one PEM block, -----BEGIN PRIVATE KEY----- or -----BEGIN ENCRYPTED PRIVATE KEY-----"
@@ -172,7 +167,7 @@ pub enum KeyFileError {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::PermissionsExt, process::Command};
+    use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
     use aws_lc_rs::{
         rand::SystemRandom,

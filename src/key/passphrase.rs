@@ -3,14 +3,12 @@
 
 use std::{
     env, fmt, fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     str::FromStr,
 };
 
+use ct_log::secret_file::{self, Exposed, SecretFileError};
 use zeroize::Zeroizing;
-
-use super::file::OTHERS;
 
 /// Set by systemd for a service with credentials (systemd.exec(5), `LoadCredential=`).
 const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
@@ -51,7 +49,8 @@ impl fmt::Debug for Passphrase {
 /// Where a passphrase comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PassphraseSource {
-    /// The file at this path, which only its owner can read; a line break at its end does not count.
+    /// The file at this path, which nobody else can read ([`secret_file`]); a line break at its end
+    /// does not count.
     File(PathBuf),
     /// The environment variable of this name.
     Environment(String),
@@ -117,16 +116,16 @@ impl fmt::Display for PassphraseSource {
 }
 
 fn read_private(path: &Path) -> Result<Passphrase, PassphraseError> {
-    let failed = |source| PassphraseError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    let mode = fs::metadata(path).map_err(failed)?.mode();
-    if mode & OTHERS != 0 {
-        let path = path.to_owned();
-        return Err(PassphraseError::OpenToOthers { path });
+    let path = path.to_owned();
+    match secret_file::read(&path) {
+        Ok(bytes) => Passphrase::new(bytes),
+        Err(SecretFileError::Exposed(exposed)) => Err(PassphraseError::Exposed { path, exposed }),
+        Err(SecretFileError::Io(source)) => Err(PassphraseError::Read { path, source }),
+        Err(other) => {
+            let source = io::Error::other(other);
+            Err(PassphraseError::Read { path, source })
+        }
     }
-    read(path)
 }
 
 fn read(path: &Path) -> Result<Passphrase, PassphraseError> {
@@ -155,11 +154,13 @@ pub enum PassphraseError {
         /// Why.
         source: io::Error,
     },
-    /// Its permissions let others read it.
-    #[error("{} is open to others: run chmod 600 on it, and change the passphrase if they may have read it", path.display())]
-    OpenToOthers {
+    /// Others can read it.
+    #[error("{} {exposed}, and change the passphrase if they may have", path.display())]
+    Exposed {
         /// Which.
         path: PathBuf,
+        /// To whom.
+        exposed: Exposed,
     },
     /// There is no such environment variable.
     #[error("the environment variable {0} is not set")]
@@ -219,7 +220,7 @@ mod tests {
         fs::write(&path, "\n").unwrap();
         assert!(matches!(source.read(), Err(PassphraseError::Empty)));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(source.read(), Err(PassphraseError::OpenToOthers { .. })));
+        assert!(matches!(source.read(), Err(PassphraseError::Exposed { .. })));
         fs::remove_file(&path).unwrap();
         assert!(matches!(source.read(), Err(PassphraseError::Read { .. })));
         let unset = PassphraseSource::Environment("MAYFLY_TEST_UNSET".to_owned());

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use ct_log::secret_file::{self, SecretFileError};
 use rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -40,7 +41,15 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// Missing, unreadable, or no PEM key.
+    /// Missing, unreadable, or readable by others.
+    #[error("cannot use the TLS private key in {}", path.display())]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: SecretFileError,
+    },
+    /// No PEM key.
     #[error("cannot read the TLS private key in {}: it must hold one unencrypted PEM key", path.display())]
     Key {
         /// The file.
@@ -63,10 +72,7 @@ pub enum TlsError {
 /// TLS 1.3, and 1.2 with AEAD suites (rustls has no others); HTTP/2 preferred by ALPN.
 pub(super) fn load(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let chain = certificates(&files.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|source| TlsError::Key {
-        path: files.key.clone(),
-        source,
-    })?;
+    let key = private_key(&files.key)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
@@ -77,6 +83,17 @@ pub(super) fn load(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
         })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = secret_file::read(path).map_err(|source| TlsError::KeyFile {
+        path: path.to_owned(),
+        source,
+    })?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Key {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -459,3 +459,19 @@ fn another_ca_is_a_file_or_a_file_with_its_end() {
         ]
     );
 }
+
+/// As Kubernetes mounts a Secret: links that lead to a file of root, here of the user that runs the
+/// tests.
+#[test]
+fn a_key_is_found_through_the_links_of_a_mounted_secret() {
+    let installation = Installation::new(&MINIMAL.replace("key: ca-key.pem", "key: secret/ca-key.pem"));
+    fs::create_dir_all(installation.path("secret/..2026")).unwrap();
+    fs::write(installation.path("secret/..2026/ca-key.pem"), "").unwrap();
+    std::os::unix::fs::symlink("..2026", installation.path("secret/..data")).unwrap();
+    std::os::unix::fs::symlink("..data/ca-key.pem", installation.path("secret/ca-key.pem")).unwrap();
+    installation.chmod("secret/..2026/ca-key.pem", 0o400);
+    installation.load().unwrap();
+    installation.chmod("secret/..2026/ca-key.pem", 0o444);
+    let [problem] = installation.problems().try_into().unwrap();
+    assert!(problem.ends_with("Run: chmod 600 secret/ca-key.pem"), "{problem}");
+}

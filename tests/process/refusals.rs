@@ -1,10 +1,14 @@
 //! Files with which `mayfly serve` must not start: what it says, and with which exit code.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    os::unix::{fs::chown, process::CommandExt},
+    time::Duration,
+};
 
 use mayfly::clock::{Clock, SystemClock};
 
-use crate::installation::Installation;
+use crate::{installation::Installation, program::mayfly};
 
 const ELEVEN_YEARS: Duration = Duration::from_secs(11 * 365 * 24 * 60 * 60);
 
@@ -112,4 +116,44 @@ async fn a_port_in_use_is_named() {
         "{stderr}"
     );
     assert!(!installation.path("log").exists());
+}
+
+/// The Secret of a pod with an `fsGroup`: files of root that the server's group may read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs root"]
+async fn a_key_of_root_that_the_servers_group_may_read_signs() {
+    const SERVER: u32 = 1000;
+    let installation = Installation::new().await;
+    let key = installation.path("ca-key.pem");
+    let check = |online: &[&str]| {
+        let mut command = mayfly();
+        command
+            .args(["config", "check", "--config"])
+            .arg(installation.path("mayfly.yaml"));
+        let output = command.args(online).uid(SERVER).gid(SERVER).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    installation.chmod("", 0o755);
+    chown(&key, Some(0), Some(SERVER)).unwrap();
+    for mode in [0o440, 0o640] {
+        installation.chmod("ca-key.pem", mode);
+        let said = check(&["--online"]);
+        assert!(
+            said.contains("signs: ") && said.contains("ca-key.pem"),
+            "{mode:o}: {said}"
+        );
+    }
+    installation.chmod("ca-key.pem", 0o444);
+    let said = check(&[]);
+    assert!(
+        said.contains("open to others") && said.contains("chmod 640"),
+        "{said}"
+    );
+    installation.chmod("ca-key.pem", 0o640);
+    chown(&key, Some(SERVER + 1), Some(SERVER)).unwrap();
+    let said = check(&[]);
+    assert!(
+        said.contains("belongs to another user (1001). Run: chown 1000 "),
+        "{said}"
+    );
 }

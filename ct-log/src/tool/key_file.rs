@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use der::pem::{self, LineEnding};
@@ -13,11 +13,9 @@ use zeroize::Zeroizing;
 use super::birth::{self, BirthError};
 use super::file::sync_folder_of;
 use crate::LogPublicKey;
+use crate::secret_file::{self, Exposed, SecretFileError};
 
 const PRIVATE_KEY: &str = "PRIVATE KEY";
-
-/// Any permission for group or others: a private key must be its owner's alone.
-const OTHERS: u32 = 0o077;
 
 /// A file without a log's public key.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +30,12 @@ pub(super) struct PublicKeyError {
 pub(super) enum PrivateKeyError {
     #[error(transparent)]
     Io(#[from] io::Error),
+    #[error("it {0}, and replace the key if they may have")]
+    Exposed(#[from] Exposed),
     #[error(
-        "it has mode {mode:03o}, so others can read it: run chmod 600 on it, and replace the key if they may have"
+        "it must hold one PEM block, -----BEGIN PRIVATE KEY-----: PKCS#8, not encrypted; convert others with: \
+         openssl pkcs8 -topk8 -nocrypt -in OLD -out NEW"
     )]
-    OpenToOthers { mode: u32 },
-    #[error("it must hold one PEM block, -----BEGIN PRIVATE KEY-----: PKCS#8, not encrypted")]
     NotPkcs8,
 }
 
@@ -66,14 +65,12 @@ fn public(path: &Path) -> Result<LogPublicKey, Box<dyn std::error::Error + Send 
     Ok(LogPublicKey::from_spki_der(&der)?)
 }
 
-/// Reads a private key that only its owner can read: PKCS#8 DER, wiped on drop.
+/// Reads a private key that nobody else can read ([`secret_file`]): PKCS#8 DER, wiped on drop.
 pub(super) fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateKeyError> {
-    let mode = fs::metadata(path)?.mode();
-    if mode & OTHERS != 0 {
-        let mode = mode & 0o777;
-        return Err(PrivateKeyError::OpenToOthers { mode });
-    }
-    let text = Zeroizing::new(fs::read(path)?);
+    let text = secret_file::read(path).map_err(|error| match error {
+        SecretFileError::Io(error) => PrivateKeyError::Io(error),
+        SecretFileError::Exposed(exposed) => PrivateKeyError::Exposed(exposed),
+    })?;
     match pem::decode_vec(&text) {
         Ok((PRIVATE_KEY, der)) => Ok(Zeroizing::new(der)),
         Ok((_, other)) => {

@@ -2,7 +2,10 @@
 
 use std::{fs, io, path::PathBuf};
 
-use ct_log::{PostgresSettings, PostgresSettingsError};
+use ct_log::{
+    PostgresSettings, PostgresSettingsError,
+    secret_file::{self, SecretFileError},
+};
 use zeroize::Zeroizing;
 
 /// The variable with the password, as libpq has it.
@@ -31,6 +34,14 @@ pub enum DatabaseError {
         /// Why.
         source: io::Error,
     },
+    /// The file with the password.
+    #[error("the password in {} cannot be used", path.display())]
+    Password {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: SecretFileError,
+    },
     /// The settings themselves.
     #[error(transparent)]
     Settings(#[from] PostgresSettingsError),
@@ -54,7 +65,10 @@ impl Database {
             let variable = std::env::var_os(PASSWORD);
             return Ok(variable.map(|password| Zeroizing::new(password.into_encoded_bytes())));
         };
-        let mut password = Zeroizing::new(read(path)?);
+        let mut password = secret_file::read(path).map_err(|source| DatabaseError::Password {
+            path: path.clone(),
+            source,
+        })?;
         // Editors end a file with a line break, which no password has.
         while password.last().is_some_and(|last| b"\r\n".contains(last)) {
             password.pop();
