@@ -55,6 +55,9 @@ fn unlocked(
         other => KeyFileError::Read(io::Error::other(other)),
     })?;
     let text = std::str::from_utf8(&text).map_err(|_| KeyFileError::NotPem)?;
+    if is_legacy_encrypted(text) {
+        return Err(KeyFileError::LegacyEncryption);
+    }
     let (label, document) = SecretDocument::from_pem(text).map_err(|_| KeyFileError::NotPem)?;
     let document = match label {
         PrivateKeyInfoRef::PEM_LABEL => document,
@@ -62,6 +65,17 @@ fn unlocked(
         _ => return Err(KeyFileError::Unsupported),
     };
     Ok(document.to_bytes())
+}
+
+/// RFC 1421 section 4.6.1.1, OpenSSL's traditional format: the header makes the block something
+/// else than RFC 7468's.
+fn is_legacy_encrypted(text: &str) -> bool {
+    let is_header = |line: &str| {
+        line.split_once(':').is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("Proc-Type") && value.to_ascii_uppercase().contains("ENCRYPTED")
+        })
+    };
+    text.lines().any(is_header)
 }
 
 fn decrypt(document: &SecretDocument, passphrase: &Passphrase) -> Result<SecretDocument, KeyFileError> {
@@ -151,6 +165,12 @@ pub enum KeyFileError {
          with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
     )]
     UnsupportedEncryption,
+    /// Encrypted by the method of RFC 1421, whose key derivation is one round of MD5.
+    #[error(
+        "the key file is encrypted in the old way of OpenSSL (Proc-Type: 4,ENCRYPTED), which is not supported; convert it \
+         with: openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW"
+    )]
+    LegacyEncryption,
     /// A key that clients would not accept.
     #[error(
         "the key is Ed25519, which cannot sign here: sigstore-python, for one, rejects the SCTs of certificates that an \
@@ -289,5 +309,26 @@ mod tests {
         );
         assert!(refusal(&block("ENCRYPTED PRIVATE KEY"), 0o600).contains("passphrase"));
         assert!(refusal(&block("EC PRIVATE KEY"), 0o600).contains("openssl pkcs8"));
+    }
+
+    /// What `openssl ec -aes256` and `openssl rsa -traditional -des3` write.
+    #[test]
+    fn a_key_that_is_encrypted_in_the_old_way_is_told_how_to_convert_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key.pem");
+        for header in [
+            "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,000102030405060708090A0B0C0D0E0F",
+            "Proc-Type: 4,ENCRYPTED\r\nDEK-Info: DES-EDE3-CBC,0001020304050607",
+        ] {
+            for label in ["EC PRIVATE KEY", "RSA PRIVATE KEY", "PRIVATE KEY"] {
+                let text = format!("-----BEGIN {label}-----\n{header}\n\nAAAA\n-----END {label}-----\n");
+                fs::write(&path, text).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+                let refusal = read(&path, None).unwrap_err();
+                assert!(matches!(refusal, KeyFileError::LegacyEncryption), "{refusal}");
+                let line = "openssl pkcs8 -topk8 -v2 aes256 -in OLD -out NEW";
+                assert!(refusal.to_string().contains(line), "{refusal}");
+            }
+        }
     }
 }
