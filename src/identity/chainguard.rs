@@ -21,6 +21,12 @@ pub(super) fn apply(
     }
     check_actor(claims.get("act"))?;
     check_internal(claims.get("internal"))?;
+    if subject.starts_with('/') || subject.contains("//") {
+        return Err(IdentityError::SubjectInvalid(
+            "begins with a slash or has two in a row, of which its certificate's name would show one or none: the name \
+             would be another subject's",
+        ));
+    }
     let uri = uri::joined(&format!("{issuer}/{subject}")).map_err(IdentityError::SanInvalid)?;
     uri::parse(&uri).map_err(IdentityError::SanInvalid)?;
     Ok(Names::new(

@@ -4,7 +4,7 @@ mod escape;
 
 use url::Url;
 
-use self::escape::{DOT_SEGMENT, is_dot_segment, is_percent_encoded};
+use self::escape::{DOT_SEGMENT, has_dot_segment, is_percent_encoded};
 pub(super) use self::escape::{joined, printed};
 use super::{
     IdentityError, Names, SubjectName,
@@ -93,7 +93,7 @@ pub(super) fn parse(text: &str) -> Result<Url, &'static str> {
     if !is_percent_encoded(text) {
         return Err("contains a `%` that does not begin a percent-encoded byte");
     }
-    if text.split(['/', '?', '#']).any(is_dot_segment) {
+    if has_dot_segment(text) {
         return Err(DOT_SEGMENT);
     }
     let url = Url::parse(text).map_err(|_| "is not an absolute URI")?;
@@ -174,6 +174,8 @@ mod tests {
             "https://example.com/a/../b",
             "https://example.com/a/%2e%2E/b",
             "https://example.com/a/./b",
+            "https://example.com/a%2f..%2fb",
+            "https://example.com/a/..%5Cb",
             "https://example.com/%",
             "https://example.com/%2",
             "https://example.com/%zz",

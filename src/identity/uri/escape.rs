@@ -1,6 +1,8 @@
-//! Percent-encoding as Go's `net/url` does it when a URL is parsed and printed again: Fulcio's certificates have such
-//! names, and verifiers compare bytes. A part of which every character may stand in it is kept as it is; any other
-//! part is decoded and encoded anew.
+//! Percent-encoding as Go's `net/url` does it when a URL is parsed and printed again: Fulcio's
+//! certificates have such names, and verifiers compare bytes. A part of which every character may
+//! stand in it is kept as it is; any other part is decoded and encoded anew. Fulcio certifies the
+//! result even if something else than the part is encoded there (`release%2f1"` becomes
+//! `release/1%22`, which is the name of something else); here such a part is refused.
 
 use std::borrow::Cow;
 
@@ -32,6 +34,9 @@ const FRAGMENT: &AsciiSet = &PATH
 
 const BAD_PERCENT: &str = "contains a `%` that does not begin a percent-encoded byte";
 
+const DECODED: &str = "contains a percent-encoded character that would be decoded, because another character in it has to be \
+                       encoded: it would be the name of something else";
+
 /// A URI as Go prints it.
 ///
 /// # Errors
@@ -60,7 +65,7 @@ pub(crate) fn printed(text: &str) -> Result<String, &'static str> {
 /// What keeps it from being an absolute URI.
 pub(crate) fn joined(text: &str) -> Result<String, &'static str> {
     let (origin, path) = origin_and_path(text)?;
-    if path.split('/').any(is_dot_segment) {
+    if has_dot_segment(path) {
         return Err(DOT_SEGMENT);
     }
     let mut clean = String::with_capacity(path.len());
@@ -94,6 +99,9 @@ fn encoded<'a>(part: &'a str, encode: &'static AsciiSet) -> Result<Cow<'a, str>,
     if part.bytes().all(may_stand) {
         return Ok(Cow::Borrowed(part));
     }
+    if percent_encoded_bytes(part).any(|byte| !is_encoded_alone(byte, encode)) {
+        return Err(DECODED);
+    }
     let decoded: Vec<u8> = percent_decode_str(part).collect();
     Ok(Cow::Owned(percent_encode(&decoded, encode).to_string()))
 }
@@ -106,13 +114,17 @@ fn is_encoded_alone(byte: u8, encode: &'static AsciiSet) -> bool {
 
 pub(super) const DOT_SEGMENT: &str = "contains a `.` or `..` path segment";
 
-/// `.` or `..`, percent-encoded or not.
-pub(super) fn is_dot_segment(segment: &str) -> bool {
-    if segment.len() > "%2e%2e".len() {
-        return false;
-    }
-    let plain = segment.replace("%2e", ".").replace("%2E", ".");
-    plain == "." || plain == ".."
+/// Whether there is a `.` or `..` segment for a reader that decodes the text, or takes `\` for `/`.
+pub(super) fn has_dot_segment(text: &str) -> bool {
+    let decoded: Cow<'_, [u8]> = percent_decode_str(text).into();
+    let is_dots = |segment: &[u8]| segment == b"." || segment == b"..";
+    decoded.split(|byte| b"/\\?#".contains(byte)).any(is_dots)
+}
+
+/// The bytes that `%` and two digits stand for.
+fn percent_encoded_bytes(text: &str) -> impl Iterator<Item = u8> {
+    let digits = |part: &str| part.get(..2).map(|digits| u8::from_str_radix(digits, 16));
+    text.split('%').skip(1).filter_map(digits).flatten()
 }
 
 /// Whether every `%` begins a percent-encoded byte (RFC 3986 section 2.1).
@@ -141,8 +153,10 @@ mod tests {
             ("https://a.example/x//y", "https://a.example/x//y"),
             ("https://a.example/a b", "https://a.example/a%20b"),
             ("https://a.example/a%20b", "https://a.example/a%20b"),
-            ("https://a.example/a%2fb c", "https://a.example/a/b%20c"),
+            ("https://a.example/a%20b%25 c", "https://a.example/a%20b%25%20c"),
+            ("https://a.example/%C3%a4 c", "https://a.example/%C3%A4%20c"),
             ("https://a.example/a%2fb", "https://a.example/a%2fb"),
+            ("https://a.example/%61", "https://a.example/%61"),
             ("https://a.example/b\u{e4}r", "https://a.example/b%C3%A4r"),
             ("https://a.example/it's(1)*[x]!", "https://a.example/it's(1)*[x]!"),
             (
@@ -163,6 +177,64 @@ mod tests {
         assert_eq!(printed("https://a.example/100%"), Err(BAD_PERCENT));
         assert_eq!(printed("https://a.example/x#100%zz"), Err(BAD_PERCENT));
         assert!(printed("a.example/x").is_err());
+    }
+
+    /// Go would print the second name of each, which is another's.
+    #[test]
+    fn what_would_be_another_name_once_decoded_is_refused() {
+        for (text, others) in [
+            (
+                "https://a.example/release%2f1\"",
+                "https://a.example/release/1%22",
+            ),
+            (
+                "https://a.example/release%2F1 x",
+                "https://a.example/release/1%20x",
+            ),
+            ("https://a.example/x%40refs \"", "https://a.example/x@refs%20%22"),
+            ("https://a.example/m%61in\u{e9}", "https://a.example/main%C3%A9"),
+            ("https://a.example/a/%2e%2e/b c", "https://a.example/a/../b%20c"),
+            ("https://a.example/a%2f..%2fb c", "https://a.example/a/../b%20c"),
+            ("https://a.example/x#m%61in z", "https://a.example/x#main%20z"),
+        ] {
+            assert!(printed(text).is_err(), "{text} would be {others}");
+        }
+        for text in [
+            "https://a.example/release%2f1\"",
+            "https://a.example/m%61in\u{e9}",
+        ] {
+            assert_eq!(joined(text), Err(DECODED), "{text}");
+        }
+        // Nothing in it is decoded, because nothing in it has to be encoded.
+        assert_eq!(
+            joined("https://a.example/a%2fb").as_deref(),
+            Ok("https://a.example/a%2fb")
+        );
+    }
+
+    #[test]
+    fn dot_segments_are_seen_as_a_reader_sees_them_that_decodes() {
+        for text in [
+            "a/../b",
+            "a/%2e%2E/b",
+            "a/.%2e",
+            "a%2f..%2fb",
+            "a/..%2Fb",
+            "a%5c..%5Cb",
+            "a\\..\\b",
+            ".",
+            "a/%2e",
+        ] {
+            assert!(has_dot_segment(text), "{text}");
+            assert_eq!(
+                joined(&format!("https://a.example/{text}")),
+                Err(DOT_SEGMENT),
+                "{text}"
+            );
+        }
+        for text in ["a/b", "a/...", "a/..b/.c", "a/%252e%252e/b", "v1..2", ".github/x"] {
+            assert!(!has_dot_segment(text), "{text}");
+        }
     }
 
     #[test]
