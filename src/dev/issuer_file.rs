@@ -2,11 +2,11 @@
 
 use super::{CLIENT_ID, mint::Issuers};
 
-/// The GitHub templates are those of Fulcio's public instance, so that a certificate looks as it would there.
+/// The GitHub templates are those of Fulcio's public instance, so that a certificate looks as it
+/// would there; GitHub's URL is no default, which a claim could replace.
 const GITHUB_TEMPLATES: &str = r#"ci-issuer-metadata:
   github-workflow:
     default-template-values:
-      url: "https://github.com"
       environment: ""
     extension-templates:
       github-workflow-trigger: "event_name"
@@ -14,22 +14,22 @@ const GITHUB_TEMPLATES: &str = r#"ci-issuer-metadata:
       github-workflow-name: "workflow"
       github-workflow-repository: "repository"
       github-workflow-ref: "ref"
-      build-signer-uri: "{{ .url }}/{{ .job_workflow_ref }}"
+      build-signer-uri: "https://github.com/{{ .job_workflow_ref }}"
       build-signer-digest: "job_workflow_sha"
       runner-environment: "runner_environment"
-      source-repository-uri: "{{ .url }}/{{ .repository }}"
+      source-repository-uri: "https://github.com/{{ .repository }}"
       source-repository-digest: "sha"
       source-repository-ref: "ref"
       source-repository-identifier: "repository_id"
-      source-repository-owner-uri: "{{ .url }}/{{ .repository_owner }}"
+      source-repository-owner-uri: "https://github.com/{{ .repository_owner }}"
       source-repository-owner-identifier: "repository_owner_id"
-      build-config-uri: "{{ .url }}/{{ .workflow_ref }}"
+      build-config-uri: "https://github.com/{{ .workflow_ref }}"
       build-config-digest: "workflow_sha"
       build-trigger: "event_name"
-      run-invocation-uri: "{{ .url }}/{{ .repository }}/actions/runs/{{ .run_id }}/attempts/{{ .run_attempt }}"
+      run-invocation-uri: "https://github.com/{{ .repository }}/actions/runs/{{ .run_id }}/attempts/{{ .run_attempt }}"
       source-repository-visibility-at-signing: "repository_visibility"
       deployment-environment: "environment"
-    subject-alternative-name-template: "{{ .url }}/{{ .job_workflow_ref }}"
+    subject-alternative-name-template: "https://github.com/{{ .job_workflow_ref }}"
 "#;
 
 /// The file's text: the email issuer and the GitHub-shaped one, at their present URLs.

@@ -650,3 +650,31 @@ oidc-issuers:
         2
     );
 }
+
+/// A claim wins over a default, so that a default decides nothing that names somebody: a token
+/// could have a claim by its name. Two providers do name their own platform in the token.
+#[test]
+fn shipped_files_have_no_defaults_that_a_token_must_not_choose() {
+    let said_in_the_token = [
+        "platform_url: https://g.codefresh.io",
+        "base_url: https://app.buddy.works",
+    ];
+    let mut sections = 0;
+    for entry in std::fs::read_dir("config").unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines = text.lines();
+        while lines
+            .by_ref()
+            .any(|line| line.trim() == "default-template-values:")
+        {
+            sections += 1;
+            for line in lines.by_ref().take_while(|line| line.starts_with("      ")) {
+                let default = line.split(" #").next().unwrap().trim();
+                let allowed = default.ends_with(": \"\"") || said_in_the_token.contains(&default);
+                assert!(allowed, "{}: {default}", path.display());
+            }
+        }
+    }
+    assert!(sections >= 6, "{sections}");
+}

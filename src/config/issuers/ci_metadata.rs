@@ -36,7 +36,7 @@ pub(super) fn compile(place: &Place, node: &Node, problems: &mut Problems) -> Op
         .get("extension-templates")
         .map(|(place, node)| extensions(&place, node, problems))
         .unwrap_or_default();
-    let suggestion = "Give a template of a URI, such as \"{{ .url }}/{{ .repository }}\"";
+    let suggestion = "Give a template of a URI, such as \"https://ci.example.com/{{ .repository }}\"";
     let subject = fields.required_text("subject-alternative-name-template", suggestion, problems)?;
     let subject = template(&subject, problems)?;
     Some(CiProvider::new(subject, extensions, &defaults))
