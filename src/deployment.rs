@@ -173,6 +173,7 @@ impl Files {
         metrics: &KeyMetrics,
     ) -> Result<Parts, DeploymentError> {
         let chain = load_chain(&self.ca_chain)?;
+        warn_of(&chain, &self.ca_chain);
         let key = self.ca_key.open("ca", metrics).await?;
         let log = match &self.log {
             Some(log) => Some(shards::open(log, &self.promise_of(log)?, metrics).await?),
@@ -226,6 +227,24 @@ pub fn check_files(settings: &Settings) -> Vec<DeploymentError> {
         .collect()
 }
 
+/// What works and a new CA should not have, of the chain of the CA that signs; nothing if it cannot
+/// be used.
+#[must_use]
+pub fn chain_warnings(settings: &Settings) -> Vec<String> {
+    let path = settings.ca().chain();
+    let chain = load_chain(path).ok();
+    let warnings = chain.iter().flat_map(CertificateChain::warnings);
+    warnings
+        .map(|warning| format!("{}: {warning}", path.display()))
+        .collect()
+}
+
+fn warn_of(chain: &CertificateChain, path: &Path) {
+    for warning in chain.warnings() {
+        tracing::warn!(path = %path.display(), "{warning}");
+    }
+}
+
 /// Unlocks the CA's key, wherever it is, and has it sign: whether it is the key of the chain, and `mayfly serve` could use it.
 ///
 /// # Errors
@@ -238,6 +257,7 @@ pub async fn check_key(settings: &Settings, metrics: &KeyMetrics) -> Result<(), 
 /// The CA as it is configured. Its key has signed.
 async fn load_issuer(ca: &CaFiles, metrics: &KeyMetrics) -> Result<Issuer, DeploymentError> {
     let chain = load_chain(ca.chain())?;
+    warn_of(&chain, ca.chain());
     Ok(Issuer::new(ca.key().open("ca", metrics).await?, chain).await?)
 }
 

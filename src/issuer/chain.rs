@@ -1,4 +1,6 @@
-//! The CA's certificates, checked at start: Mayfly does not start on a chain that clients would refuse.
+//! The CA's certificates, checked at start: Mayfly does not start on a chain that clients would
+//! refuse. What clients accept and a new CA should not have, because Fulcio runs on it, is a
+//! warning.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -22,7 +24,17 @@ pub struct CertificateChain {
     validity: RangeInclusive<Duration>,
     der: Vec<Vec<u8>>,
     pem: Vec<String>,
+    warnings: Vec<&'static str>,
 }
+
+const ROOT_SIGNS: &str = "the root signs the certificates itself: its key has to be online, and clients have to be given a new \
+                          root when it changes. An intermediate between them avoids both";
+
+const NO_PATH_LENGTH: &str =
+    "the intermediate has no basicConstraints pathlen:0: whoever gets its key can make another CA with it";
+
+const OTHER_USAGES: &str = "the extKeyUsage of the certificate that signs is not codeSigning alone: whoever gets its key can make \
+                            certificates for the other usages with it";
 
 impl CertificateChain {
     /// Parses and checks a PEM file: the issuing certificate first, the root last.
@@ -57,7 +69,7 @@ impl CertificateChain {
                 Certificate::from_der(der).map_err(|source| ChainError::Malformed { at, source })
             })
             .collect::<Result<Vec<_>, _>>()?;
-        check(&certificates, now)?;
+        let warnings = check(&certificates, now)?;
         let validity = common_validity(&certificates);
         let issuing = certificates.into_iter().next().ok_or(ChainError::TooShort)?;
         let pem = der
@@ -69,7 +81,14 @@ impl CertificateChain {
             validity,
             der,
             pem,
+            warnings,
         })
+    }
+
+    /// What works, as it does in Fulcio, and a new CA should not have.
+    #[must_use]
+    pub fn warnings(&self) -> &[&'static str] {
+        &self.warnings
     }
 
     /// DER, leaf's issuer first, root last.
@@ -120,12 +139,15 @@ pub(crate) fn common_validity(certificates: &[Certificate]) -> RangeInclusive<Du
     from.unwrap_or(Duration::MAX)..=until.unwrap_or(Duration::ZERO)
 }
 
-fn check(certificates: &[Certificate], now: Option<Timestamp>) -> Result<(), ChainError> {
-    let [issuing, .., _] = certificates else {
-        return Err(ChainError::TooShort);
-    };
+/// Returns the warnings.
+fn check(certificates: &[Certificate], now: Option<Timestamp>) -> Result<Vec<&'static str>, ChainError> {
+    let issuing = certificates.first().ok_or(ChainError::TooShort)?;
     check_links(certificates, 0, now)?;
-    check_issuing(issuing)
+    check_issuing(issuing)?;
+    match certificates {
+        [_] => check_root_that_signs(issuing),
+        _ => check_intermediate(issuing),
+    }
 }
 
 /// What holds of any chain up to its root: all are valid at `now`, each issued the one before it, and those from `first_authority`
@@ -192,23 +214,45 @@ fn check_path_length(certificate: &Certificate, at: usize, below: usize) -> Resu
     }
 }
 
-/// Kind of key, EKU chaining and `pathlen:0` of the certificate that signs leaves (Fulcio's certificate specification).
+/// Kind of key and subjectKeyIdentifier of the certificate that signs leaves.
 fn check_issuing(issuing: &Certificate) -> Result<(), ChainError> {
     let key = issuing.tbs_certificate().subject_public_key_info();
     if SignatureAlgorithm::of(&key.owned_to_ref()).is_none() {
         return Err(ChainError::KeyKind);
     }
-    let usages = extension::<ExtendedKeyUsage>(issuing, 0)?;
-    if usages.is_none_or(|ExtendedKeyUsage(usages)| usages != [ID_KP_CODE_SIGNING]) {
-        return Err(ChainError::NotForCodeSigning);
-    }
-    let constraints = extension::<BasicConstraints>(issuing, 0)?;
-    if constraints.and_then(|constraints| constraints.path_len_constraint) != Some(0) {
-        return Err(ChainError::PathLength);
-    }
     match extension::<SubjectKeyIdentifier>(issuing, 0)? {
         Some(_) => Ok(()),
         None => Err(ChainError::NoKeyIdentifier),
+    }
+}
+
+/// EKU chaining and `pathlen:0` of an intermediate that signs leaves (Fulcio's certificate
+/// specification). Returns the warnings.
+fn check_intermediate(issuing: &Certificate) -> Result<Vec<&'static str>, ChainError> {
+    let usages = extension::<ExtendedKeyUsage>(issuing, 0)?.ok_or(ChainError::NotForCodeSigning)?;
+    let mut warnings = check_usages(&usages)?;
+    let constraints = extension::<BasicConstraints>(issuing, 0)?;
+    if constraints.and_then(|constraints| constraints.path_len_constraint) != Some(0) {
+        warnings.push(NO_PATH_LENGTH);
+    }
+    Ok(warnings)
+}
+
+/// A root need not name its usages. Returns the warnings.
+fn check_root_that_signs(root: &Certificate) -> Result<Vec<&'static str>, ChainError> {
+    let mut warnings = match extension::<ExtendedKeyUsage>(root, 0)? {
+        Some(usages) => check_usages(&usages)?,
+        None => Vec::new(),
+    };
+    warnings.push(ROOT_SIGNS);
+    Ok(warnings)
+}
+
+fn check_usages(ExtendedKeyUsage(usages): &ExtendedKeyUsage) -> Result<Vec<&'static str>, ChainError> {
+    match usages.as_slice() {
+        [ID_KP_CODE_SIGNING] => Ok(Vec::new()),
+        usages if usages.contains(&ID_KP_CODE_SIGNING) => Ok(vec![OTHER_USAGES]),
+        _ => Err(ChainError::NotForCodeSigning),
     }
 }
 
@@ -266,10 +310,8 @@ pub enum ChainError {
         #[source]
         source: der::Error,
     },
-    /// Fewer than two.
-    #[error(
-        "the chain needs at least two certificates: the intermediate that signs, then its issuers up to the root"
-    )]
+    /// None.
+    #[error("the chain holds no certificate: it needs the one that signs, then its issuers up to the root")]
     TooShort,
     /// The last one is not a root.
     #[error("the last certificate of the chain is not self-signed: append the root")]
@@ -318,25 +360,20 @@ pub enum ChainError {
         /// Its position.
         at: usize,
     },
-    /// The intermediate's key.
+    /// The key of the certificate that signs.
     #[error(
-        "the intermediate's key must be ECDSA on P-256 or P-384, or RSA: sigstore-python, for one, rejects the SCTs of \
+        "the key of the certificate that signs must be ECDSA on P-256 or P-384, or RSA: sigstore-python, for one, rejects the SCTs of \
          certificates that an Ed25519 CA signed"
     )]
     KeyKind,
-    /// extKeyUsage of the intermediate.
+    /// extKeyUsage of the certificate that signs.
     #[error(
-        "the intermediate's extKeyUsage must be codeSigning and nothing else: clients check that usages chain"
+        "the extKeyUsage of the certificate that signs must contain codeSigning: clients check that usages chain"
     )]
     NotForCodeSigning,
-    /// pathLenConstraint of the intermediate.
+    /// subjectKeyIdentifier of the certificate that signs.
     #[error(
-        "the intermediate must have basicConstraints pathlen:0, so that no certificate under it can be a CA"
-    )]
-    PathLength,
-    /// subjectKeyIdentifier of the intermediate.
-    #[error(
-        "the intermediate has no subjectKeyIdentifier, which clients match with the leaf's authorityKeyIdentifier"
+        "the certificate that signs has no subjectKeyIdentifier, which clients match with the leaf's authorityKeyIdentifier"
     )]
     NoKeyIdentifier,
 }

@@ -93,15 +93,8 @@ async fn an_intermediate_that_is_not_yet_valid() {
 
 #[tokio::test]
 async fn an_intermediate_for_something_else_than_code_signing() {
-    let said = "the intermediate's extKeyUsage must be codeSigning and nothing else";
-    for usages in [
-        vec![],
-        vec![ExtendedKeyUsagePurpose::ServerAuth],
-        vec![
-            ExtendedKeyUsagePurpose::CodeSigning,
-            ExtendedKeyUsagePurpose::ServerAuth,
-        ],
-    ] {
+    let said = "the extKeyUsage of the certificate that signs must contain codeSigning";
+    for usages in [vec![], vec![ExtendedKeyUsagePurpose::ServerAuth]] {
         assert_refused(
             changed(|intermediate| intermediate.extended_key_usages = usages),
             said,
@@ -110,15 +103,57 @@ async fn an_intermediate_for_something_else_than_code_signing() {
     }
 }
 
-#[tokio::test]
-async fn an_intermediate_without_a_path_length() {
-    let unconstrained =
-        changed(|intermediate| intermediate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
-    assert_refused(
-        unconstrained,
-        "the intermediate must have basicConstraints pathlen:0",
-    )
-    .await;
+/// As `openssl req -x509` makes it.
+fn root_alone() -> Ca {
+    let key = KeyPair::generate().unwrap();
+    let root = authority("Root", BasicConstraints::Unconstrained);
+    let chain = root.self_signed(&key).unwrap().pem();
+    let key = key.serialize_pem();
+    Ca { chain, key }
+}
+
+/// Fulcio runs on these. A start says what a new CA should not have, and so does a check before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ca_that_fulcio_runs_on_signs_with_a_warning() {
+    for (ca, warning) in [
+        (root_alone(), "the root signs the certificates itself"),
+        (
+            changed(|intermediate| intermediate.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)),
+            "the intermediate has no basicConstraints pathlen:0",
+        ),
+        (
+            changed(|intermediate| {
+                intermediate
+                    .extended_key_usages
+                    .push(ExtendedKeyUsagePurpose::EmailProtection);
+            }),
+            "is not codeSigning alone",
+        ),
+    ] {
+        let installation = Installation::new().await;
+        installation.put(&ca);
+        let check = mayfly()
+            .args(["config", "check", "--config"])
+            .arg(installation.path("mayfly.yaml"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8(check.stdout).unwrap();
+        let line = said.lines().find(|line| line.contains(warning));
+        assert!(
+            line.is_some_and(|line| line.starts_with("warning: ")),
+            "{warning}: {said}"
+        );
+        let mut serving = installation.serve();
+        serving.request().await.issued();
+        serving.program.stop();
+        let logged = serving.program.stderr();
+        let is_warning = |line: &&str| line.contains(warning) && line.contains("WARN");
+        assert_eq!(
+            logged.lines().filter(is_warning).count(),
+            1,
+            "{warning}: {logged}"
+        );
+    }
 }
 
 #[tokio::test]
@@ -171,7 +206,7 @@ async fn files_that_were_written_by_half() {
             chain: ca.chain.split_at(length).0.to_owned(),
             key: ca.key.clone(),
         };
-        assert_refused(half_chain, "the chain needs at least two certificates").await;
+        assert_refused(half_chain, "the last certificate of the chain is not self-signed").await;
     }
     let less_than_one = Ca {
         chain: half(first),

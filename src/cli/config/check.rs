@@ -105,11 +105,18 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if let Some(trusted) = &trusted {
         writeln!(out, "{}", summary(trusted))?;
     }
+    let chain = settings
+        .as_ref()
+        .map(deployment::chain_warnings)
+        .unwrap_or_default();
+    for warning in &chain {
+        writeln!(out, "warning: {warning}")?;
+    }
     let files = settings.as_ref().map(deployment::check_files).unwrap_or_default();
     for error in &files {
         writeln!(out, "error: {}", causes::in_one_line(error))?;
     }
-    let (errors, warnings) = (errors.len() + files.len(), warnings.len());
+    let (errors, warnings) = (errors.len() + files.len(), warnings.len() + chain.len());
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }

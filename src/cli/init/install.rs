@@ -27,6 +27,8 @@ enum InstallError {
     NoRequest(PathBuf),
     #[error("the certificates in {} cannot be used", path.display())]
     Chain { path: PathBuf, source: ChainError },
+    #[error("the certificates in {} are not what was requested: {warning}", path.display())]
+    NotAsRequested { path: PathBuf, warning: &'static str },
     #[error(
         "the first certificate in {} is for another key than that of {}: the certificate for that request must be first",
         chain.display(), request.display()
@@ -96,6 +98,12 @@ fn check(file: &Path, layout: &Layout) -> Result<CertificateChain, InstallError>
         path: file.to_owned(),
         source,
     })?;
+    if let Some(warning) = chain.warnings().first() {
+        return Err(InstallError::NotAsRequested {
+            path: file.to_owned(),
+            warning,
+        });
+    }
     check_key(chain.issuing(), file, layout.signing_request())?;
     Ok(chain)
 }

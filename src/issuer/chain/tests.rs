@@ -43,7 +43,7 @@ fn refuses_chains_that_clients_would_refuse() {
         |chain: &[&Vec<u8>]| CertificateChain::from_der(chain.iter().map(|der| der.to_vec()).collect(), NOW);
 
     assert!(matches!(check(&[]), Err(ChainError::TooShort)));
-    assert!(matches!(check(&[&intermediate]), Err(ChainError::TooShort)));
+    assert!(matches!(check(&[&intermediate]), Err(ChainError::NoRoot)));
     assert!(matches!(
         check(&[&intermediate, &intermediate]),
         Err(ChainError::NotIssuedByNext { at: 0 })
@@ -154,20 +154,35 @@ fn refuses_pem_that_holds_anything_else() {
 }
 
 #[test]
-fn refuses_an_issuing_certificate_that_is_not_for_code_signing_only() {
-    for (broken, expected) in [
-        (ID_KP_CODE_SIGNING, "pathlen"),
-        (const_oid::db::rfc5280::ID_KP_TIME_STAMPING, "codeSigning"),
-    ] {
-        let path_len_constraint = (expected == "codeSigning").then_some(0);
+fn an_intermediate_is_for_code_signing_and_should_be_for_nothing_else() {
+    use const_oid::db::rfc5280::ID_KP_TIME_STAMPING;
+    let checked = |path_len_constraint, usages: &[ObjectIdentifier]| {
         let constraints = BasicConstraints {
             ca: true,
             path_len_constraint,
         };
-        let certificate = issuing_with(&constraints, &ExtendedKeyUsage(vec![broken]));
-        let refusal = check_issuing(&certificate).unwrap_err().to_string();
-        assert!(refusal.contains(expected), "{refusal}");
-    }
+        check_intermediate(&issuing_with(&constraints, &ExtendedKeyUsage(usages.to_vec())))
+    };
+    let both = [ID_KP_TIME_STAMPING, ID_KP_CODE_SIGNING];
+    assert_eq!(checked(Some(0), &[ID_KP_CODE_SIGNING]).unwrap(), [""; 0]);
+    assert_eq!(checked(None, &[ID_KP_CODE_SIGNING]).unwrap(), [NO_PATH_LENGTH]);
+    assert_eq!(checked(Some(1), &[ID_KP_CODE_SIGNING]).unwrap(), [NO_PATH_LENGTH]);
+    assert_eq!(checked(Some(0), &both).unwrap(), [OTHER_USAGES]);
+    assert!(matches!(
+        checked(Some(0), &[ID_KP_TIME_STAMPING]),
+        Err(ChainError::NotForCodeSigning)
+    ));
+}
+
+#[test]
+fn a_root_may_sign_certificates_itself() {
+    let [_, root] = <[Vec<u8>; 2]>::try_from(new_chain()).unwrap();
+    let chain = CertificateChain::from_der(vec![root], NOW).unwrap();
+    assert_eq!(chain.warnings(), [ROOT_SIGNS]);
+    assert_eq!(
+        CertificateChain::from_der(new_chain(), NOW).unwrap().warnings(),
+        [""; 0]
+    );
 }
 
 /// An unsigned intermediate: what is tested here comes after its signature was checked.

@@ -105,7 +105,7 @@ async fn a_root_elsewhere_signs_the_request_and_what_comes_back_is_installed() {
         ),
         (
             intermediate(&key, BasicConstraints::Unconstrained),
-            "must have basicConstraints pathlen:0",
+            "no basicConstraints pathlen:0",
         ),
         ("nothing".to_owned(), "must hold PEM certificates"),
     ] {
