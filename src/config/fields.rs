@@ -40,18 +40,31 @@ pub(crate) struct Fields<'a> {
     entries: &'a [Entry],
     /// Where keys stand that this mapping may leave out.
     defaults: Option<&'a Fields<'a>>,
+    /// The keys that count as left out if they have no value, or an empty one.
+    may_be_empty: Keys,
 }
 
 impl<'a> Fields<'a> {
     /// Reports every key that is unknown, given twice, or without a value; nothing if the value is not a mapping at
     /// all.
     pub(crate) fn open(place: Place, node: &'a Node, keys: Keys, problems: &mut Problems) -> Option<Self> {
+        Self::open_with_empty(place, node, (keys, &[]), problems)
+    }
+
+    /// As [`Self::open`], but those of `may_be_empty` count as left out if they have no value or an
+    /// empty one, as in Fulcio's files, which tools write with every key.
+    pub(crate) fn open_with_empty(
+        place: Place,
+        node: &'a Node,
+        (keys, may_be_empty): (Keys, Keys),
+        problems: &mut Problems,
+    ) -> Option<Self> {
         let entries = node.entries(&place, problems)?;
         for entry in entries {
             let (key, place) = (entry.key.as_str(), entry.place(&place));
             if !keys.iter().any(|known| entry.is_named(known)) {
                 problems.report(&place, "is not a known key", did_you_mean(key, keys));
-            } else if entry.is_null() {
+            } else if entry.is_null() && !may_be_empty.iter().any(|known| entry.is_named(known)) {
                 problems.report(&place, "has no value", "Give it one, or remove the key");
             }
         }
@@ -60,6 +73,7 @@ impl<'a> Fields<'a> {
             place,
             entries,
             defaults: None,
+            may_be_empty,
         })
     }
 
@@ -79,7 +93,7 @@ impl<'a> Fields<'a> {
     /// The value under `key` unless it is absent or null.
     pub(crate) fn get(&self, key: &str) -> Option<(Place, &'a Node)> {
         match self.find(key) {
-            Some(entry) if entry.is_null() => None,
+            Some(entry) if self.is_left_out(entry) => None,
             Some(entry) => Some((entry.place(&self.place), &entry.node)),
             None => self.defaults?.get(key),
         }
@@ -87,8 +101,13 @@ impl<'a> Fields<'a> {
 
     /// As [`Self::get`], without the defaults.
     pub(crate) fn get_own(&self, key: &str) -> Option<(Place, &'a Node)> {
-        let entry = self.find(key).filter(|entry| !entry.is_null())?;
+        let entry = self.find(key).filter(|entry| !self.is_left_out(entry))?;
         Some((entry.place(&self.place), &entry.node))
+    }
+
+    fn is_left_out(&self, entry: &Entry) -> bool {
+        let may_be_empty = || self.may_be_empty.iter().any(|known| entry.is_named(known));
+        entry.is_null() || entry.is_empty_text() && may_be_empty()
     }
 
     fn find(&self, key: &str) -> Option<&'a Entry> {
@@ -96,7 +115,11 @@ impl<'a> Fields<'a> {
     }
 
     fn has(&self, key: &str) -> bool {
-        self.find(key).is_some() || self.defaults.is_some_and(|defaults| defaults.has(key))
+        let may_be_empty = self.may_be_empty.contains(&key);
+        match self.find(key) {
+            Some(entry) => !(may_be_empty && self.is_left_out(entry)),
+            None => self.defaults.is_some_and(|defaults| defaults.has(key)),
+        }
     }
 
     /// Whether the text under `key` is true; false if it is absent.
@@ -263,6 +286,11 @@ impl Entry {
     /// Whether there is nothing behind the key.
     pub(crate) fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
+    }
+
+    /// Whether its value is the empty string.
+    fn is_empty_text(&self) -> bool {
+        matches!(&self.node.value, Value::Scalar(text) if text.is_empty())
     }
 
     /// Where the entry stands, given where its mapping does.

@@ -1,7 +1,7 @@
 //! The issuer file: who is trusted to say who somebody is, in the format of Fulcio's configuration, YAML or JSON.
 //!
 //! Every problem is reported at once. Nothing is silently ignored but `description`, `contact` and `environment`, which
-//! describe; what works and may not be meant is a warning.
+//! describe, and Fulcio's own keys without a value; what works and may not be meant is a warning.
 
 mod admission;
 mod ci_metadata;
@@ -80,7 +80,7 @@ pub fn parse(path: &Path, text: &str, policy: &FetchPolicy) -> Result<IssuerFile
 
 fn issuers(text: &str, policy: &FetchPolicy, problems: &mut Problems) -> Option<TrustedIssuers> {
     let root = yaml::parse(text, problems)?;
-    let fields = Fields::open(Place::whole_file(), &root, ROOT, problems)?;
+    let fields = Fields::open_with_empty(Place::whole_file(), &root, (ROOT, ROOT), problems)?;
     let providers = fields
         .get("ci-issuer-metadata")
         .map(|(place, node)| providers(&place, node, problems))

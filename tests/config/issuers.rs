@@ -651,6 +651,75 @@ oidc-issuers:
     );
 }
 
+/// As tools write them that know every key, for Fulcio.
+#[test]
+fn empty_values_of_fulcios_keys_are_left_out() {
+    let entry = |issuer_type: &str| {
+        format!(
+            "    issuer-url: https://a.example.com\n    client-id: x\n    type: {issuer_type}\n    issuer-claim: \"\"\n    \
+             ci-provider: ''\n    subject-domain:\n    spiffe-trust-domain: \"\"\n    challenge-claim: \"\"\n    ca-cert:\n    \
+             skip-email-verification:\n    description: \"\"\n    contact:\n    environment: \"\"\n"
+        )
+    };
+    for issuer_type in ["email", "kubernetes"] {
+        let text = format!(
+            "oidc-issuers:\n  https://a.example.com:\n{}meta-issuers:\nci-issuer-metadata:\n",
+            entry(issuer_type)
+        );
+        let file = issuers::parse(Path::new("issuers.yaml"), &text, &policy());
+        let file = file.unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(file.warnings, [], "{issuer_type}");
+        assert_eq!(file.issuers.iter().count(), 1);
+    }
+    let metadata = "oidc-issuers:\n  https://a.example.com: {client-id: x, type: ci-provider, ci-provider: p}\n\
+                    ci-issuer-metadata:\n  p:\n    default-template-values:\n    extension-templates:\n    \
+                    subject-alternative-name-template: 'https://ci.example.com/{{ .sub }}'\n";
+    assert!(issuers::parse(Path::new("issuers.yaml"), metadata, &policy()).is_ok());
+}
+
+/// What an entry cannot do without, and what only Mayfly knows: nobody is let in by a rule that got
+/// lost.
+#[test]
+fn other_values_must_not_be_empty() {
+    for (line, said) in [
+        ("allow:", "allow: has no value"),
+        ("allow: ''", "allow: is not a CEL expression"),
+        ("rate-limit:", "rate-limit: has no value"),
+        ("single-use:", "single-use: has no value"),
+        ("single-use: ''", "single-use: must be true or false"),
+        ("key-binding:", "key-binding: has no value"),
+        ("key-binding: ''", "key-binding: `` is not a place"),
+        ("audiences:", "audiences: has no value"),
+        ("ca-cert: []", "ca-cert: must be a single value"),
+    ] {
+        let text = format!(
+            "oidc-issuers:\n  https://a.example.com:\n    client-id: x\n    type: email\n    {line}\n"
+        );
+        let problems = issuer_problems(&text).join("\n");
+        assert!(problems.contains(said), "{line}: {problems}");
+    }
+    for (entry, said) in [
+        ("client-id: '', type: email", "client-id: is empty"),
+        ("client-id: x, type: ''", "type: is empty"),
+        (
+            "client-id: x, type: uri, subject-domain: ''",
+            "`subject-domain` is missing",
+        ),
+        (
+            "client-id: x, type: ci-provider, ci-provider: ''",
+            "`ci-provider` is missing",
+        ),
+        (
+            "client-id: x, type: spiffe, spiffe-trust-domain: ",
+            "`spiffe-trust-domain` is missing",
+        ),
+    ] {
+        let problems = issuer_problems(&format!("oidc-issuers:\n  https://a.example.com: {{{entry}}}\n"));
+        let problems = problems.join("\n");
+        assert!(problems.contains(said), "{entry}: {problems}");
+    }
+}
+
 /// A claim wins over a default, so that a default decides nothing that names somebody: a token
 /// could have a claim by its name. Two providers do name their own platform in the token.
 #[test]

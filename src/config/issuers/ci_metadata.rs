@@ -18,6 +18,8 @@ const KEYS: Keys = &[
     "subject-alternative-name-template",
 ];
 
+const MAY_BE_EMPTY: Keys = &["default-template-values", "extension-templates"];
+
 /// Extensions that always carry what the token says.
 const NEVER_TEMPLATED: [FulcioExtension; 3] = [
     FulcioExtension::LegacyIssuer,
@@ -27,7 +29,7 @@ const NEVER_TEMPLATED: [FulcioExtension; 3] = [
 
 /// Compiles one entry; nothing if a part of it cannot be used, which is then reported.
 pub(super) fn compile(place: &Place, node: &Node, problems: &mut Problems) -> Option<CiProvider> {
-    let fields = Fields::open(place.clone(), node, KEYS, problems)?;
+    let fields = Fields::open_with_empty(place.clone(), node, (KEYS, MAY_BE_EMPTY), problems)?;
     let defaults = fields
         .get("default-template-values")
         .map(|(place, node)| defaults(&place, node, problems))

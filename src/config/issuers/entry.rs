@@ -38,6 +38,22 @@ pub(super) const KEYS: Keys = &[
     "environment",
 ];
 
+/// Those that Fulcio knows and an entry need not have: empty, they are left out. An empty `allow`
+/// is a mistake.
+const MAY_BE_EMPTY: Keys = &[
+    "issuer-url",
+    "ca-cert",
+    "ci-provider",
+    "issuer-claim",
+    "subject-domain",
+    "spiffe-trust-domain",
+    "challenge-claim",
+    "skip-email-verification",
+    "description",
+    "contact",
+    "environment",
+];
+
 /// What may differ from audience to audience. In the entry it holds for all that do not say otherwise.
 const AUDIENCE_KEYS: Keys = KEYS.split_at(4).1;
 
@@ -71,7 +87,8 @@ impl Entries<'_> {
             self.problems
                 .report(&place, error.to_string(), error.suggestion());
         }
-        let Some(fields) = Fields::open(place, entry.node(), KEYS, self.problems) else {
+        let keys = (KEYS, MAY_BE_EMPTY);
+        let Some(fields) = Fields::open_with_empty(place, entry.node(), keys, self.problems) else {
             return Vec::new();
         };
         check_issuer_url(entry.key(), &fields, self.problems);
@@ -106,7 +123,8 @@ impl Entries<'_> {
         let mut compiled = Vec::new();
         for audience in audiences {
             let place = audience.place(place);
-            if let Some(own) = Fields::open(place, audience.node(), AUDIENCE_KEYS, self.problems) {
+            let keys = (AUDIENCE_KEYS, MAY_BE_EMPTY);
+            if let Some(own) = Fields::open_with_empty(place, audience.node(), keys, self.problems) {
                 compiled.extend(self.audience(issuer, audience.key(), &own.with_defaults(entry)));
             }
         }
