@@ -17,7 +17,7 @@ use crate::{
     issuer::{CertificateChain, IssuedCertificate, Issuer, IssuerError},
     log::{CertificateLog, LogError, Shards},
     profile::{Draft, Profile, ProfileError},
-    proof::{self, KeyProof, ProofError},
+    proof::{self, KeyProof, PermittedAlgorithms, ProofError},
     token::{RawToken, TokenError, TokenVerifier, TokenVerifierError},
     trust::TrustStatement,
     trusted_issuer::{Changes, TrustedIssuers},
@@ -48,6 +48,7 @@ pub struct Authority {
     /// Whom to trust: replaced whole, so that a request sees one issuer file or the other.
     tokens: ArcSwap<TokenVerifier>,
     admission: Admission,
+    algorithms: PermittedAlgorithms,
     /// What signs: replaced whole too, so that one CA drafts, signs and logs a certificate.
     signing: ArcSwap<Signing>,
     succession: watch::Sender<()>,
@@ -70,10 +71,17 @@ impl Authority {
         Self {
             tokens: ArcSwap::from_pointee(tokens),
             admission: Admission::default(),
+            algorithms: PermittedAlgorithms::default(),
             signing: ArcSwap::from_pointee(signing),
             succession: watch::Sender::new(()),
             clock,
         }
+    }
+
+    /// The same authority, for keys that are proved with these algorithms alone.
+    #[must_use]
+    pub fn permitting(self, algorithms: PermittedAlgorithms) -> Self {
+        Self { algorithms, ..self }
     }
 
     /// Issues one certificate, logged and recorded before it is returned.
@@ -86,7 +94,7 @@ impl Authority {
         let token = self.tokens.load_full().verify(request.token, now).await?;
         let identity = identity::identify(token)?;
         let admitted = self.admit(identity, now).await?;
-        let applicant = proof::prove(admitted, request.proof)?;
+        let applicant = proof::prove_with(admitted, request.proof, &self.algorithms)?;
         let signing = self.signing.load_full();
         let draft = signing.profile.draft(applicant, now)?;
         tokio::spawn(async move { signing.sign(draft, now).await })

@@ -1,5 +1,6 @@
 //! `Admitted` + `KeyProof` -> `Applicant`: possession of the key is proved, and the key is one to certify.
 
+mod algorithm;
 mod armor;
 mod csr;
 mod error;
@@ -13,8 +14,12 @@ use std::fmt;
 use spki::SubjectPublicKeyInfoOwned;
 
 pub(crate) use self::signature::verification;
-pub use self::{error::ProofError, public_key::KeyAlgorithm};
-use self::{public_key::PublicKey, signature::Scheme};
+use self::{algorithm::UsedAlgorithm, public_key::PublicKey, signature::Scheme};
+pub use self::{
+    algorithm::{PermittedAlgorithms, SigningAlgorithm},
+    error::ProofError,
+    public_key::KeyAlgorithm,
+};
 use crate::{
     admission::{Admitted, KeyThumbprint},
     identity::Identity,
@@ -58,6 +63,7 @@ pub enum ProofKind {
 pub struct ProvenKey {
     key: PublicKey,
     kind: ProofKind,
+    used: UsedAlgorithm,
 }
 
 impl ProvenKey {
@@ -123,7 +129,20 @@ impl Applicant {
 /// # Errors
 /// As [`prove_key`]; or the token is for another key.
 pub fn prove(admitted: Admitted, proof: KeyProof) -> Result<Applicant, ProofError> {
+    prove_with(admitted, proof, &PermittedAlgorithms::default())
+}
+
+/// As [`prove`], with these algorithms alone.
+///
+/// # Errors
+/// As [`prove`]; or the proof is by another algorithm.
+pub fn prove_with(
+    admitted: Admitted,
+    proof: KeyProof,
+    permitted: &PermittedAlgorithms,
+) -> Result<Applicant, ProofError> {
     let key = prove_key(admitted.identity().challenges(), proof)?;
+    permitted.check(&key)?;
     match admitted.key() {
         Some(named) if key.thumbprint().as_ref() != Some(named) => Err(ProofError::OtherKeyNamed),
         _ => Ok(Applicant { admitted, key }),
@@ -145,10 +164,11 @@ pub fn prove_key<C: AsRef<[u8]>>(challenges: &[C], proof: KeyProof) -> Result<Pr
             prove_by_challenge(challenges, key, &signature)
         }
         KeyProof::CertificateSigningRequest(request) => {
-            let key = csr::verify(&request)?;
+            let (key, used) = csr::verify(&request)?;
             Ok(ProvenKey {
                 key,
                 kind: ProofKind::CertificateSigningRequest,
+                used,
             })
         }
     }
@@ -169,6 +189,7 @@ fn prove_by_challenge<C: AsRef<[u8]>>(
         .filter(|value| !value.is_empty());
     if challenges.any(|value| key.signed_challenge(value, signature)) {
         Ok(ProvenKey {
+            used: UsedAlgorithm::of_challenge(key.algorithm(), key.bits()),
             key,
             kind: ProofKind::Challenge,
         })

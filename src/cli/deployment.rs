@@ -342,6 +342,7 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
     let mut parts = files.load((issuers, fetch), timestamps.as_deref(), &keys).await?;
     parts.external_logs = deployment::external_logs(&settings)?;
     let authority = parts.assemble(Arc::new(SystemClock)).await?;
+    let authority = authority.permitting(settings.client_signing_algorithms().clone());
     let tls = settings.tls().cloned();
     let scheme = match &tls {
         Some(_) => OwnScheme::Https,

@@ -1,5 +1,6 @@
 //! `mayfly.yaml`.
 
+mod algorithms;
 mod bucket;
 mod database;
 mod embedded_log;
@@ -31,6 +32,7 @@ use crate::{
     clock::Timestamp,
     key::KeySettings,
     log::{Embedding, ExternalLogSettings, embedded::EmbeddedLogSettings},
+    proof::PermittedAlgorithms,
     server::TlsFiles,
     trust::PublicUrl,
 };
@@ -50,6 +52,7 @@ pub struct Settings {
     issuers: PathBuf,
     private_identity_providers: Vec<String>,
     trusted_proxies: Vec<IpNet>,
+    client_signing_algorithms: PermittedAlgorithms,
     audit: PathBuf,
     verified_issuers: Option<PathBuf>,
     warnings: Vec<Problem>,
@@ -175,6 +178,12 @@ impl Settings {
     #[must_use]
     pub fn private_identity_providers(&self) -> &[String] {
         &self.private_identity_providers
+    }
+
+    /// With which algorithms clients may prove their keys.
+    #[must_use]
+    pub fn client_signing_algorithms(&self) -> &PermittedAlgorithms {
+        &self.client_signing_algorithms
     }
 
     /// The file to which audit records are appended; it need not exist yet.

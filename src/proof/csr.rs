@@ -6,6 +6,7 @@ use x509_cert::request::CertReqInfo;
 
 use super::{
     ProofError,
+    algorithm::UsedAlgorithm,
     armor::{self, ArmorError, Encoded},
     public_key::PublicKey,
     signature::Scheme,
@@ -22,8 +23,8 @@ struct SignedRequest<'a> {
     signature: BitStringRef<'a>,
 }
 
-/// The key of a request that is signed with that key.
-pub(super) fn verify(input: &[u8]) -> Result<PublicKey, ProofError> {
+/// The key of a request that is signed with that key, and how.
+pub(super) fn verify(input: &[u8]) -> Result<(PublicKey, UsedAlgorithm), ProofError> {
     let der = unarmor(input)?;
     let request = SignedRequest::from_der(&der).map_err(|_| malformed())?;
     // DER has one encoding of a tag and length, so this gives back the bytes that came.
@@ -36,7 +37,8 @@ pub(super) fn verify(input: &[u8]) -> Result<PublicKey, ProofError> {
     if !key.signed_request(scheme, &signed, signature) {
         return Err(ProofError::CsrSignatureInvalid);
     }
-    Ok(key)
+    let used = UsedAlgorithm::of_request(key.algorithm(), key.bits(), request.algorithm.oid);
+    Ok((key, used))
 }
 
 fn unarmor(input: &[u8]) -> Result<Vec<u8>, ProofError> {

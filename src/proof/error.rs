@@ -62,6 +62,14 @@ pub enum ProofError {
         /// The signature schemes that go with the key.
         expected: &'static str,
     },
+    /// An algorithm that the operator does not permit (`client-signing-algorithms`).
+    #[error("The signing algorithm {used} is not permitted by this service. Permitted are: {permitted}")]
+    AlgorithmNotPermitted {
+        /// That of the proof.
+        used: String,
+        /// The others.
+        permitted: String,
+    },
 }
 
 impl ProofError {
@@ -78,6 +86,7 @@ impl ProofError {
             Self::ChallengeSignatureInvalid { .. } | Self::CsrSignatureInvalid => "proof_signature_invalid",
             Self::OtherKeyNamed => "key_not_the_tokens",
             Self::CsrSignatureUnsupported { .. } => "csr_signature_unsupported",
+            Self::AlgorithmNotPermitted { .. } => "signing_algorithm_not_permitted",
         }
     }
 }

@@ -148,6 +148,15 @@ impl PublicKey {
         self.algorithm
     }
 
+    /// How long an RSA key is; 0 for others.
+    pub(super) fn bits(&self) -> usize {
+        match self.algorithm {
+            KeyAlgorithm::Rsa => RsaPublicKey::from_der(self.spki.subject_public_key.raw_bytes())
+                .map_or(0, |key| key.numbers().0.len().saturating_mul(8)),
+            _ => 0,
+        }
+    }
+
     /// Whether this key made the signature, in the scheme that challenges are signed with.
     pub(super) fn signed_challenge(&self, challenge: &[u8], signature: &[u8]) -> bool {
         self.parsed.verify_sig(challenge, signature).is_ok()

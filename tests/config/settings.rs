@@ -460,6 +460,46 @@ fn another_ca_is_a_file_or_a_file_with_its_end() {
     );
 }
 
+/// The names are those of Fulcio's `--client-signing-algorithms`.
+#[test]
+fn signing_algorithms_of_clients_are_named_as_in_fulcio() {
+    let with = |line: &str| Installation::new(&format!("{MINIMAL}client-signing-algorithms: {line}\n"));
+    let fulcios = "[ecdsa-sha2-256-nistp256, ecdsa-sha2-384-nistp384, ecdsa-sha2-512-nistp521, rsa-sign-pkcs1-2048-sha256, \
+                   rsa-sign-pkcs1-3072-sha256, rsa-sign-pkcs1-4096-sha256, ed25519]";
+    with(fulcios).load().unwrap();
+    for (line, said) in [
+        (
+            "[ed25519, ecdsa-sha2-256-nistp265]",
+            "5: client-signing-algorithms: `ecdsa-sha2-256-nistp265` is not a signing algorithm of clients. Did you mean \
+             `ecdsa-sha2-256-nistp256`?",
+        ),
+        (
+            "[rsa-sign-pss-2048-sha256]",
+            "5: client-signing-algorithms: `rsa-sign-pss-2048-sha256` is not how clients prove their keys. Name what they use, \
+             such as rsa-sign-pkcs1-2048-sha256 or ed25519",
+        ),
+        (
+            "[ed25519-ph]",
+            "5: client-signing-algorithms: `ed25519-ph` is not how clients prove their keys. Name what they use, \
+             such as rsa-sign-pkcs1-2048-sha256 or ed25519",
+        ),
+        (
+            "[]",
+            "5: client-signing-algorithms: permits no algorithm. Name those that clients may use, or remove the key",
+        ),
+        (
+            "ed25519",
+            "5: client-signing-algorithms: must be a list. Write `- value` lines below it",
+        ),
+        (
+            "",
+            "5: client-signing-algorithms: has no value. Give it one, or remove the key",
+        ),
+    ] {
+        assert_eq!(with(line).problems(), [said], "{line}");
+    }
+}
+
 /// As Kubernetes mounts a Secret: links that lead to a file of root, here of the user that runs the
 /// tests.
 #[test]

@@ -118,6 +118,32 @@ async fn a_port_in_use_is_named() {
     assert!(!installation.path("log").exists());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_proved_by_another_algorithm_than_those_permitted_gets_no_certificate() {
+    let installation = Installation::new().await;
+    let configure = |algorithms: &str| {
+        installation.configure(
+            "audit: audit.jsonl",
+            &format!("audit: audit.jsonl\nclient-signing-algorithms: [{algorithms}]"),
+        );
+    };
+    configure("ed25519, ecdsa-sha2-384-nistp384");
+    let mut serving = installation.serve();
+    let answer = serving.request().await;
+    assert_eq!(answer.reason(), (400, "signing_algorithm_not_permitted"));
+    let message = answer.body["message"].as_str().unwrap();
+    assert!(
+        message.contains("Permitted are: ed25519, ecdsa-sha2-384-nistp384"),
+        "{message}"
+    );
+    serving.program.stop();
+
+    installation.configure("[ed25519, ", "[ecdsa-sha2-256-nistp256, ");
+    let mut serving = installation.serve();
+    serving.request().await.issued();
+    serving.program.stop();
+}
+
 /// The Secret of a pod with an `fsGroup`: files of root that the server's group may read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs root"]

@@ -7,6 +7,7 @@
     reason = "tests"
 )]
 
+mod algorithm;
 mod challenge;
 mod cost;
 mod csr;

@@ -9,7 +9,7 @@ use ct_log::acceptor::{self, IpNet};
 use url::Host;
 
 use super::{
-    AlsoTrusted, CaFiles, Settings, embedded_log, external_logs,
+    AlsoTrusted, CaFiles, Settings, algorithms, embedded_log, external_logs,
     key::{self, Existing},
     shards, timestamp, tuf,
 };
@@ -45,6 +45,7 @@ const ROOT: Keys = &[
     "issuers",
     "private-identity-providers",
     "trusted-proxies",
+    "client-signing-algorithms",
     "audit",
     "verified-issuers",
 ];
@@ -81,6 +82,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
     let verified_issuers = verified_issuers(&fields, audit.as_deref(), folder, problems);
     let private_identity_providers = hosts(&fields, problems);
     let trusted_proxies = proxies(&fields, problems);
+    let client_signing_algorithms = algorithms::read(&fields, problems);
     Some(Settings {
         url: url?,
         listen: listen?,
@@ -95,6 +97,7 @@ pub(super) fn settings(root: &Node, folder: &Folder, problems: &mut Problems) ->
         issuers: issuers?,
         private_identity_providers,
         trusted_proxies,
+        client_signing_algorithms,
         audit: audit?,
         verified_issuers: verified_issuers?,
         warnings: Vec::new(),
