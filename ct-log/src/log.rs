@@ -99,7 +99,7 @@ impl Log {
     /// may be running meanwhile.
     ///
     /// # Errors
-    /// [`OpenError::Missing`] without that file, or it is damaged.
+    /// [`OpenError::Absent`] without that file, or it is damaged.
     pub fn identify(directory: &Path) -> Result<(LogPublicKey, Origin), OpenError> {
         storage::identify(directory)
     }

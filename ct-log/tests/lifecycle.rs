@@ -194,9 +194,9 @@ async fn only_the_log_that_is_meant_is_opened_read_only() {
     let directory = tempfile::tempdir().unwrap();
     let named = |origin| LogSettings::new(directory.path(), Origin::new(origin).unwrap());
     let missing = Log::open_read_only(named(ORIGIN), None);
-    assert!(matches!(missing, Err(OpenError::Missing { .. })));
+    assert!(matches!(missing, Err(OpenError::Absent { .. })));
     let nobody = Log::identify(directory.path());
-    assert!(matches!(nobody, Err(OpenError::Missing { .. })));
+    assert!(matches!(nobody, Err(OpenError::Absent { .. })));
     let log = Log::create(named(ORIGIN), LogKey::generate().unwrap()).unwrap();
     let (key, origin) = Log::identify(directory.path()).unwrap();
     assert_eq!(

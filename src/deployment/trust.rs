@@ -187,7 +187,7 @@ async fn public_key(shard: &ShardSettings) -> Result<(LogPublicKey, KeySource), 
                     expected: shard.origin.clone(),
                 });
             }
-            Err(OpenError::Missing { .. }) => {}
+            Err(OpenError::Absent { .. }) => {}
             Err(source) => return Err(error(source.into())),
         }
         let file = beside(folder);

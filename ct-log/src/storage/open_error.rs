@@ -23,6 +23,12 @@ pub enum OpenError {
         /// The log's directory.
         directory: PathBuf,
     },
+    /// A log was to be read in a directory that holds none.
+    #[error("there is no log in {}", directory.display())]
+    Absent {
+        /// The directory.
+        directory: PathBuf,
+    },
     /// [`Log::open`](crate::Log::open) of a directory without a log.
     #[error(
         "there is no log in {}, but its key exists: restore the directory, or start a new log with a new key",

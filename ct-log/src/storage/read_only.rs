@@ -23,8 +23,17 @@ use super::{Objects, Replaced, StorageError};
 /// The key and the name that a directory claims.
 pub(crate) fn identify(directory: &Path) -> Result<(LogPublicKey, Origin), OpenError> {
     let store = Store::new(Arc::new(Directory::new(directory)));
-    let identity = Identity::read(&store).map_err(|error| error.in_directory(directory))?;
-    identity.claimed()
+    read_identity(&store, directory)?.claimed()
+}
+
+fn read_identity(store: &Store, directory: &Path) -> Result<Identity, OpenError> {
+    Identity::read(store).map_err(|error| match error {
+        // Nothing is known here of a key that would exist without its log.
+        OpenError::Missing { .. } => OpenError::Absent {
+            directory: directory.to_owned(),
+        },
+        error => error,
+    })
 }
 
 /// What a directory held when it was read.
@@ -49,8 +58,7 @@ impl StoredLog {
     /// Reads the identity, the last published checkpoint, and the entries that are in no full tile yet.
     pub(crate) fn read(directory: &Path) -> Result<StoredLog, OpenError> {
         let store = Store::new(Arc::new(Directory::new(directory)));
-        let identity = Identity::read(&store).map_err(|error| error.in_directory(directory))?;
-        let (key, origin) = identity.claimed()?;
+        let (key, origin) = read_identity(&store, directory)?.claimed()?;
         let (note, published) = read_checkpoint(&store, &origin, &key)?;
         let segments = segments(&store)?;
         let mut replay = WalReplay::begin(&store, key.log_id(), published, &segments)?;
