@@ -23,7 +23,7 @@ mod unlock;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use ct_log::output;
 use mayfly::key::memory;
 
@@ -94,6 +94,11 @@ enum Command {
     Bench(bench::BenchArguments),
 }
 
+/// The command line, with the examples of `mayfly log` in this program's name.
+fn command() -> clap::Command {
+    Arguments::command().mut_subcommand("log", |log| ct_log::tool::named(log, "mayfly log"))
+}
+
 /// For a command that has private keys in its memory for a moment.
 fn protect_memory() -> Result<(), Failure> {
     memory::refuse_dumps()?;
@@ -106,7 +111,8 @@ fn protect_memory() -> Result<(), Failure> {
 /// Runs what was typed; the exit code is documented under `--help`.
 pub(crate) fn main() -> ExitCode {
     let _written = output::FlushOnDrop;
-    let arguments = Arguments::parse();
+    let matches = command().get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     if let Err(error) = logging::start(arguments.log_format) {
         return Failure::from(error).report();
     }

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use ct_log::output;
 use ct_log::tool::{self, LogCommand};
 
@@ -23,7 +23,8 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let _written = output::FlushOnDrop;
-    let arguments = Arguments::parse();
+    let matches = tool::named(Arguments::command(), "ct-log").get_matches();
+    let arguments = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     match start_logging() {
         Ok(()) => tool::run(arguments.command),
         Err(error) => {

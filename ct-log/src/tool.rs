@@ -12,11 +12,12 @@ mod monitor;
 mod place;
 mod restore;
 mod serve;
+mod trusted_root;
 mod verify;
 
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Command, Subcommand};
 
 use failure::Failure;
 
@@ -28,6 +29,22 @@ Exit codes:
   2  the command line is wrong
   3  the log could not be written, so the server stopped; the next start recovers
   4  the log is NOT sound: damaged, forked, rolled back, or of another key";
+
+/// What stands for the name of the program in the examples of `--help`.
+const PROGRAM: &str = "{program}";
+
+/// The command whose subcommands are those of [`LogCommand`], with `program` in their examples: the
+/// name by which users call that command.
+#[must_use]
+pub fn named(mut command: Command, program: &str) -> Command {
+    for subcommand in command.get_subcommands_mut() {
+        if let Some(help) = subcommand.get_after_help() {
+            let help = help.to_string().replace(PROGRAM, program);
+            *subcommand = subcommand.clone().after_help(help);
+        }
+    }
+    command
+}
 
 /// What can be done to a log from outside.
 #[derive(Debug, Subcommand)]

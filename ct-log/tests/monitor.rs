@@ -369,3 +369,36 @@ async fn monitor_goes_on_when_nobody_reads_its_warnings() {
     );
     monitor.kill().await.unwrap();
 }
+
+/// Its own word for its key would hide that a log was replaced.
+#[tokio::test]
+async fn a_log_is_followed_only_with_a_key_from_elsewhere() {
+    let scene = Scene::new().await;
+    scene.grow(1).await;
+    let run = async |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ct-log"));
+        command
+            .arg("monitor")
+            .args(arguments)
+            .current_dir(scene.folder.path());
+        let output = command.output().await.unwrap();
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        (output.status.code(), said)
+    };
+    let state = ["--once", "--state", "state.json", scene.web.url.as_str()];
+    let (code, said) = run(&state).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("<--key <FILE>|--trusted-root <FILE>>"), "{said}");
+    let (_, help) = run(&["--help"]).await;
+    assert!(!help.contains("[default: what the log says"), "{help}");
+
+    let key = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        scene.log.public_key().spki_der(),
+    );
+    let root = serde_json::json!({"ctlogs": [{"baseUrl": scene.web.url, "publicKey": {"rawBytes": key}}]});
+    fs::write(scene.path("trusted_root.json"), root.to_string()).unwrap();
+    let (code, said) = run(&[&["--trusted-root", "trusted_root.json"][..], &state].concat()).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}

@@ -71,6 +71,86 @@ async fn command_exits_with_zero_only_for_a_sound_log_of_that_key() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("is missing"));
 }
 
+/// A trusted root of Sigstore's clients with these logs.
+fn trusted_root(logs: &[(&str, &LogPublicKey)]) -> String {
+    let entries: Vec<String> = logs
+        .iter()
+        .map(|(url, key)| {
+            let key = STANDARD.encode(key.spki_der());
+            format!(r#"{{"baseUrl": "{url}", "publicKey": {{"rawBytes": "{key}"}}}}"#)
+        })
+        .collect();
+    format!(r#"{{"tlogs": [], "ctlogs": [{}]}}"#, entries.join(", "))
+}
+
+#[tokio::test]
+async fn the_key_can_come_from_a_trusted_root() {
+    let (directory, key) = finished_directory(2).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trusted_root.json");
+    let [one, two] = [(); 2].map(|()| LogKey::generate().unwrap().public().clone());
+    let (log, option) = (directory.path(), Path::new("--trusted-root"));
+    let here = log.to_str().unwrap();
+    for (root, code, says) in [
+        (
+            trusted_root(&[("https://a.example", &key)]),
+            0,
+            "the log is sound",
+        ),
+        (
+            trusted_root(&[("https://a.example", &one), ("https://b.example", &key)]),
+            0,
+            "the log is sound",
+        ),
+        (trusted_root(&[("https://a.example", &one)]), 4, "NOT sound"),
+        (
+            trusted_root(&[("https://a.example", &one), ("https://b.example", &two)]),
+            4,
+            "signed the checkpoint of",
+        ),
+        // The file says which key a log in this place has.
+        (
+            trusted_root(&[(here, &one), ("https://b.example", &key)]),
+            4,
+            "NOT sound",
+        ),
+        (trusted_root(&[]), 1, "names no certificate log"),
+        ("{}".to_owned(), 1, "names no certificate log"),
+        ("-----BEGIN".to_owned(), 1, "is not a trusted root"),
+    ] {
+        fs::write(&file, root).unwrap();
+        let output = verify(&[option, &file, log]);
+        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(says), "{says}: {said}");
+        assert!(!said.contains("own word"), "{said}");
+    }
+    fs::write(&file, trusted_root(&[("https://a.example", &key)])).unwrap();
+    let both = verify(&[option, &file, Path::new("--key"), &file, log]);
+    assert_eq!(both.status.code(), Some(2), "one source of the key");
+}
+
+#[test]
+fn nothing_is_advised_about_keys_where_there_is_no_log() {
+    let output = verify(&[Path::new("/nonexistent")]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(said, "error: there is no log in /nonexistent\n");
+}
+
+#[test]
+fn examples_call_the_program_by_its_name() {
+    for command in ["verify", "monitor", "export", "restore", "serve"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_ct-log"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = String::from_utf8(output.stdout).unwrap();
+        assert!(help.contains(&format!("\n  ct-log {command} ")), "{help}");
+        assert!(!help.contains('{'), "{help}");
+    }
+}
+
 #[tokio::test]
 async fn running_log_can_be_verified() {
     let directory = tempfile::tempdir().unwrap();

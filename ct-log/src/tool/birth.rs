@@ -21,7 +21,7 @@ pub(super) enum BirthError {
     #[error("the log's directory cannot be read")]
     Directory(#[source] io::Error),
     #[error(
-        "the key {} is there, but no log is in {}: if it was lost, ct-log restore can rebuild it from a copy; a new log needs a new key",
+        "the key {} is there, but no log is in {}: if it was lost, the command restore can rebuild it from a copy; a new log needs a new key",
         key.display(), directory.display()
     )]
     DirectoryMissing { directory: PathBuf, key: PathBuf },

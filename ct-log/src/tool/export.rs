@@ -10,7 +10,7 @@ use clap::Args;
 use super::copying::{self, Keep};
 use super::failure::Failure;
 use super::file;
-use super::place::{AnySource, Place, PlaceArguments};
+use super::place::{AnySource, KeyArguments, Place, PlaceArguments};
 use crate::Checkpoint;
 use crate::check::{Problem, Source as _, StaticCopy, check_growth};
 use crate::output::StandardOutput;
@@ -18,15 +18,15 @@ use crate::storage::{Directory, Store};
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  ct-log export --key log.pem --to /srv/mirror https://log.example/2027
-  ct-log export --to /srv/mirror /var/lib/mayfly/log
-  ct-log verify --key log.pem /srv/mirror
+  {program} export --key log.pem --to /srv/mirror https://log.example/2027
+  {program} export --to /srv/mirror /var/lib/mayfly/log
+  {program} verify --key log.pem /srv/mirror
 
 The copy holds the checkpoint, every tile that it needs, full and partial, the issuers and
 log.v3.json, under the paths of static-ct-api. Everything is audited before it is kept, as by
-ct-log verify, and the checkpoint is replaced last: what it covers is always there. Run it again
-to bring the copy up to date, or after it was cut short: what is there is audited again, not
-read again. A file that exists is never changed; a copy of another log, or of a fork, is left as
+verify, and the checkpoint is replaced last: what it covers is always there. Run it again to
+bring the copy up to date, or after it was cut short: what is there is audited again, not read
+again. A file that exists is never changed; a copy of another log, or of a fork, is left as
 it is.
 
 Serve data tiles as application/octet-stream, issuers as application/pkix-cert, both immutable;
@@ -44,13 +44,16 @@ pub struct ExportArguments {
     #[command(flatten)]
     place: PlaceArguments,
 
+    #[command(flatten)]
+    key: KeyArguments,
+
     /// Where the copy goes; made if need be
     #[arg(long, value_name = "DIRECTORY")]
     to: PathBuf,
 }
 
 pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
-    let place = arguments.place.open().await?;
+    let place = arguments.place.open(arguments.key.source()).await?;
     let now = copying::newest(&place).await?;
     let to = &arguments.to;
     if to.join("log.json").exists() {

@@ -11,7 +11,7 @@ use clap::Args;
 use futures_util::StreamExt as _;
 
 use super::failure::Failure;
-use super::place::{Place, PlaceArguments};
+use super::place::{KnownKeyArguments, Place, PlaceArguments};
 use crate::check::{Problem, SignedCheckpoint, Source, check_growth, check_prefix};
 use crate::output;
 use crate::tile::FULL_WIDTH;
@@ -28,8 +28,9 @@ const READ_AHEAD: usize = 4;
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  ct-log monitor --key log.pem --state me.json --identity me@example.com https://log.example/2027
-  ct-log monitor --key log.pem --state org.json --interval 10 \\
+  {program} monitor --trusted-root trusted_root.json --state me.json \\
+    --identity me@example.com https://ca.example.com/log
+  {program} monitor --key log.pem --state org.json --interval 10 \\
     --identity-regex 'https://github\\.com/octo-org/.*' --webhook https://example.com/hook \\
     https://log.example/2027
 
@@ -59,6 +60,9 @@ pub struct MonitorArguments {
     #[command(flatten)]
     place: PlaceArguments,
 
+    #[command(flatten)]
+    key: KnownKeyArguments,
+
     /// Where to keep how far the log was followed
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
@@ -84,14 +88,9 @@ pub struct MonitorArguments {
 }
 
 pub(super) async fn run(arguments: MonitorArguments) -> Result<(), Failure> {
-    if !arguments.place.names_a_key() {
-        return Err(Failure::usage(
-            "monitor needs --key: with the log's own word for its key, a replaced log would not be noticed",
-        ));
-    }
     let filter = Filter::new(&arguments.filter)?;
     let delivery = Delivery::new(arguments.webhook.as_deref())?;
-    let place = arguments.place.open().await?;
+    let place = arguments.place.open(arguments.key.source()).await?;
     let file = StateFileOf::open(&arguments.state)?;
     let state = file.read(&place)?;
     let mut monitor = Monitor {

@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::failure::Failure;
 use super::key_file;
+use super::trusted_root::TrustedLogs;
 use crate::check::{Source, SourceError, StaticCopy, StoredLog};
 use crate::output;
 use crate::remote::{RemoteLog, TlsTrust};
@@ -19,10 +20,6 @@ pub(super) struct PlaceArguments {
     #[arg(value_name = "URL|DIRECTORY")]
     place: String,
 
-    /// The log's public key, PEM or DER [default: what the log says, which proves little]
-    #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-
     /// The log's name [default: what its checkpoint says]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
@@ -30,6 +27,41 @@ pub(super) struct PlaceArguments {
     /// Authorities for TLS beside those of the system, PEM
     #[arg(long, value_name = "FILE")]
     tls_roots: Option<PathBuf>,
+}
+
+/// Whose log it is, for commands that can take the log's own word for it.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub(super) struct KeyArguments {
+    /// The log's public key, PEM or DER [default: what the log says, which proves little]
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The trusted_root.json that clients have, in place of the key
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+}
+
+/// Whose log it is, for commands that must know.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(super) struct KnownKeyArguments {
+    /// The log's public key, PEM or DER; the log's own word would not do, since a replaced log
+    /// would not be noticed
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+
+    /// The trusted_root.json that clients have, in place of the key
+    #[arg(long, value_name = "FILE")]
+    trusted_root: Option<PathBuf>,
+}
+
+/// Where the key comes from.
+pub(super) enum KeySource<'a> {
+    File(&'a Path),
+    TrustedRoot(&'a Path),
+    /// The log itself.
+    Claimed,
 }
 
 /// The same for a log whose key is known.
@@ -62,23 +94,51 @@ pub(super) enum AnySource {
     Remote(RemoteLog),
 }
 
-impl PlaceArguments {
-    pub(super) fn names_a_key(&self) -> bool {
-        self.key.is_some()
+impl<'a> KeySource<'a> {
+    fn of(key: Option<&'a PathBuf>, trusted_root: Option<&'a PathBuf>) -> KeySource<'a> {
+        match (key, trusted_root) {
+            (Some(key), _) => KeySource::File(key),
+            (None, Some(trusted_root)) => KeySource::TrustedRoot(trusted_root),
+            (None, None) => KeySource::Claimed,
+        }
     }
+}
 
+impl KeyArguments {
+    pub(super) fn source(&self) -> KeySource<'_> {
+        KeySource::of(self.key.as_ref(), self.trusted_root.as_ref())
+    }
+}
+
+impl KnownKeyArguments {
+    pub(super) fn source(&self) -> KeySource<'_> {
+        KeySource::of(self.key.as_ref(), self.trusted_root.as_ref())
+    }
+}
+
+impl PlaceArguments {
     /// Opens it. Whoever gave no key is told what that means.
-    pub(super) async fn open(&self) -> Result<Place, Failure> {
-        let key = self.key.as_deref().map(key_file::read_public).transpose()?;
-        let source = source(&self.place, self.tls_roots.as_deref())?;
-        let key = match key {
-            Some(key) => key,
-            None => {
+    pub(super) async fn open(&self, key: KeySource<'_>) -> Result<Place, Failure> {
+        let open = || source(&self.place, self.tls_roots.as_deref());
+        let (source, key) = match key {
+            KeySource::File(file) => {
+                let key = key_file::read_public(file)?;
+                (open()?, key)
+            }
+            KeySource::TrustedRoot(file) => {
+                let logs = TrustedLogs::read(file)?;
+                let source = open()?;
+                let key = logs.key_of(&self.place, &source).await?;
+                (source, key)
+            }
+            KeySource::Claimed => {
+                let source = open()?;
                 output::say(format_args!(
-                    "warning: without --key the log's own word is taken for its key. Whoever replaced the log as a \
-                     whole would not be noticed; get the key from elsewhere."
+                    "warning: without --key or --trusted-root the log's own word is taken for its key. Whoever \
+                     replaced the log as a whole would not be noticed; get the key from elsewhere."
                 ));
-                source.claimed_key().await?
+                let key = source.claimed_key().await?;
+                (source, key)
             }
         };
         Place::new(source, key, self.origin.as_deref()).await

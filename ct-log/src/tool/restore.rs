@@ -18,12 +18,12 @@ use crate::storage::{self, Directory, LockError, Store};
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  ct-log restore --key key.pem --directory /var/lib/ct-log --from https://mirror.example/2027
-  ct-log restore --key key.pem --directory /var/lib/ct-log --from /srv/mirror --at-least 123456
+  {program} restore --key key.pem --directory /srv/log --from https://mirror.example/2027
+  {program} restore --key key.pem --directory /srv/log --from /srv/mirror --at-least 123456
 
 For a log whose directory was lost while its key was not, and to take over a log that another
 program wrote (Sunlight, TesseraCT), if its entries are no larger than this one takes. The
-source is audited as a whole, as by ct-log verify, and must be signed by the key. Its public
+source is audited as a whole, as by verify, and must be signed by the key. Its public
 half is enough here, so the key may be encrypted, or in an HSM; the log needs it all to go on.
 
 DANGER. The log goes on after the last entry of the source. If it gave out SCTs beyond that,
@@ -167,7 +167,7 @@ async fn refuse_behind(path: &Path, place: &Place, now: &SignedCheckpoint) -> Re
 fn confirm(place: &Place, now: &SignedCheckpoint) -> Result<(), Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(
-            "give --i-accept-that-later-scts-are-lost, after reading ct-log restore --help",
+            "give --i-accept-that-later-scts-are-lost, after reading what restore --help says about it",
         ));
     }
     output::flush();

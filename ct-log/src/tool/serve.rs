@@ -43,11 +43,11 @@ const LIMITS: Limits = Limits {
 
 pub(super) const AFTER_HELP: &str = "\
 Example:
-  ct-log serve --directory /var/lib/ct-log --key /etc/ct-log/key.pem \\
+  {program} serve --directory /var/lib/ct-log --key /etc/ct-log/key.pem \\
     --origin log.example/2027 --accept roots.pem
 
 The first start makes the key and the log together, if neither the key's file nor anything in
-the directory is there. One without the other is refused: see ct-log restore --help.
+the directory is there. One without the other is refused: see restore --help.
 
 The log is served under the path of its origin (/2027 above), and /health says whether it takes
 entries: 200 or 503. Put a proxy that terminates TLS in front of it. SIGHUP has the roots read

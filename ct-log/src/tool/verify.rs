@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::failure::Failure;
 use super::file::StateFile;
-use super::place::{Place, PlaceArguments};
+use super::place::{KeyArguments, Place, PlaceArguments};
 use crate::check::{Depth, Progress, Report, check_from};
 use crate::output::{self, StandardOutput};
 
@@ -19,9 +19,10 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) const AFTER_HELP: &str = "\
 Examples:
-  ct-log verify --key log.pem https://log.example/2027
-  ct-log verify --key log.pem --state audit.json https://log.example/2027
-  ct-log verify /var/lib/mayfly/log
+  {program} verify --key log.pem https://log.example/2027
+  {program} verify --trusted-root trusted_root.json https://ca.example.com/log
+  {program} verify --key log.pem --state audit.json https://log.example/2027
+  {program} verify /var/lib/mayfly/log
 
 It recomputes every leaf hash, tile and the root from the entries; verifies the checkpoint,
 every entry's index and time, every issuer's hash, every certificate's signature and chain, and
@@ -44,6 +45,9 @@ pub struct VerifyArguments {
     #[command(flatten)]
     place: PlaceArguments,
 
+    #[command(flatten)]
+    key: KeyArguments,
+
     /// Where to keep how far the audit came
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -54,7 +58,7 @@ pub struct VerifyArguments {
 }
 
 pub(super) async fn run(arguments: VerifyArguments) -> Result<(), Failure> {
-    let place = arguments.place.open().await?;
+    let place = arguments.place.open(arguments.key.source()).await?;
     writeln!(StandardOutput, "log {}, id {}", place.origin, place.key.log_id())?;
     let depth = match arguments.structure_only {
         true => Depth::Structure,
