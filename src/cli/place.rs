@@ -8,7 +8,7 @@ use std::{
 
 use mayfly::dev::{
     ProviderKey,
-    data_dir::{DIRECTORY_MODE, DataDir, DataDirError, Start},
+    data_dir::{DIRECTORY_MODE, DataDir, DataDirError, DataDirLock, Start},
 };
 use mayfly::issuer::ceremony::KeyKind;
 use tempfile::TempDir;
@@ -33,6 +33,8 @@ pub(crate) enum Place {
     Kept {
         data_dir: DataDir,
         start: Start,
+        /// Held as long as the server runs.
+        _lock: DataDirLock,
     },
     Ephemeral {
         data_dir: DataDir,
@@ -46,7 +48,12 @@ impl Place {
             Keep::In(path) => {
                 let start = first_start(path, kind).await?;
                 let data_dir = DataDir::at(absolute(path)?);
-                Ok(Self::Kept { data_dir, start })
+                let lock = data_dir.lock()?;
+                Ok(Self::Kept {
+                    data_dir,
+                    start,
+                    _lock: lock,
+                })
             }
             Keep::Nothing => {
                 let directory = tempfile::Builder::new()

@@ -5,10 +5,12 @@
 //! so a directory that lacks a part was damaged later, and nothing guesses how to mend it.
 
 use std::{
-    fs, io,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
     path::{Path, PathBuf},
 };
 
+use super::ready::Ready;
 use crate::staging::{SECRET_FOLDER, StagedFolder, replace_passing_file};
 
 /// Permissions of the directory: keys are in it, and audit records that name everybody who signed.
@@ -48,6 +50,17 @@ pub enum DataDirError {
         path: PathBuf,
         /// What is not there.
         missing: String,
+    },
+    /// Another process has it.
+    #[error(
+        "another `mayfly dev` runs with {}{}: end that one, or give this one a directory of its own with --data-dir",
+        path.display(), at.as_ref().map_or_else(String::new, |api| format!(", at {api}"))
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The URL of its API, if it has written that already.
+        at: Option<String>,
     },
     /// It holds something else.
     #[error("{} holds other files: give an empty or new directory with --data-dir", .0.display())]
@@ -101,6 +114,10 @@ files! {
     timestamp_chain = "timestamp-chain.pem";
     /// The timestamp authority's private key, PKCS#8 PEM, mode 0600.
     timestamp_key = "timestamp-key.pem";
+    /// Locked by the process that uses the directory; empty.
+    lock_file = "lock";
+    /// The CT log's public key, PEM; rewritten at every start.
+    log_public_key = "log.pem";
     /// The issuer file; rewritten at every start.
     issuers = "issuers.yaml";
     /// The audit records, one JSON object a line.
@@ -160,6 +177,29 @@ impl DataDir {
         }
     }
 
+    /// Takes the directory for this process. Nothing in it may be written before.
+    ///
+    /// # Errors
+    /// [`DataDirError::InUse`] if another process has it; [`DataDirError::Io`].
+    pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
+        let path = self.lock_file();
+        let mut options = OpenOptions::new();
+        let file = options
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(io_error(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataDirLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(DataDirError::InUse {
+                path: self.0.clone(),
+                at: Ready::read(self).ok().map(|ready| ready.api),
+            }),
+            Err(TryLockError::Error(error)) => Err(io_error(&path)(error)),
+        }
+    }
+
     /// An empty directory beside this one, to be filled and then put in place by [`Staged::publish`].
     ///
     /// # Errors
@@ -174,6 +214,12 @@ impl DataDir {
             place: self.clone(),
         })
     }
+}
+
+/// A data directory that no other process uses, until this is dropped.
+#[derive(Debug)]
+pub struct DataDirLock {
+    _file: File,
 }
 
 /// A data directory in the making; dropped, it is gone.
@@ -259,6 +305,20 @@ mod tests {
         fill(staged.data_dir());
         staged.publish().unwrap();
         assert_eq!(data_dir.inspect().unwrap(), Start::Later);
+    }
+
+    #[test]
+    fn one_directory_one_process() {
+        let data = tempfile::tempdir().unwrap();
+        let data_dir = DataDir::at(data.path());
+        let lock = data_dir.lock().unwrap();
+        let refusal = data_dir.lock().unwrap_err();
+        assert!(
+            matches!(refusal, DataDirError::InUse { at: None, .. }),
+            "{refusal}"
+        );
+        drop(lock);
+        data_dir.lock().unwrap();
     }
 
     #[test]

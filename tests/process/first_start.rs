@@ -1,8 +1,13 @@
 //! The log and its key are born together, by the first start of `mayfly serve`, and never again.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
 
-use crate::{audit::AuditRecord, installation::Installation};
+use crate::{audit::AuditRecord, installation::Installation, program::Program};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_start_makes_the_log_and_the_second_goes_on_with_it() {
@@ -70,6 +75,40 @@ async fn a_log_without_its_key_gets_no_other_key() {
     assert!(!installation.path("log-key.pem").exists());
     fs::rename(installation.path("aside"), installation.path("log-key.pem")).unwrap();
     installation.serve();
+}
+
+/// The second `mayfly dev` wrote its own address into the issuer file that the first one follows.
+#[test]
+fn a_second_dev_leaves_the_directory_of_the_first_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut first = Program::dev(&data);
+    let ready = first.ready();
+    let before = contents(&data);
+    let mut second = Program::dev(&data);
+    assert_eq!(second.exit().code(), Some(1));
+    let said = second.stderr();
+    for words in [
+        "another `mayfly dev` runs with ",
+        ready["api"].as_str().unwrap(),
+        "end that one, or give this one a directory of its own with --data-dir",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert_eq!(contents(&data), before);
+    first.stop();
+    let mut third = Program::dev(&data);
+    assert_eq!(third.ready()["data_dir"], ready["data_dir"]);
+    third.stop();
+}
+
+/// Of the files that every start writes, and of what is there once.
+fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries.filter(|path| path.is_file());
+    files
+        .map(|path| (path.clone(), fs::read(path).unwrap()))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
