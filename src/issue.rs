@@ -18,7 +18,7 @@ use crate::{
     log::{CertificateLog, LogError, Shards},
     profile::{Draft, Profile, ProfileError},
     proof::{self, KeyProof, PermittedAlgorithms, ProofError},
-    token::{RawToken, TokenError, TokenVerifier, TokenVerifierError},
+    token::{RawToken, TokenError, TokenVerifier, TokenVerifierError, VerifiedToken},
     trust::TrustStatement,
     trusted_issuer::{Changes, TrustedIssuers},
 };
@@ -90,8 +90,21 @@ impl Authority {
     /// What the first step that refused said. Before `draft` nothing was signed; after it, a precertificate
     /// may have been, and then the audit record has its line unless the process dies at once.
     pub async fn issue(&self, request: IssueRequest) -> Result<IssuedCertificate, IssueError> {
+        self.issue_noting(request, |_| {}).await
+    }
+
+    /// The same. `note` sees the token once it is verified, whatever becomes of the request.
+    ///
+    /// # Errors
+    /// As [`Authority::issue`].
+    pub async fn issue_noting(
+        &self,
+        request: IssueRequest,
+        note: impl FnOnce(&VerifiedToken),
+    ) -> Result<IssuedCertificate, IssueError> {
         let now = self.clock.now();
         let token = self.tokens.load_full().verify(request.token, now).await?;
+        note(&token);
         let identity = identity::identify(token)?;
         let admitted = self.admit(identity, now).await?;
         let applicant = proof::prove_with(admitted, request.proof, &self.algorithms)?;

@@ -18,6 +18,7 @@ mod gate;
 mod grpc;
 mod health;
 mod limits;
+mod notes;
 mod openapi;
 mod panics;
 mod route;

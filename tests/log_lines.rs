@@ -18,9 +18,11 @@ use std::{
 };
 
 use axum::{Router, routing::get};
+use ct_log::{Log, LogKey, Origin, chain::Policy};
 use mayfly::server::ServerSettings;
 use reqwest::Method;
-use running::{client, start_with};
+use running::{client, csr_base64, start_with};
+use serde_json::json;
 
 /// A request whose token the authority under test refuses.
 const REFUSED: &str = r#"{"publicKeyRequest":{"publicKey":{"content":"PEM"},"proofOfPossession":"c2ln"}}"#;
@@ -50,7 +52,19 @@ async fn each_request_is_one_log_line_without_anything_secret() {
         .with_writer(move || writer.clone())
         .finish();
     let _logging = tracing::subscriber::set_default(subscriber);
-    let extra = Router::new().route("/panic", get(async || -> () { panic!("broken inside") }));
+    let log = Router::new()
+        .route("/plain/{name}", get(async || ""))
+        .merge(ct_log::http::router(
+            Log::in_memory(
+                Origin::new("ca.example.com/prefix").unwrap(),
+                LogKey::generate().unwrap(),
+            )
+            .unwrap(),
+            ct_log::http::Submissions::off(Policy::accepting_nothing()),
+        ));
+    let extra = Router::new()
+        .route("/panic", get(async || -> () { panic!("broken inside") }))
+        .nest("/prefix", log);
     let server = start_with(ServerSettings::default(), extra).await;
     let ask = async |method: Method, path: &str, id: &str| {
         let request = client()
@@ -67,6 +81,20 @@ async fn each_request_is_one_log_line_without_anything_secret() {
     ask(Method::POST, "/api/v2/signingCert?SECRET=SECRET", "refused").await;
     ask(Method::GET, "/SECRET", "unknown").await;
     ask(Method::GET, "/panic", "broken").await;
+    let granted = json!({"certificateSigningRequest": csr_base64()});
+    let issue = client().post(server.url("/api/v2/signingCert"));
+    let issue = issue
+        .header("content-type", "application/json")
+        .header("x-request-id", "granted");
+    let issue = issue
+        .bearer_auth(server.instance.token())
+        .body(granted.to_string());
+    assert_eq!(issue.send().await.unwrap().status(), 200);
+    ask(Method::GET, "/prefix/checkpoint", "checkpoint").await;
+    ask(Method::GET, "/prefix/ct/v1/get-sth", "sth").await;
+    ask(Method::GET, "/prefix/tile/0/SECRET", "no-tile").await;
+    ask(Method::GET, "/prefix/plain/SECRET", "plain").await;
+    ask(Method::GET, "/healthz", "probe").await;
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let ours: Vec<_> = logged.lines().filter(|line| line.contains(" mayfly::")).collect();
     let of = |id: &str| {
@@ -95,5 +123,47 @@ async fn each_request_is_one_log_line_without_anything_secret() {
             .any(|line| line.contains("ERROR") && line.contains("broken inside")),
         "{ours:#?}"
     );
+    for (id, level, parts) in [
+        ("refused", "INFO", &["client=127.0.0.1 "][..]),
+        (
+            "unknown",
+            "INFO",
+            &["client=127.0.0.1 ", "path=\"unknown\"", "status=404"],
+        ),
+        ("broken", "INFO", &["path=\"/panic\"", "status=500"]),
+        // What is read again and again would hide the rest.
+        (
+            "checkpoint",
+            "DEBUG",
+            &["path=\"/prefix/checkpoint\"", "status=200"],
+        ),
+        ("sth", "DEBUG", &["path=\"/prefix/ct/v1/get-sth\"", "status=200"]),
+        (
+            "no-tile",
+            "INFO",
+            &["path=\"/prefix/tile/{*path}\"", "status=404"],
+        ),
+        ("plain", "INFO", &["path=\"/prefix/plain/{name}\"", "status=200"]),
+        ("probe", "DEBUG", &["path=\"/healthz\"", "status=200"]),
+    ] {
+        let line = of(id)[0];
+        assert!(line.contains(&format!(" {level} ")), "{level}: {line}");
+        for part in parts {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+        assert!(!line.contains("issuer=") && !line.contains("serial="), "{line}");
+    }
+    let granted = of("granted")[0];
+    let issuer = format!("issuer=\"{}\"", server.instance.issuer.url());
+    assert!(granted.contains(&issuer), "{granted}");
+    let serial = granted
+        .split("serial=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    assert_eq!(hex::decode(serial).unwrap().len(), 20, "{granted}");
     assert!(!ours.concat().contains("SECRET"), "{ours:#?}");
+    assert!(!ours.concat().contains("alice"), "{ours:#?}");
 }

@@ -46,6 +46,35 @@ pub use submissions::Submissions;
 /// certificates take 128 KiB (Sunlight) to 512 KiB (TesseraCT).
 pub const MAX_BODY: usize = 64 * 1024;
 
+const ROOTS: &str = "/ct/v1/get-roots";
+const STH: &str = "/ct/v1/get-sth";
+const STH_CONSISTENCY: &str = "/ct/v1/get-sth-consistency";
+const PROOF: &str = "/ct/v1/get-proof-by-hash";
+const ENTRY_AND_PROOF: &str = "/ct/v1/get-entry-and-proof";
+const ENTRIES: &str = "/ct/v1/get-entries";
+const CHECKPOINT: &str = "/checkpoint";
+const WITNESSED_CHECKPOINT: &str = "/checkpoint/witnessed";
+const TILE: &str = "/tile/{*path}";
+const DATA_TILE: &str = "/tile/data/{*path}";
+const ISSUER: &str = "/issuer/{fingerprint}";
+const LOG_INFO: &str = "/log.v3.json";
+
+/// The routes by which a log is read, below its prefix.
+pub const READ_PATHS: [&str; 12] = [
+    ROOTS,
+    STH,
+    STH_CONSISTENCY,
+    PROOF,
+    ENTRY_AND_PROOF,
+    ENTRIES,
+    CHECKPOINT,
+    WITNESSED_CHECKPOINT,
+    TILE,
+    DATA_TILE,
+    ISSUER,
+    LOG_INFO,
+];
+
 /// For answers that never change: a week, as other static logs say.
 const IMMUTABLE: &str = "public, max-age=604800, immutable";
 
@@ -55,7 +84,7 @@ const DYNAMIC: &str = "no-store";
 const NO_STORE: [(HeaderName, &str); 1] = [(CACHE_CONTROL, DYNAMIC)];
 
 /// Counted for a data tile before it is read; most are smaller.
-const DATA_TILE: usize = 256 * 1024;
+const DATA_TILE_ROOM: usize = 256 * 1024;
 
 /// Answers with many entries that are made at the same time: each takes several times its size while it is.
 const MADE_AT_ONCE: usize = 16;
@@ -77,14 +106,14 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
     Router::new()
         .route("/ct/v1/add-chain", post(submit::add_chain))
         .route("/ct/v1/add-pre-chain", post(submit::add_pre_chain))
-        .route("/ct/v1/get-roots", get(submit::get_roots))
-        .route("/ct/v1/get-sth", get(proofs::get_sth))
-        .route("/ct/v1/get-sth-consistency", get(proofs::get_sth_consistency))
-        .route("/ct/v1/get-proof-by-hash", get(proofs::get_proof_by_hash))
-        .route("/ct/v1/get-entry-and-proof", get(entries::get_entry_and_proof))
-        .route("/checkpoint", get(checkpoint))
-        .route("/checkpoint/witnessed", get(witnessed_checkpoint))
-        .route("/tile/{*path}", get(tile))
+        .route(ROOTS, get(submit::get_roots))
+        .route(STH, get(proofs::get_sth))
+        .route(STH_CONSISTENCY, get(proofs::get_sth_consistency))
+        .route(PROOF, get(proofs::get_proof_by_hash))
+        .route(ENTRY_AND_PROOF, get(entries::get_entry_and_proof))
+        .route(CHECKPOINT, get(checkpoint))
+        .route(WITNESSED_CHECKPOINT, get(witnessed_checkpoint))
+        .route(TILE, get(tile))
         .merge(compressed())
         .method_not_allowed_fallback(async || HttpError::Method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -100,10 +129,10 @@ pub fn router(log: Log, submissions: impl Into<Submissions>) -> Router {
 /// Hashes do not get smaller, and chains little else than cost time.
 fn compressed() -> Router<Service> {
     Router::new()
-        .route("/ct/v1/get-entries", get(entries::get_entries))
-        .route("/tile/data/{*path}", get(data_tile))
-        .route("/issuer/{fingerprint}", get(issuer))
-        .route("/log.v3.json", get(info::log_info))
+        .route(ENTRIES, get(entries::get_entries))
+        .route(DATA_TILE, get(data_tile))
+        .route(ISSUER, get(issuer))
+        .route(LOG_INFO, get(info::log_info))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
 }
 
@@ -125,7 +154,7 @@ async fn witnessed_checkpoint(State(service): State<Service>) -> Result<impl Int
 
 /// As [`tile`], with room for it before it is read.
 async fn data_tile(client: Client, state: State<Service>, uri: Uri) -> Result<Response, HttpError> {
-    let room = client.reserve(DATA_TILE).await?;
+    let room = client.reserve(DATA_TILE_ROOM).await?;
     room.hold(tile(state, uri).await)
 }
 

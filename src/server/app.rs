@@ -19,8 +19,10 @@ use axum::{
         HeaderMap, HeaderName, HeaderValue, Method,
         header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER},
     },
+    middleware,
     response::{IntoResponse, Response},
 };
+use ct_log::acceptor::ClientAddress;
 use futures_util::FutureExt;
 use tokio::time;
 use tonic_health::server::HealthReporter;
@@ -32,7 +34,9 @@ use super::{
     api,
     error::ApiError,
     gate::Gate,
-    grpc, health, openapi, route, timestamp, trust,
+    grpc, health,
+    notes::{Notes, note_route},
+    openapi, route, timestamp, trust,
 };
 use crate::telemetry::{Metrics, Served};
 
@@ -99,13 +103,14 @@ impl App {
         let _flight = self.gate.metrics().in_flight();
         let id = self.ids.of(request.headers());
         let asked = Asked::of(&request, self.gate.metrics());
-        let response = self.run(request).await;
+        let (response, notes) = Notes::taken(self.run(request)).await;
         let (mut response, refusal) = answer::write_refusal(response, asked.dialect, &id);
         asked.record(
             self.gate.metrics(),
             &Outcome {
                 response: &response,
                 refusal: refusal.as_deref(),
+                notes: &notes,
                 id: &id,
                 took: started.elapsed(),
             },
@@ -145,7 +150,7 @@ impl App {
 
 fn beside(own: &Router, extra: Router) -> Cors<Router> {
     let routes = own.clone().merge(extra.reset_fallback()).fallback(unknown);
-    cors().layer(routes)
+    cors().layer(routes.layer(middleware::from_fn(note_route)))
 }
 
 /// Open to all origins, as Fulcio is: there are no cookies, and a token is the caller's own.
@@ -174,7 +179,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 struct Asked {
     dialect: Dialect,
     method: Method,
-    path: &'static str,
+    client: Option<ClientAddress>,
     grpc: (&'static str, &'static str),
 }
 
@@ -182,6 +187,7 @@ struct Asked {
 struct Outcome<'a> {
     response: &'a Response,
     refusal: Option<&'a ApiError>,
+    notes: &'a Notes,
     id: &'a str,
     took: Duration,
 }
@@ -196,7 +202,7 @@ impl Asked {
         Self {
             dialect,
             method: request.method().clone(),
-            path: route::http_label(request.uri().path()),
+            client: request.extensions().get().copied(),
             grpc,
         }
     }
@@ -218,12 +224,24 @@ impl Asked {
                 took: outcome.took,
             }),
         }
+        let route = outcome.notes.route();
         let path = match self.dialect {
-            Dialect::Http => self.path,
+            Dialect::Http => route.unwrap_or(route::UNKNOWN),
             Dialect::Grpc => name,
         };
         let micros = outcome.took.as_micros();
-        tracing::info!(request_id = outcome.id, method = %self.method, path, status = status.as_u16(), ?code, reason, micros, "request");
+        let client = self.client.map(|client| tracing::field::display(client.ip()));
+        let (issuer, serial) = (outcome.notes.issuer(), outcome.notes.serial());
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(request_id = outcome.id, client, method = %self.method, path, status = status.as_u16(), ?code, reason, issuer, serial, micros, "request")
+            };
+        }
+        // What auditors of the log and probes ask for all the time would hide everything else.
+        match self.method == Method::GET && status.is_success() && route::is_polled(path) {
+            true => line!(debug),
+            false => line!(info),
+        }
         if let Some(cause) = outcome.refusal.and_then(ApiError::cause) {
             tracing::error!(request_id = outcome.id, path, cause, "internal error");
         }

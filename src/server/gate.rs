@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{
     error::ApiError,
     limits::{BodyLimit, Buffered, Capacity, Limits},
-    wire,
+    notes, wire,
 };
 use crate::{
     issue::{Authority, IssueRequest},
@@ -97,7 +97,11 @@ impl Gate {
     /// One certificate with its chain, one PEM block each, leaf first.
     pub(super) async fn issue(&self, request: IssueRequest) -> Result<Vec<String>, ApiError> {
         let _place = self.capacity.issuance()?;
-        let issued = self.authority.issue(request).await?;
+        let issued = self
+            .authority
+            .issue_noting(request, |token| notes::issuer(token.iss()))
+            .await?;
+        notes::serial(issued.logged().precertificate().draft().serial().as_bytes());
         self.metrics.issued();
         Ok(issued.to_pem())
     }

@@ -281,22 +281,6 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_its_label() {
-        for path in route::READYZ_PARTS {
-            assert_eq!(route::http_label(path), path);
-            let name = path.strip_prefix("/readyz/").unwrap();
-            let usable = || Part::from(Ok(()));
-            let all = Parts {
-                log: Some(usable()),
-                submissions: Some(usable()),
-                timestamps: Some(usable()),
-                ..parts(&readiness(Ok(()), &[]))
-            };
-            assert!(all.named(name).is_some(), "{name}");
-        }
-    }
-
-    #[test]
     fn ready_needs_the_key_the_log_and_one_issuer() {
         let down = || Err("down".to_owned());
         for (readiness, status) in [

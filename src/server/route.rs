@@ -1,9 +1,11 @@
 //! Every path, once: for the routers, the OpenAPI document and the labels of metrics and log lines.
 
+use ct_log::http::READ_PATHS;
+
 pub(super) const INDEX: &str = "/";
 pub(super) const HEALTHZ: &str = "/healthz";
 pub(super) const READYZ: &str = "/readyz";
-/// For a load balancer: one of [`READYZ_PARTS`].
+/// For a load balancer.
 pub(super) const READYZ_PART: &str = "/readyz/{part}";
 pub(super) const OPENAPI: &str = "/api/v2/openapi.json";
 pub(super) const SIGNING_CERT: &str = "/api/v2/signingCert";
@@ -20,33 +22,6 @@ pub(super) const TUF: &str = "/tuf";
 pub const TIMESTAMP: &str = "/api/v1/timestamp";
 pub(super) const TIMESTAMP_CHAIN: &str = "/api/v1/timestamp/certchain";
 
-/// Paths over HTTP.
-pub(super) const HTTP: [&str; 14] = [
-    SIGNING_CERT,
-    TRUST_BUNDLE,
-    CONFIGURATION,
-    LEGACY_SIGNING_CERT,
-    LEGACY_ROOT_CERT,
-    TRUSTED_ROOT,
-    SIGNING_CONFIG,
-    TRUST_CONFIG,
-    TIMESTAMP,
-    TIMESTAMP_CHAIN,
-    HEALTHZ,
-    READYZ,
-    OPENAPI,
-    INDEX,
-];
-
-/// What of [`READYZ_PART`] exists.
-pub(super) const READYZ_PARTS: [&str; 5] = [
-    "/readyz/issuing",
-    "/readyz/log",
-    "/readyz/submissions",
-    "/readyz/trust",
-    "/readyz/timestamps",
-];
-
 /// gRPC methods, service and name.
 const GRPC: [(&str, &str); 7] = [
     ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate"),
@@ -58,13 +33,19 @@ const GRPC: [(&str, &str); 7] = [
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
 ];
 
-/// Label of everything else (the log's paths among it), so that callers cannot make labels.
+/// Label of every other gRPC method, so that callers cannot make labels.
 const OTHER: &str = "other";
 
-/// The path as a label of bounded choice.
-pub(super) fn http_label(path: &str) -> &'static str {
-    let mut known = HTTP.iter().chain(&READYZ_PARTS).copied();
-    known.find(|known| *known == path).unwrap_or(OTHER)
+/// What log lines call a path at which there is nothing.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// The files of a TUF repository, as a route.
+pub(super) const TUF_FILE: &str = "/tuf/{*path}";
+
+/// Whether programs ask for this route again and again: probes, and auditors of a log, which is
+/// nested under a path of its own.
+pub(super) fn is_polled(route: &str) -> bool {
+    matches!(route, HEALTHZ | READYZ | READYZ_PART) || READ_PATHS.iter().any(|path| route.ends_with(path))
 }
 
 /// Service and method as labels of bounded choice.

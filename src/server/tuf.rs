@@ -14,7 +14,7 @@ use axum::{
 use tokio::sync::Semaphore;
 use tower_http::services::ServeDir;
 
-use super::{error::ApiError, route};
+use super::{error::ApiError, notes, route};
 
 /// What has its version or its hash in its name never changes (RFC 8246).
 const NAMED: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -42,6 +42,8 @@ pub fn tuf_routes(public: &Path) -> Router {
 }
 
 async fn cached(request: Request, next: Next) -> Response {
+    // A service that is nested is at no route.
+    notes::route(route::TUF_FILE);
     let current = request.uri().path().ends_with("/timestamp.json");
     let mut response = next.run(request).await;
     // An absent root says that there is no newer one yet, and what fails now may be there soon.
