@@ -64,7 +64,7 @@ Exit codes:
 /// own: valid for ten minutes, and in a log that everybody can read before it is handed out.
 /// cosign and the other Sigstore clients work with it unchanged.
 #[derive(Debug, Parser)]
-#[command(name = "mayfly", version, after_help = AFTER_HELP, arg_required_else_help = true, verbatim_doc_comment)]
+#[command(name = "mayfly", version = mayfly::VERSION, after_help = AFTER_HELP, arg_required_else_help = true, verbatim_doc_comment)]
 struct Arguments {
     /// How log lines on standard error look
     #[arg(

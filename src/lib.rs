@@ -32,6 +32,12 @@
 #![forbid(unsafe_code)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+/// The commit that this was built from: a hash, or `unknown`.
+pub const COMMIT: &str = env!("MAYFLY_BUILD_COMMIT");
+
+/// The version with its commit, as `--version` says it.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MAYFLY_BUILD_COMMIT"), ")");
+
 pub mod admission;
 pub mod audit;
 mod breaker;

@@ -5,6 +5,7 @@ mod grpc;
 mod issuers;
 mod keys;
 mod logs;
+mod output;
 mod process;
 mod reloads;
 mod self_audits;
@@ -33,7 +34,7 @@ pub(crate) use self::{
     keys::{KeySeries, Signed},
 };
 use self::{
-    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, process::ProcessMetrics,
+    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, output::OutputMetrics, process::ProcessMetrics,
     self_audits::SelfAuditMetrics, timestamps::TimestampMetrics, tuf::TufMetrics, witnesses::WitnessMetrics,
 };
 
@@ -93,6 +94,7 @@ impl Metrics {
         let make = Maker(Registry::new());
         make.build_info()?;
         make.0.register(Box::new(ProcessMetrics::new()?))?;
+        make.0.register(Box::new(OutputMetrics::new()?))?;
         if let Some(audit) = sources.audit {
             let usable = "mayfly_audit_usable";
             let help =
@@ -316,7 +318,8 @@ impl Maker {
 
     fn build_info(&self) -> Result<(), prometheus::Error> {
         let options = Opts::new("mayfly_build_info", "Always 1; the labels say what was built")
-            .const_label("version", env!("CARGO_PKG_VERSION"));
+            .const_label("version", env!("CARGO_PKG_VERSION"))
+            .const_label("commit", crate::COMMIT);
         let gauge = IntGauge::with_opts(options)?;
         gauge.set(1);
         self.0.register(Box::new(gauge))

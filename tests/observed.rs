@@ -182,7 +182,12 @@ async fn metrics_have_fulcios_names_beside_ours() {
             server.scrape().await
         );
     }
-    assert!(server.scrape().await.contains("mayfly_build_info{version="));
+    let build = format!(
+        "mayfly_build_info{{commit=\"{}\",version=\"{}\"}} 1\n",
+        mayfly::COMMIT,
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(server.scrape().await.contains(&build), "{build}");
     let elsewhere = client().get(format!("http://{}/api/v2/trustBundle", server.metrics));
     assert_eq!(elsewhere.send().await.unwrap().status(), 404);
     assert_eq!(server.get("/metrics").await.status, 404);
@@ -218,4 +223,34 @@ async fn metrics_tell_of_the_log() {
         let series = format!(r#"{series}{{log="{log}"}}"#);
         assert_eq!(server.metric(&series).await, Some(value), "{series}");
     }
+}
+
+/// The names and meanings of Prometheus' own clients, for dashboards that are there already.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn metrics_of_the_process() {
+    let server = start().await;
+    let value = async |series: &str| match server.metric(series).await {
+        Some(value) => value,
+        None => panic!("{series}: {}", server.scrape().await),
+    };
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_secs_f64();
+    let started = value("process_start_time_seconds").await;
+    assert!(started <= now + 1.0 && now - started < 3600.0, "{started} {now}");
+    let before = value("process_open_fds").await;
+    let opened: Vec<_> = (0..50)
+        .map(|_| std::fs::File::open("/dev/null").unwrap())
+        .collect();
+    assert!(value("process_open_fds").await >= before + 50.0);
+    drop(opened);
+    assert!(value("process_max_fds").await > before);
+    assert!(value("process_threads").await >= 1.0);
+    let resident = value("process_resident_memory_bytes").await;
+    assert!(resident > 1e6 && resident < value("process_virtual_memory_bytes").await);
+    let used = value("process_cpu_seconds_total").await;
+    assert!(used >= 0.0 && value("process_cpu_seconds_total").await >= used);
+    value("process_virtual_memory_max_bytes").await;
 }
