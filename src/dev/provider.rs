@@ -19,6 +19,9 @@ use crate::clock::{Clock, Timestamp};
 const DISCOVERY: &str = "/.well-known/openid-configuration";
 pub(super) const JWKS: &str = "/jwks";
 pub(super) const AUTHORIZATION: &str = "/authorize";
+/// Where clients look for it that do no discovery (sigstore-rust): Dex has it there. They look for
+/// tokens at [`TOKEN`].
+const AUTHORIZATION_OF_DEX: &str = "/auth";
 pub(super) const TOKEN: &str = "/token";
 pub(super) const DEVICE_AUTHORIZATION: &str = "/device_authorization";
 /// The page where a person enters the device's code.
@@ -64,6 +67,7 @@ impl IdentityProvider {
             .route(DISCOVERY, get(discovery::email))
             .route(JWKS, get(discovery::jwks))
             .route(AUTHORIZATION, get(authorize::show).post(authorize::log_in))
+            .route(AUTHORIZATION_OF_DEX, get(authorize::show).post(authorize::log_in))
             .route(TOKEN, post(token_endpoint::exchange))
             .route(DEVICE_AUTHORIZATION, post(device::authorize))
             .route(DEVICE, get(device::show).post(device::approve));

@@ -41,6 +41,29 @@ async fn discovery_says_what_clients_insist_on() {
     );
 }
 
+/// sigstore-rust does no discovery: it asks the issuer's `/auth` and `/token`, as Dex has them, and
+/// sends no nonce.
+#[tokio::test]
+async fn login_without_discovery() {
+    let provider = Provider::start().await;
+    let request = request_but("nonce", None);
+    let issuer = provider.issuers.email();
+    let url = format!("{issuer}/auth?{}", encode(&request));
+    let page = provider.get(&url).await;
+    assert_eq!(page.status(), StatusCode::OK);
+    let mut fields = hidden_fields(&page.text().await.unwrap());
+    fields.push(("email".to_owned(), "you@example.com".to_owned()));
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    let response = provider.post(&url, &fields).await;
+    let code = redirect_parameter(&response, "code").unwrap();
+    let tokens = json(provider.post(&format!("{issuer}/token"), &exchange(&code)).await).await;
+    let claims = provider.verify(tokens["id_token"].as_str().unwrap()).await;
+    assert_eq!(claims["email"], "you@example.com");
+}
+
 #[tokio::test]
 async fn login_to_token() {
     let provider = Provider::start().await;
