@@ -3,6 +3,7 @@
 
 mod configuration;
 mod elsewhere;
+mod key_check;
 mod log_service;
 mod reload;
 mod self_audits;
@@ -41,6 +42,7 @@ use crate::{
 pub use self::{
     configuration::ConfigurationFollower,
     elsewhere::{external_logs, fetch_policy},
+    key_check::{check_key, check_log_key},
     log_service::{AcceptedRootsError, LogService},
     reload::IssuerFileFollower,
     self_audits::SelfAudits,
@@ -243,15 +245,6 @@ fn warn_of(chain: &CertificateChain, path: &Path) {
     for warning in chain.warnings() {
         tracing::warn!(path = %path.display(), "{warning}");
     }
-}
-
-/// Unlocks the CA's key, wherever it is, and has it sign: whether it is the key of the chain, and `mayfly serve` could use it.
-///
-/// # Errors
-/// What stands in the way.
-pub async fn check_key(settings: &Settings, metrics: &KeyMetrics) -> Result<(), DeploymentError> {
-    load_issuer(settings.ca(), metrics).await?;
-    Ok(())
 }
 
 /// The CA as it is configured. Its key has signed.

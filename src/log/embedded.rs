@@ -8,7 +8,7 @@ mod settings;
 
 use std::{fs, io, path::Path, time::SystemTime};
 
-use ct_log::{Log, LogKey, LogSettings, Origin, Phase, S3Settings};
+use ct_log::{Log, LogKey, LogSettings, OpenError, Origin, Phase, S3Settings};
 
 pub use self::database::{Database, DatabaseError};
 pub use self::error::EmbeddedLogError;
@@ -124,6 +124,37 @@ impl ShardSettings {
             origin,
             self.window.into_iter().fold(settings, LogSettings::window),
         ))
+    }
+
+    /// Its key, if that is in a file, and whether it is a key with which the log in the directory can go on, if there is one.
+    /// `None` also if the file is not there yet, because log and key are made together. Changes nothing.
+    pub(crate) fn check_key_file(&self) -> Option<(&KeySettings, Result<(), EmbeddedLogError>)> {
+        let ShardKey::Signing(key) = &self.key else {
+            return None;
+        };
+        let file = key.reference.as_file()?;
+        match self.storage.may_exist(&key.reference) {
+            Ok(false) if !file.exists() => None,
+            Ok(_) => Some((key, self.open_key_file(file, key))),
+            Err(error) => Some((key, Err(error))),
+        }
+    }
+
+    fn open_key_file(&self, file: &Path, key: &KeySettings) -> Result<(), EmbeddedLogError> {
+        if !file.try_exists().map_err(EmbeddedLogError::Directory)? {
+            return Err(EmbeddedLogError::KeyMissing(file.to_owned()));
+        }
+        let opened = LogKey::from_pkcs8_der(&key.read_file()?)?;
+        match Log::identify(self.storage.directory()) {
+            Ok((public, _)) if public.log_id() == opened.public().log_id() => Ok(()),
+            Ok((public, _)) => Err(EmbeddedLogError::Open(OpenError::OtherKey {
+                found: public.log_id().to_string(),
+                expected: opened.public().log_id().to_string(),
+            })),
+            // It is elsewhere, or not made yet.
+            Err(OpenError::Absent { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn phase(&self) -> Option<Phase> {

@@ -1,14 +1,18 @@
 //! `mayfly config check`: everything that is wrong, at once.
 
-use std::{collections::BTreeSet, io::Write};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    io::{self, Write},
+};
 
 use clap::Args;
 use ct_log::output::StandardOutput;
 use mayfly::{
     causes,
-    config::{Problem, Settings, TufFiles, issuers},
+    config::{Problem, Settings, TimestampFiles, TufFiles, issuers},
     deployment::{self, DeploymentError, TufService},
-    key::KeySettings,
+    key::{KeySettings, passphrase::PassphraseError},
     telemetry::KeyMetrics,
     timestamp::ntp::{self, Agreement, NtpServer},
     token::TokenVerifier,
@@ -27,20 +31,22 @@ Examples:
 Each line has the file, the line, the key, what is wrong and what to do about it. Warnings are about
 what works and may not be meant, such as an issuer that vouches for the whole world.
 
-Exit codes: 0 no errors; 1 a key did not sign, the clock is wrong, or an issuer did not answer as
-it should (--online); 2 errors, or warnings that are denied.";
+Exit codes: 0 no errors; 1 a key did not sign, or with --online the clock is wrong or an issuer did
+not answer as it should; 2 errors, or warnings that are denied.";
 
 /// Say all that is wrong with a configuration
 ///
 /// Reads mayfly.yaml, the issuer file that it names, the certificates of the CA and the timestamp
-/// authority and the TUF repository, or an issuer file alone. Starts nothing, and writes nothing.
+/// authority, the TUF repository and keys in files, or an issuer file alone. Starts nothing, and
+/// writes nothing. A key whose passphrase is in the server's environment or systemd credentials
+/// alone is named as not opened.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP, verbatim_doc_comment)]
 pub(super) struct CheckArguments {
     #[command(flatten)]
     files: FileArguments,
 
-    /// Also have the keys sign, ask the time servers, and fetch each issuer's keys
+    /// Also have the other keys sign, ask the time servers, and fetch each issuer's keys
     #[arg(long)]
     online: bool,
 
@@ -120,13 +126,21 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
+    let runtime = tokio::runtime::Runtime::new()?;
+    if let Some(settings) = &settings {
+        let mut keys = Keys::of(settings, arguments.online, &mut out)?;
+        runtime.block_on(keys.check(KeyPlace::File))?;
+    }
     writeln!(out, "no errors, {}", counted(warnings, "warning"))?;
     if !arguments.online {
         return Ok(());
     }
-    let runtime = tokio::runtime::Runtime::new()?;
     if let Some(settings) = &settings {
-        runtime.block_on(keys(settings, &mut out))?;
+        let mut keys = Keys::of(settings, arguments.online, &mut out)?;
+        runtime.block_on(keys.check(KeyPlace::Elsewhere))?;
+        if let Some(files) = settings.timestamp().filter(|files| !files.ntp().is_empty()) {
+            runtime.block_on(clock(files.ntp(), &mut out))?;
+        }
     }
     match trusted {
         Some(trusted) => runtime.block_on(online(trusted, settings.as_ref(), &mut out)),
@@ -134,22 +148,90 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     }
 }
 
-async fn keys(settings: &Settings, out: &mut impl Write) -> Result<(), Failure> {
-    let metrics = KeyMetrics::new()?;
-    let checked = deployment::check_key(settings, &metrics).await;
-    report(("CA", settings.ca().key()), checked, out)?;
-    if let Some(files) = settings.timestamp() {
-        let opened = deployment::timestamp_authority(settings, &metrics).await;
-        report(("timestamp authority", files.key()), opened.map(drop), out)?;
+/// Which keys are had to sign.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum KeyPlace {
+    /// Those in files.
+    File,
+    /// Those in a token or a service.
+    Elsewhere,
+}
+
+/// The keys of a configuration, and where to say of each whether it signs.
+struct Keys<'a, W> {
+    settings: &'a Settings,
+    metrics: KeyMetrics,
+    online: bool,
+    out: &'a mut W,
+}
+
+impl<'a, W: Write> Keys<'a, W> {
+    fn of(settings: &'a Settings, online: bool, out: &'a mut W) -> Result<Self, Failure> {
+        Ok(Self {
+            settings,
+            metrics: KeyMetrics::new()?,
+            online,
+            out,
+        })
     }
-    if let Some(files) = settings.timestamp().filter(|files| !files.ntp().is_empty()) {
-        clock(files.ntp(), out).await?;
+
+    async fn check(&mut self, place: KeyPlace) -> Result<(), Failure> {
+        let settings = self.settings;
+        let is_there = |key: &&KeySettings| key.reference.as_file().is_some() == (place == KeyPlace::File);
+        if let Some(key) = Some(settings.ca().key()).filter(is_there) {
+            let checked = deployment::check_key(settings, &self.metrics).await;
+            self.report(("CA", key), checked)?;
+        }
+        if let Some(key) = settings.timestamp().map(TimestampFiles::key).filter(is_there) {
+            let opened = deployment::timestamp_authority(settings, &self.metrics).await;
+            self.report(("timestamp authority", key), opened.map(drop))?;
+        }
+        if let Some(key) = settings.tuf().and_then(TufFiles::key).filter(is_there) {
+            let opened = TufService::open(settings, &self.metrics).await;
+            self.report(("TUF repository", key), opened.map(drop))?;
+        }
+        let shards = settings.log().map_or(&[][..], |log| &log.shards);
+        for shard in shards.iter().filter(|_| place == KeyPlace::File) {
+            if let Some((key, checked)) = deployment::check_log_key(shard) {
+                self.report(("log", key), checked)?;
+            }
+        }
+        Ok(())
     }
-    if let Some(key) = settings.tuf().and_then(TufFiles::key) {
-        let opened = TufService::open(settings, &metrics).await;
-        report(("TUF repository", key), opened.map(drop), out)?;
+
+    fn report(
+        &mut self,
+        (of, name): (&'static str, &KeySettings),
+        checked: Result<(), DeploymentError>,
+    ) -> Result<(), Failure> {
+        match checked {
+            Ok(()) => Ok(writeln!(self.out, "signs: {name}")?),
+            // The server may have what this command has not, such as a credential of systemd.
+            Err(error) if !self.online && lacks_passphrase(&error) => {
+                let cause = causes::in_one_line(&error);
+                Ok(writeln!(self.out, "not opened: {name}: {cause}")?)
+            }
+            Err(error) => {
+                writeln!(self.out, "unusable: {name}: {}", causes::in_one_line(&error))?;
+                Err(NoKey(of).into())
+            }
+        }
     }
-    Ok(())
+}
+
+/// Whether the environment variable or the credential with the passphrase of a key is not there.
+fn lacks_passphrase(error: &DeploymentError) -> bool {
+    let mut cause: Option<&dyn Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(missing) = error.downcast_ref() {
+            return matches!(
+                missing,
+                PassphraseError::NoVariable(_) | PassphraseError::NoCredentials(_)
+            );
+        }
+        cause = error.source();
+    }
+    false
 }
 
 async fn clock(servers: &[NtpServer], out: &mut impl Write) -> Result<(), Failure> {
@@ -160,20 +242,6 @@ async fn clock(servers: &[NtpServer], out: &mut impl Write) -> Result<(), Failur
     match Agreement::of(&verdicts) {
         Agreement::Right => Ok(()),
         Agreement::Wrong | Agreement::None => Err(Unconfirmed.into()),
-    }
-}
-
-fn report(
-    (of, name): (&'static str, &KeySettings),
-    checked: Result<(), DeploymentError>,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
-    match checked {
-        Ok(()) => Ok(writeln!(out, "signs: {name}")?),
-        Err(error) => {
-            writeln!(out, "unusable: {name}: {}", causes::in_one_line(&error))?;
-            Err(NoKey(of).into())
-        }
     }
 }
 
