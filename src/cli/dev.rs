@@ -18,7 +18,8 @@ use mayfly::{
     },
     issue::Authority,
     issuer::ceremony::KeyKind,
-    log::embedded::SubmissionSettings,
+    log::{Shards, embedded::SubmissionSettings},
+    pem_block,
     server::{Listeners, ServeError},
     telemetry::KeyMetrics,
     trust::TrustMaterial,
@@ -173,6 +174,7 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
     let (authority, issuer_file) =
         deployment::open(&place, settings.ca_key, ready.api.parse()?, &timestamps).await?;
     write_trust_files(&ready, &authority)?;
+    write_log_key(place.data_dir(), &authority)?;
     ready.write(place.data_dir())?;
     let provider = IdentityProvider::new(Minter::new(place.provider_key()?, issuers), Arc::new(SystemClock));
     let around = Around {
@@ -212,6 +214,16 @@ fn write_trust_files(ready: &Ready, authority: &Authority) -> Result<(), Failure
     let material = TrustMaterial::of(authority);
     write_public(&ready.trusted_root, &material.trusted_root()?.to_json())?;
     write_public(&ready.signing_config, &material.signing_config()?.to_json())?;
+    Ok(())
+}
+
+/// For `mayfly log` and other auditors.
+fn write_log_key(data_dir: &DataDir, authority: &Authority) -> Result<(), Failure> {
+    let shards = authority.log().embedded();
+    for log in shards.iter().flat_map(Shards::iter) {
+        let pem = pem_block::encode("PUBLIC KEY", log.public_key().spki_der());
+        write_public(&data_dir.log_public_key(), &pem)?;
+    }
     Ok(())
 }
 

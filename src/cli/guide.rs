@@ -84,6 +84,13 @@ impl<'a> Guide<'a> {
         writeln!(f, "    --certificate-oidc-issuer {} \\", self.ready.issuer)?;
         writeln!(f, "    --bundle hello.sigstore.json hello.txt")
     }
+
+    fn write_auditing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (program, root) = (shell_word(&self.program), quoted(&self.ready.trusted_root));
+        writeln!(f, "Audit the log that its certificate is in:\n")?;
+        writeln!(f, "  {program} log verify --trusted-root {root} \\")?;
+        writeln!(f, "    {}/log", self.ready.api)
+    }
 }
 
 impl fmt::Display for Guide<'_> {
@@ -97,6 +104,8 @@ impl fmt::Display for Guide<'_> {
         self.write_signing(f)?;
         writeln!(f)?;
         self.write_verifying(f)?;
+        writeln!(f)?;
+        self.write_auditing(f)?;
         writeln!(f, "\nStop with Ctrl-C.")
     }
 }

@@ -46,6 +46,24 @@ refused() {
   grep -qiE -- "$pattern" <<<"$output" || fail "refused for another reason than '$pattern': $output"
 }
 
+# documented FILE HEADING [LANGUAGE]: the blocks of that language (default console) in a section of a Markdown file, without
+# their indentation, an empty line after each; of a console, the commands alone, with their continuation lines.
+documented() {
+  awk -v heading="$2" -v language="${3-console}" '
+    /^ *```/ {
+      fence = !fence
+      if (fence) { indent = index($0, "`") - 1; block = on && substr($0, indent + 4) == language }
+      else if (block) { print ""; block = 0 }
+      next
+    }
+    !fence && /^#+ / { sub(/^#+ /, ""); on = $0 == heading; next }
+    !block { next }
+    { $0 = substr($0, indent + 1) }
+    language != "console" { print; next }
+    more || /^\$ / { more = /\\$/; sub(/^\$ /, ""); print }
+  ' "$1"
+}
+
 # start_server NAME COMMAND...: runs it in the background and waits for its line of JSON, kept in READY.
 start_server() {
   local name=$1 output
