@@ -90,6 +90,17 @@ impl Drop for Dev {
     }
 }
 
+/// The commit of the sources, if they are in a repository of their own.
+fn head() -> Option<String> {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).output().ok()?;
+        let text = String::from_utf8(output.stdout).unwrap();
+        output.status.success().then(|| text.trim().to_owned())
+    };
+    git(&["rev-parse", "--show-prefix"]).filter(String::is_empty)?;
+    git(&["rev-parse", "--verify", "HEAD"])
+}
+
 #[test]
 fn help_teaches() {
     for (arguments, words) in [
@@ -120,7 +131,7 @@ fn help_teaches() {
         ),
         (
             &["intermediate", "--help"],
-            &["--root-key", "--ca-key-uri", "Exit codes:"],
+            &["--root-key", "--ca-key", "Exit codes:"],
         ),
         (
             &["timestamp-authority", "--help"],
@@ -158,19 +169,47 @@ fn help_teaches() {
             &["log", "--help"],
             &["verify", "monitor", "export", "restore", "Exit codes:"],
         ),
-        (&["log", "verify", "--help"], &["--key", "--state", "Exit codes:"]),
+        (
+            &["log", "verify", "--help"],
+            &[
+                "mayfly log verify --key",
+                "--trusted-root",
+                "--state",
+                "Exit codes:",
+            ],
+        ),
         (
             &["log", "monitor", "--help"],
-            &["--identity", "--webhook", "at least once", "Exit codes:"],
+            &[
+                "mayfly log monitor --trusted-root",
+                "--identity",
+                "--webhook",
+                "at least once",
+                "Exit codes:",
+            ],
         ),
-        (&["log", "export", "--help"], &["--to", "Exit codes:"]),
+        (
+            &["log", "export", "--help"],
+            &["mayfly log export --key", "--to", "Exit codes:"],
+        ),
         (
             &["log", "restore", "--help"],
-            &["DANGER", "--at-least", "--i-accept-that-later-scts-are-lost"],
+            &[
+                "mayfly log restore --key",
+                "DANGER",
+                "--at-least",
+                "--i-accept-that-later-scts-are-lost",
+            ],
         ),
         (
             &["log", "serve", "--help"],
-            &["--accept", "SIGHUP", "/health", "Exit codes:"],
+            &[
+                "mayfly log serve --directory",
+                "--accept",
+                "SIGHUP",
+                "/health",
+                "Exit codes:",
+            ],
         ),
     ] {
         let output = run(arguments);
@@ -180,10 +219,50 @@ fn help_teaches() {
         for word in words {
             assert!(one_line.contains(word), "{arguments:?} lacks {word}:\n{text}");
         }
+        assert!(
+            !one_line.contains("ct-log ") || arguments == ["log", "--help"],
+            "{text}"
+        );
         let widest = text.lines().map(|line| line.chars().count()).max().unwrap();
         assert!(widest <= 100, "{arguments:?} has a line of {widest} characters");
     }
-    assert!(stdout(&run(&["--version"])).starts_with("mayfly "));
+    let version = format!("mayfly {} ({})\n", env!("CARGO_PKG_VERSION"), mayfly::COMMIT);
+    assert_eq!(stdout(&run(&["--version"])), version);
+    if let Some(head) = head() {
+        assert_eq!(mayfly::COMMIT, head);
+    }
+}
+
+/// With `--yes` nobody is asked, so that a passphrase must be where the example says.
+#[test]
+fn the_example_of_init_without_questions_works_as_it_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["root.txt", "ca.txt"] {
+        fs::write(path(&folder, name), "correct horse battery staple").unwrap();
+        fs::set_permissions(path(&folder, name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_mayfly"), path(&folder, "mayfly")).unwrap();
+    let help = stdout(&run(&["init", "--help"]));
+    let help = help.replace("\\\n", " ");
+    let example = help.lines().find(|line| line.contains(" --yes ")).unwrap();
+    let search = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("/bin/sh")
+        .args(["-euc", example.trim()])
+        .current_dir(&folder)
+        .env("PATH", search)
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{example}\n{}", stderr(&output));
+    let configuration = path(&folder, "acme-ca/server/mayfly.yaml");
+    let output = run(&["config", "check", "--config", &configuration]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}{}",
+        stdout(&output),
+        stderr(&output)
+    );
 }
 
 #[test]
@@ -221,6 +300,14 @@ fn the_first_start_makes_and_the_later_ones_keep() {
             "{key}"
         );
     }
+    let audited = run(&[
+        "log",
+        "verify",
+        "--key",
+        &format!("{data}/log.pem"),
+        &format!("{data}/log"),
+    ]);
+    assert_eq!(audited.status.code(), Some(0), "{}", stderr(&audited));
     for key in ["trusted_root", "signing_config"] {
         let file = fs::read(first[key].as_str().unwrap()).unwrap();
         serde_json::from_slice::<Value>(&file).unwrap();
@@ -384,6 +471,7 @@ fn instructions_can_be_pasted() {
         "cosign verify-blob --insecure-ignore-tlog --use-signed-timestamps \\\n    --trusted-root '",
         "--certificate-identity you@example.com",
         "/dev/oidc \\\n    --bundle hello.sigstore.json hello.txt",
+        "log verify --trusted-root '",
     ] {
         assert!(text.contains(words), "lacks {words}:\n{text}");
     }
@@ -592,6 +680,7 @@ fn config_check_asks_the_issuers_online() {
         format!("{settings}private-identity-providers: [127.0.0.1]\n"),
     )
     .unwrap();
+    assert_keys_in_files_are_opened(&directory, &configuration);
     let output = run(&["config", "check", "--config", &configuration, "--online"]);
     let said = stdout(&output);
     assert_eq!(output.status.code(), Some(1), "{said}{}", stderr(&output));
@@ -623,6 +712,70 @@ fn config_check_asks_the_issuers_online() {
         stdout(&output)
     );
     dev.stop();
+}
+
+/// Without `--online`: files are on this machine.
+fn assert_keys_in_files_are_opened(directory: &TempDir, configuration: &str) {
+    let check = || {
+        let output = run(&["config", "check", "--config", configuration]);
+        let said = stdout(&output) + &stderr(&output);
+        (output.status.code(), said)
+    };
+    let in_use = fs::read_to_string(configuration).unwrap();
+    let (code, said) = check();
+    assert_eq!(code, Some(0), "{said}");
+    for key in ["ca-key.pem", "log-key.pem"] {
+        assert!(
+            said.contains(&format!("signs: {}\n", path(directory, key))),
+            "{said}"
+        );
+    }
+    for key in ["ca-key.pem", "log-key.pem"] {
+        let (key, aside) = (path(directory, key), path(directory, "aside.pem"));
+        fs::rename(&key, &aside).unwrap();
+        fs::write(&key, "").unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let (code, said) = check();
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(&format!("unusable: {key}: ")), "{said}");
+        assert!(said.contains("must hold one PEM block"), "{said}");
+        fs::remove_file(&key).unwrap();
+        fs::rename(&aside, &key).unwrap();
+    }
+    // Of the log in a directory, this is not the key.
+    let other = in_use
+        .replace("directory: log", "directory: data/log")
+        .replace("a.example/log", "localhost/log");
+    let of_ca = other.replace("key: log-key.pem", "key: data/ca/key.pem");
+    for (settings, says) in [(&other, "signs: "), (&of_ca, "unusable: ")] {
+        fs::write(configuration, settings).unwrap();
+        let (_, said) = check();
+        assert!(
+            said.lines()
+                .any(|line| line.starts_with(says) && line.contains("key.pem")),
+            "{said}"
+        );
+    }
+    // The passphrase is the server's.
+    let encrypted = Command::new("openssl")
+        .args(["pkcs8", "-topk8", "-v2", "aes256", "-passout", "pass:x", "-in"])
+        .arg(path(directory, "ca-key.pem"))
+        .arg("-out")
+        .arg(path(directory, "encrypted.pem"))
+        .output();
+    if encrypted.is_ok_and(|output| output.status.success()) {
+        let key = path(directory, "encrypted.pem");
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let settings = in_use.replace(
+            "key: ca-key.pem",
+            "key: encrypted.pem, passphrase: 'env:MAYFLY_TEST_NO_SUCH_VARIABLE'",
+        );
+        fs::write(configuration, settings).unwrap();
+        let (code, said) = check();
+        assert_eq!(code, Some(0), "{said}");
+        assert!(said.contains(&format!("not opened: {key}: ")), "{said}");
+    }
+    fs::write(configuration, in_use).unwrap();
 }
 
 #[test]
@@ -756,13 +909,18 @@ fn log_of_a_running_server_is_audited_by_url_and_by_directory() {
     let ready = dev.ready();
     let url = format!("{}/log", ready["api"].as_str().unwrap());
     let directory = format!("{data}/log");
+    let root = ready["trusted_root"].as_str().unwrap();
     for place in [&url, &directory] {
-        let output = run(&["log", "verify", place]);
-        let said = stdout(&output) + &stderr(&output);
-        assert_eq!(output.status.code(), Some(0), "{said}");
-        assert!(said.contains("the log is sound"), "{said}");
+        for key in [&[][..], &["--trusted-root", root]] {
+            let output = run(&[&["log", "verify", place], key].concat());
+            let said = stdout(&output) + &stderr(&output);
+            assert_eq!(output.status.code(), Some(0), "{said}");
+            assert!(said.contains("the log is sound"), "{said}");
+        }
     }
     assert_eq!(dev.stop().1, Some(0));
-    let output = run(&["log", "verify", &path(&folder, "nothing")]);
+    let nothing = path(&folder, "nothing");
+    let output = run(&["log", "verify", &nothing]);
     assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output), format!("error: there is no log in {nothing}\n"));
 }

@@ -76,8 +76,8 @@ pub(crate) struct DevArguments {
     metrics_port: Option<u16>,
 
     /// Kind of the CA's keys at the first start
-    #[arg(long, value_enum, value_name = "KIND", default_value_t = CaKey::P384)]
-    ca_key: CaKey,
+    #[arg(long, alias = "ca-key", value_enum, value_name = "KIND", default_value_t = CaKey::P384)]
+    key_kind: CaKey,
 
     /// When ready, print one line of JSON instead of instructions
     #[arg(long)]
@@ -137,7 +137,7 @@ impl From<DevArguments> for DevSettings {
             metrics_port: arguments
                 .metrics_port
                 .unwrap_or(if free_ports { 0 } else { DEFAULT_METRICS_PORT }),
-            ca_key: arguments.ca_key.into(),
+            ca_key: arguments.key_kind.into(),
             announcement: if arguments.json {
                 Announcement::Json
             } else {

@@ -30,7 +30,7 @@ Examples:
   mayfly intermediate next --root root/root.pem --root-key root/root-key.pem \\
     --root-passphrase file:root.txt --ca-passphrase credential:ca-passphrase
   mayfly intermediate next --root root.pem --root-key awskms:///alias/root \\
-    --ca-key-uri awskms:///alias/ca-2028
+    --ca-key awskms:///alias/ca-2028
 
 Where the root's key is, which best is a machine without a network. In the folder there are then
 ca.pem, the new certificate with the root after it, and ca-key.pem, unless the key is elsewhere.
@@ -56,19 +56,19 @@ pub(super) struct IntermediateArguments {
     root: RootArguments,
 
     /// Kind of the new key [default: as the root's]
-    #[arg(long, value_enum, value_name = "KIND", conflicts_with = "ca_key_uri")]
-    ca_key: Option<CaKey>,
+    #[arg(long, value_enum, value_name = "KIND", conflicts_with = "ca_key")]
+    key_kind: Option<CaKey>,
 
     /// A key that is there already, in place of a new one
-    #[arg(long, value_name = "KEY")]
-    ca_key_uri: Option<String>,
+    #[arg(long, alias = "ca-key-uri", value_name = "KEY")]
+    ca_key: Option<String>,
 
     /// Passphrase (or PIN) of the intermediate's key
     #[arg(long, value_name = "PLACE")]
     ca_passphrase: Option<String>,
 
     /// Leave the new key unencrypted, in a file with mode 0600
-    #[arg(long, conflicts_with_all = ["ca_passphrase", "ca_key_uri"])]
+    #[arg(long, conflicts_with_all = ["ca_passphrase", "ca_key"])]
     no_passphrase: bool,
 
     /// Its common name [default: the root's, with "intermediate" in place of "root"]
@@ -84,7 +84,7 @@ pub(super) fn run(arguments: &IntermediateArguments) -> Result<(), Failure> {
     protect_memory()?;
     folder::check_vacant(&arguments.directory)?;
     let ca_key = server_key(
-        ("--ca-key-uri", arguments.ca_key_uri.as_deref()),
+        ("--ca-key", arguments.ca_key.as_deref()),
         ("--ca-passphrase", arguments.ca_passphrase.as_deref()),
         arguments.no_passphrase,
         "the intermediate's key",
@@ -100,7 +100,7 @@ async fn make(arguments: &IntermediateArguments, ca_key: &ServerKey) -> Result<C
     let name = ceremony::next_intermediate(subject, arguments.common_name.as_deref())?;
     let place = path::absolute(&arguments.directory)?;
     let staged = StagedFolder::beside(&place, ".mayfly-intermediate-").map_err(io_error(&place))?;
-    let kind = root.kind(arguments.ca_key);
+    let kind = root.kind(arguments.key_kind);
     let ca_key = keys::intermediate(ca_key, kind, staged.path().join("ca-key.pem")).await?;
     let (now, lifetime) = (SystemClock.now(), YEAR * arguments.ca_years);
     let keys: (&dyn SigningKey, _) = (root.key.as_ref(), ca_key.as_ref());

@@ -57,8 +57,14 @@ pub(super) struct TimestampAuthorityArguments {
     root: RootArguments,
 
     /// Kind of the new key [default: as the root's]
-    #[arg(long, value_enum, value_name = "KIND", conflicts_with = "timestamp_key")]
-    kind: Option<CaKey>,
+    #[arg(
+        long,
+        alias = "kind",
+        value_enum,
+        value_name = "KIND",
+        conflicts_with = "timestamp_key"
+    )]
+    key_kind: Option<CaKey>,
 
     /// A key that is there already, in place of a new one
     #[arg(long, value_name = "KEY")]
@@ -122,7 +128,7 @@ async fn make(
         staged.path().join("timestamp.pem"),
     );
     let timestamps = Timestamps { name, key };
-    let chain = timestamps::certify(&timestamps, root.kind(arguments.kind), by, files).await?;
+    let chain = timestamps::certify(&timestamps, root.kind(arguments.key_kind), by, files).await?;
     staged.publish().map_err(io_error(&place))?;
     Ok(chain)
 }

@@ -31,7 +31,7 @@ kms CreateAlias "{\"AliasName\": \"alias/ca\", \"TargetKeyId\": \"$KEY\"}"
 step "mayfly init with it, and mayfly serve"
 (umask 077 && echo 'correct horse' >passphrase)
 start_dev
-ceremony ca --root-passphrase file:passphrase --log-passphrase file:passphrase --ca-key-uri "awskms://$KMS/alias/ca"
+ceremony ca --root-passphrase file:passphrase --log-passphrase file:passphrase --ca-key "awskms://$KMS/alias/ca"
 serve_ceremony
 grep -q "$KEY" serve.log || fail "the key's ARN is not in the log"
 

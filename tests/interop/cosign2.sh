@@ -3,7 +3,7 @@
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home"
 mkdir "$HOME"
-start_dev --ca-key p256
+start_dev --key-kind p256
 cd "$WORK"
 date >blob
 curl -sS --fail -o chain.pem "$API/api/v1/rootCert"

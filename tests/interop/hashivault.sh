@@ -28,7 +28,7 @@ export VAULT_TOKEN
 step "mayfly init with it, and mayfly serve"
 (umask 077 && echo 'correct horse' >passphrase)
 start_dev
-ceremony ca --root-passphrase file:passphrase --log-passphrase file:passphrase --ca-key-uri hashivault://ca
+ceremony ca --root-passphrase file:passphrase --log-passphrase file:passphrase --ca-key hashivault://ca
 serve_ceremony
 
 step "cosign signs and verifies"

@@ -52,7 +52,7 @@ openssl verify -x509_strict -CAfile root.pem intermediate.pem
 cat found
 all_allowed found
 for kind in p256 rsa4096; do
-  "$MAYFLY" init "$kind" "${init[@]}" --ca-key "$kind" --root-years 5 --no-passphrase \
+  "$MAYFLY" init "$kind" "${init[@]}" --key-kind "$kind" --root-years 5 --no-passphrase \
     --root-passphrase file:root-passphrase >/dev/null
   split_chain "$kind/server/ca.pem"
   openssl verify -x509_strict -CAfile root.pem intermediate.pem

@@ -120,7 +120,7 @@ serving() {
 
 # authority NAME: NAME.pem and NAME-key.pem, a CA of its own. A development directory has one; a server that stops at once leaves it behind.
 authority() {
-  start_server "$1" "$MAYFLY" dev --json --port 0 --ca-key p256 --data-dir "$WORK/$1-ca"
+  start_server "$1" "$MAYFLY" dev --json --port 0 --key-kind p256 --data-dir "$WORK/$1-ca"
   kill -TERM "$SERVER_PID"
   wait "$SERVER_PID"
   cp "$WORK/$1-ca/ca/chain.pem" "$1.pem"

@@ -2,7 +2,7 @@
 # C20: sigstore-python, its signer up to the certificate, its SCT check, its verifier's path checks; then its own
 # browser login at the development provider (it takes the access token, and sends an empty client secret).
 source "$(dirname "$0")/lib.sh"
-start_dev --ca-key p256
+start_dev --key-kind p256
 client() { "$CACHE/venv/bin/python" "$HERE/sigstore_python.py" "$API" "$TRUSTED_ROOT" "$@"; }
 
 step "an email token"

@@ -27,7 +27,7 @@ uri() { echo "pkcs11:token=${1// /%20};object=$2?module-path=$MODULE"; }
 
 step "mayfly init with them, and mayfly serve: without the root's token"
 start_dev
-ceremony ca --root-key "$(uri 'the root' root)&pin-source=file:$WORK/pin" --ca-key-uri "$(uri 'the CA' intermediate)" \
+ceremony ca --root-key "$(uri 'the root' root)&pin-source=file:$WORK/pin" --ca-key "$(uri 'the CA' intermediate)" \
   --log-key "$(uri 'the CA' log)" --the-key-never-signed-for-a-log --timestamp-key "$(uri 'the CA' timestamp)" \
   --ca-passphrase file:pin --log-passphrase file:pin --timestamp-passphrase file:pin
 if compgen -G 'ca/*/*-key.pem' >keys; then fail "keys in files: $(<keys)"; fi
@@ -70,7 +70,7 @@ softhsm2-util --init-token --free --label 'the next CA' --so-pin 12345678 --pin 
 keypair 'the next CA' intermediate 01 prime256v1
 cp -r offline/* tokens/
 "$MAYFLY" intermediate next --root "$ROOT/root.pem" --root-key "$(uri 'the root' root)" --root-passphrase file:pin \
-  --ca-key-uri "$(uri 'the next CA' intermediate)" --ca-passphrase file:pin
+  --ca-key "$(uri 'the next CA' intermediate)" --ca-passphrase file:pin
 mv next/ca.pem ca/server/next.pem
 sed -i 's/chain: ca\.pem/chain: next.pem/; s/the%20CA;object=intermediate/the%20next%20CA;object=intermediate/' "$CONFIG"
 in_force

@@ -209,7 +209,7 @@ async fn every_kind_of_key_and_every_place_of_a_passphrase() {
     for (kind, algorithm) in [("p256", "ECDSA P-256"), ("rsa4096", "RSA")] {
         let issuer = ceremony.issuer.url().to_owned();
         let arguments = format!(
-            "{kind} --json --ca-key {kind} --host https://ca.example.com/ --organization Acme --listen 127.0.0.1:0 \
+            "{kind} --json --key-kind {kind} --host https://ca.example.com/ --organization Acme --listen 127.0.0.1:0 \
              --client-id sigstore --private-issuer --issuer {issuer} --root-passphrase file:root-secret \
              --ca-passphrase env:CA_SECRET --log-passphrase credential:log --root-years 3 --ca-years 5"
         );
@@ -268,7 +268,7 @@ async fn what_is_missing_or_wrong_is_exit_code_2_and_nothing_is_made() {
         ),
         (
             whole.replace("--no-passphrase", ""),
-            "--ca-passphrase (or --ca-key-uri, or --no-passphrase)",
+            "--ca-passphrase (or --ca-key, or --no-passphrase)",
         ),
         (
             whole.replace("file:root-secret", "swordfish"),
@@ -284,12 +284,12 @@ async fn what_is_missing_or_wrong_is_exit_code_2_and_nothing_is_made() {
         ),
         (format!("{whole} --csr"), "cannot be used with"),
         (format!("{whole} --ca-passphrase env:X"), "cannot be used with"),
-        (format!("{whole} --ca-key-uri kms:x"), "is not a kind of key"),
+        (format!("{whole} --ca-key kms:x"), "is not a kind of key"),
         (format!("{whole} --root-years 0"), "--root-years"),
         (format!("{whole} --issuer ftp"), "--issuer is not a URL"),
         (format!("{whole} --issuer http://idp.example.com"), "issuers.yaml"),
         (
-            format!("{whole} --ca-key-uri hashivault://x --timestamp-key hashivault://x"),
+            format!("{whole} --ca-key hashivault://x --timestamp-key hashivault://x"),
             "the timestamp authority needs one of its own",
         ),
         (format!("{whole} --timestamp-key kms:x"), "is not a kind of key"),
@@ -322,7 +322,7 @@ async fn what_is_missing_or_wrong_is_exit_code_2_and_nothing_is_made() {
 #[tokio::test]
 async fn interrupted_it_leaves_nothing_and_killed_nothing_that_looks_finished() {
     let ceremony = Ceremony::new().await;
-    let arguments = "ca --yes --ca-key rsa4096 --host ca.example.com --organization Acme --no-passphrase \
+    let arguments = "ca --yes --key-kind rsa4096 --host ca.example.com --organization Acme --no-passphrase \
                      --insecure-unencrypted-root-key";
     for (signal, left) in [(Signal::INT, 0), (Signal::KILL, 1)] {
         let mut child = ceremony

@@ -87,7 +87,7 @@ impl Program {
 
     /// `mayfly dev` on free ports; its `--json` line comes from [`Program::ready`].
     pub(crate) fn dev(data_dir: &Path) -> Self {
-        let arguments = ["dev", "--json", "--port=0", "--ca-key=p256", "--data-dir"];
+        let arguments = ["dev", "--json", "--port=0", "--key-kind=p256", "--data-dir"];
         Self::spawn(mayfly().args(arguments).arg(data_dir))
     }
 

@@ -188,7 +188,7 @@ pub(super) struct Server {
 impl Server {
     /// Starts `mayfly dev` with its data and its log lines in `directory`, and waits until it is ready.
     pub(super) fn start(settings: ServerSettings, directory: &Path) -> Result<(Self, Ready), Failure> {
-        let mut arguments: Vec<String> = ["dev", "--json", "--port", "0", "--ca-key", name(settings.ca)]
+        let mut arguments: Vec<String> = ["dev", "--json", "--port", "0", "--key-kind", name(settings.ca)]
             .map(str::to_owned)
             .into();
         arguments.extend(match settings.storage {

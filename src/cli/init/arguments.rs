@@ -9,11 +9,11 @@ const AFTER_HELP: &str = "\
 Examples:
   mayfly init acme-ca                                asks for all it needs
   mayfly init acme-ca --yes --host ca.example.com --organization Acme \\
-    --root-passphrase file:root.txt --ca-passphrase credential:ca-passphrase
+    --root-passphrase file:root.txt --ca-passphrase file:ca.txt
   mayfly init acme-ca --csr                          for a root that you have already
   mayfly init acme-ca --chain chain.pem --timestamp-chain timestamp-chain.pem
                                                      what that root made of the requests
-  mayfly init acme-ca --ca-key-uri 'pkcs11:token=ca;object=intermediate?module-path=/usr/lib/...'
+  mayfly init acme-ca --ca-key 'pkcs11:token=ca;object=intermediate?module-path=/usr/lib/...'
 
 In the folder there are then
   root/      the root's key and certificate: to be moved to media that are offline
@@ -22,8 +22,8 @@ In the folder there are then
   request/   with --csr: the requests, and what their signer must know
 
 PLACE is file:PATH, env:NAME or credential:NAME (of systemd). What the server needs is written into
-mayfly.yaml as its place, never itself. A place that is empty is filled from the terminal, if there
-is one. KEY is a path or URI as in docs/keys.md.
+mayfly.yaml as its place, never itself. What a place does not hold yet is asked for on a terminal;
+with --yes, and without a terminal, it must be there. KEY is a path or URI as in docs/keys.md.
 
 Exit codes: 0 made; 1 failed, and nothing was made; 2 the command line is wrong.";
 
@@ -51,7 +51,7 @@ pub(crate) struct InitArguments {
 
     /// Kind of the keys of root, intermediate and timestamp authority, where made [default: p384]
     #[arg(long, value_enum, value_name = "KIND")]
-    pub(super) ca_key: Option<CaKey>,
+    pub(super) key_kind: Option<CaKey>,
 
     /// Passphrase of the root's key
     #[arg(long, value_name = "PLACE")]
@@ -82,8 +82,8 @@ pub(crate) struct InitArguments {
     pub(super) root_key: Option<String>,
 
     /// A key that is there already, for the intermediate
-    #[arg(long, value_name = "KEY")]
-    pub(super) ca_key_uri: Option<String>,
+    #[arg(long, alias = "ca-key-uri", value_name = "KEY")]
+    pub(super) ca_key: Option<String>,
 
     /// A key that is there already and not in a file, for the log
     #[arg(long, value_name = "KEY")]
@@ -117,8 +117,8 @@ pub(crate) struct InitArguments {
 
     /// Install what came back for ca.csr.pem: the intermediate, then its issuers, the root last
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "host", "organization", "common_name", "ca_key", "root_passphrase", "ca_passphrase", "log_passphrase",
-        "no_passphrase", "insecure_unencrypted_root_key", "root_key", "ca_key_uri", "log_key", "root_years",
+        "host", "organization", "common_name", "key_kind", "root_passphrase", "ca_passphrase", "log_passphrase",
+        "no_passphrase", "insecure_unencrypted_root_key", "root_key", "ca_key", "log_key", "root_years",
         "ca_years", "csr", "timestamp_passphrase", "timestamp_key", "no_timestamp_authority", "issuer", "github_organization", "listen", "yes",
     ])]
     pub(super) chain: Option<PathBuf>,
@@ -147,7 +147,7 @@ pub(crate) struct InitArguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5555")]
     pub(super) listen: SocketAddr,
 
-    /// Ask nothing: whatever is missing is an error
+    /// Ask nothing: take the defaults, and refuse to go on where there is none
     #[arg(long)]
     pub(super) yes: bool,
 

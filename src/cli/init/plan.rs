@@ -1,6 +1,11 @@
 //! What is to be made: from what was typed, and what a person answers.
 
-use std::{net::SocketAddr, path, path::PathBuf, time::Duration};
+use std::{
+    net::SocketAddr,
+    path,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::ValueEnum;
 use mayfly::{
@@ -142,10 +147,10 @@ impl Places {
                 "--log-key names a file: a log's key in a file is made here, with its log; leave the option out",
             ));
         }
-        let ca_key = key("--ca-key-uri", arguments.ca_key_uri.as_deref())?;
+        let ca_key = key("--ca-key", arguments.ca_key.as_deref())?;
         if log_key.is_some() && log_key == ca_key {
             return Err(Failure::configuration(
-                "--log-key and --ca-key-uri name the same key: CA and log need one each",
+                "--log-key and --ca-key name the same key: CA and log need one each",
             ));
         }
         let timestamp_key = key("--timestamp-key", arguments.timestamp_key.as_deref())?;
@@ -179,6 +184,11 @@ fn key(option: &'static str, text: Option<&str>) -> Result<Option<KeyReference>,
 
 /// A path counts from here, in mayfly.yaml from the folder of that.
 pub(in crate::cli) fn key_reference(option: &'static str, text: &str) -> Result<KeyReference, Failure> {
+    if CaKey::from_str(text, true).is_ok() && !Path::new(text).exists() {
+        return Err(Failure::configuration(format!(
+            "{option} names a key, and there is none called {text}; the kind of new keys is --key-kind {text}"
+        )));
+    }
     match text.parse() {
         Ok(KeyReference::File(file)) => Ok(KeyReference::File(path::absolute(file)?)),
         Ok(elsewhere) => Ok(elsewhere),
@@ -209,10 +219,7 @@ fn report_missing(
         (arguments.host.is_some(), "--host"),
         (arguments.organization.is_some(), "--organization"),
         (root_is_safe, "--root-passphrase (or --root-key)"),
-        (
-            ca_is_safe,
-            "--ca-passphrase (or --ca-key-uri, or --no-passphrase)",
-        ),
+        (ca_is_safe, "--ca-passphrase (or --ca-key, or --no-passphrase)"),
         (log_is_safe, "--log-passphrase (or --log-key, or --no-passphrase)"),
     ]
     .into_iter()
@@ -226,8 +233,8 @@ fn report_missing(
 
 fn kind(arguments: &InitArguments, places: &Places, terminal: Option<&Terminal>) -> Result<KeyKind, Failure> {
     let nothing_to_make = places.ca_key.is_some() && (arguments.csr || places.root_key.is_some());
-    let (None, Some(terminal), false) = (arguments.ca_key, terminal, nothing_to_make) else {
-        return Ok(arguments.ca_key.unwrap_or(CaKey::P384).into());
+    let (None, Some(terminal), false) = (arguments.key_kind, terminal, nothing_to_make) else {
+        return Ok(arguments.key_kind.unwrap_or(CaKey::P384).into());
     };
     loop {
         let typed = terminal.ask("Kind of the CA's keys: p384, p256 or rsa4096", Some("p384"))?;

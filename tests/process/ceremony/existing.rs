@@ -11,7 +11,7 @@ async fn keys_that_are_there_are_certified_and_stay_where_they_are() {
     let ceremony = Ceremony::new().await;
     ceremony.key("r.pem", &rcgen::PKCS_ECDSA_P384_SHA384);
     ceremony.key("i.pem", &rcgen::PKCS_ECDSA_P256_SHA256);
-    let summary = ceremony.make("ca --root-key r.pem --ca-key-uri file:i.pem --no-passphrase");
+    let summary = ceremony.make("ca --root-key r.pem --ca-key file:i.pem --no-passphrase");
     assert_eq!(summary["root"]["algorithm"], "ECDSA P-384");
     assert_eq!(summary["intermediate"]["algorithm"], "ECDSA P-256");
     let place = ceremony.path("i.pem");
@@ -37,16 +37,16 @@ async fn keys_that_make_no_ca_are_refused_and_nothing_is_made() {
     let before = ceremony.names();
     let common = "ca --yes --host ca.example.com --organization Acme --no-passphrase";
     for (keys, said) in [
-        ("--root-key p.pem --ca-key-uri p.pem", "have the same key"),
+        ("--root-key p.pem --ca-key p.pem", "have the same key"),
         (
             "--root-key p.pem --timestamp-key p.pem",
             "root and timestamp authority have the same key",
         ),
         (
-            "--root-key p.pem --ca-key-uri e.pem",
+            "--root-key p.pem --ca-key e.pem",
             "the key is Ed25519, which cannot sign here",
         ),
-        ("--root-key p.pem --ca-key rsa4096", "must be of one scheme"),
+        ("--root-key p.pem --key-kind rsa4096", "must be of one scheme"),
         ("--root-key none.pem", "cannot read the key file"),
     ] {
         let (code, stderr) = refusal(&ceremony.run(&format!("{common} {keys}")));
@@ -54,7 +54,13 @@ async fn keys_that_make_no_ca_are_refused_and_nothing_is_made() {
         assert!(stderr.contains(said), "{keys}: {stderr}");
         assert_eq!(ceremony.names(), before, "{keys}");
     }
-    let same = "--insecure-unencrypted-root-key --log-key hashivault://x --ca-key-uri hashivault://x";
+    // What it was called once, when --ca-key was not the place of a key.
+    let (code, stderr) = refusal(&ceremony.run(&format!("{common} --root-key p.pem --ca-key P384")));
+    assert!(
+        code == Some(2) && stderr.contains("the kind of new keys is --key-kind P384"),
+        "{stderr}"
+    );
+    let same = "--insecure-unencrypted-root-key --log-key hashivault://x --ca-key hashivault://x";
     let (code, stderr) = refusal(&ceremony.run(&format!("{common} {same}")));
     assert!(
         code == Some(2) && stderr.contains("name the same key"),

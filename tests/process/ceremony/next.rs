@@ -65,10 +65,10 @@ async fn its_key_may_be_there_and_its_end_is_its_root_s() {
     let ceremony = Ceremony::new().await;
     ceremony.key("i.pem", &rcgen::PKCS_ECDSA_P384_SHA384);
     let made =
-        ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase --root-years 2");
+        ceremony.make("ca --key-kind p256 --root-passphrase file:root-secret --no-passphrase --root-years 2");
     ceremony.move_root("ca", "offline");
     let output = ceremony.next(&format!(
-        "next {ROOT} --ca-key-uri i.pem --common-name 2028 --ca-years 9"
+        "next {ROOT} --ca-key i.pem --common-name 2028 --ca-years 9"
     ));
     let said = String::from_utf8(output.stdout).unwrap();
     let end = made["root"]["not_after"].as_str().unwrap();
@@ -82,9 +82,9 @@ async fn its_key_may_be_there_and_its_end_is_its_root_s() {
 #[tokio::test]
 async fn another_root_and_a_key_without_protection_are_refused_and_nothing_is_made() {
     let ceremony = Ceremony::new().await;
-    ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.make("ca --key-kind p256 --root-passphrase file:root-secret --no-passphrase");
     ceremony.move_root("ca", "offline");
-    ceremony.make("other --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.make("other --key-kind p256 --root-passphrase file:root-secret --no-passphrase");
     ceremony.move_root("other", "elsewhere");
     ceremony.secret("wrong-secret", "wrong horse");
     ceremony.key("ed25519.pem", &rcgen::PKCS_ED25519);
@@ -115,20 +115,16 @@ async fn another_root_and_a_key_without_protection_are_refused_and_nothing_is_ma
             "passphrase",
         ),
         (
-            format!("{ROOT} --ca-key-uri offline/root-key.pem --ca-passphrase file:root-secret"),
+            format!("{ROOT} --ca-key offline/root-key.pem --ca-passphrase file:root-secret"),
             1,
             "have the same key",
         ),
         (
-            format!("{ROOT} --no-passphrase --ca-key rsa4096"),
+            format!("{ROOT} --no-passphrase --key-kind rsa4096"),
             1,
             "must be of one scheme",
         ),
-        (
-            format!("{ROOT} --ca-key-uri ed25519.pem"),
-            1,
-            "the key is Ed25519",
-        ),
+        (format!("{ROOT} --ca-key ed25519.pem"), 1, "the key is Ed25519"),
         (
             format!(
                 "{} --no-passphrase",

@@ -104,7 +104,7 @@ async fn on_a_terminal_it_asks_and_shows_no_passphrase() {
 #[ignore = "needs script of util-linux"]
 async fn what_comes_next_under_a_root_asks_for_both_passphrases() {
     let ceremony = Ceremony::new().await;
-    ceremony.make("ca --ca-key p256 --root-passphrase file:root-secret --no-passphrase");
+    ceremony.make("ca --key-kind p256 --root-passphrase file:root-secret --no-passphrase");
     ceremony.move_root("ca", "offline");
     for (command, key, of) in [
         ("intermediate", "ca-key.pem", "the intermediate's key"),
