@@ -1,17 +1,32 @@
 #!/usr/bin/env bash
 # The runbooks of docs/runbooks.md, rehearsed one after the other on one CA: made without a network, its intermediate leaks, its
 # log's key leaks, its machine is lost, its root leaks, its timestamp authority leaks. Whatever was signed and timestamped before verifies to the end; what the
-# thief signs is refused. (An HSM that is replaced: softhsm.sh.)
+# thief signs is refused. Where docs/runbooks.md prints commands, those are run. (An HSM that is replaced: softhsm.sh.)
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home"
-mkdir "$HOME" "$WORK/site"
+mkdir "$HOME" "$WORK/site" "$WORK/bin"
+ln -s "$MAYFLY" "$WORK/bin/mayfly"
+export PATH="$WORK/bin:$PATH"
 start_dev # the identity provider, and nothing else of it
 cd "$WORK/site"
 date >blob
 umask 077
-echo 'correct horse' >root-passphrase
-echo 'battery staple' >server-passphrase
+echo 'correct horse' >root.txt
+echo 'battery staple' | tee ca.txt >server-passphrase
+mkdir credentials
+cp ca.txt credentials/ca-passphrase
+cp ca.txt credentials/timestamp-passphrase
 SERVER=ca/server
+
+# as_printed FOLDER HEADING [NUMBER] [SED]: types, in that folder, a block of commands (the first) of a section of
+# docs/runbooks.md. Only the places are others: the CA's, that of the copy, and what SED changes.
+as_printed() {
+  documented "$PROJECT/docs/runbooks.md" "$2" "" | awk -v RS= -v wanted="${3:-1}" 'NR == wanted' |
+    sed -e "s|https://ca.example.com|$API|g; s|/srv/copy|$PWD/copies/log|g" -e "${4:-}" >commands
+  [[ -s commands ]] || fail "docs/runbooks.md has no such block: $2, ${3:-1}"
+  sed 's/^/    /' commands >&2
+  (export CREDENTIALS_DIRECTORY=$PWD/credentials && bash -euo pipefail -c 'cd "$1" && source "$2"' - "$1" "$PWD/commands")
+}
 
 # timestamped BUNDLE: signed with the files for clients, and a timestamp.
 timestamped() {
@@ -40,8 +55,8 @@ kill_serve() {
 step "the ceremony and all of verification, without a network"
 printf '#!/bin/sh\nexec unshare --map-root-user --net "%s" "$@"\n' "$MAYFLY" >offline-mayfly
 chmod 700 offline-mayfly
-MAYFLY="$PWD/offline-mayfly" ceremony ca --root-passphrase file:root-passphrase --ca-passphrase file:server-passphrase
-mv ca/root offline
+MAYFLY="$PWD/offline-mayfly" ceremony ca --root-passphrase file:root.txt --ca-passphrase file:server-passphrase
+mv ca/root root
 serve_ceremony
 cp "$CLIENTS/trusted_root.json" "$CLIENTS/signing_config.json" .
 timestamped first.json
@@ -57,18 +72,12 @@ openssl req -new -config req.cnf -key thief.pem -subj / -out thief.csr
 openssl x509 -req -in thief.csr -CA $SERVER/ca.pem -CAkey stolen.pem -days 1 -extfile forged.ext -out forged.pem
 jq -n --argjson chain "$({ certificates_of forged.pem && certificates_of $SERVER/ca.pem; } | jq -s 'map(.rawBytes)')" '{chain: $chain}' >submission.json
 curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @submission.json "$API/log/ct/v1/add-chain" >sct.json
-"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log.pem --state monitor.json --identity-regex '.*' "$API/log" >logged.jsonl
-jq -r .serial logged.jsonl | sort -u >logged
-jq -r 'select(.event == "precertificate").serial' $SERVER/audit.jsonl | sort -u >signed
-jq -r 'select(.event == "certificate").serial' $SERVER/audit.jsonl | sort -u >issued
-comm -13 logged issued >missing
-[[ ! -s missing ]] || fail "issued, but not in the log: $(<missing)"
-expect "ceo@example.com" "$(jq -r --arg serial "$(comm -23 logged signed)" 'select(.serial == $serial).identities[]' logged.jsonl)" \
-  "who is named by what this server did not issue"
+as_printed $SERVER "The intermediate's key" >found
+expect "ceo@example.com" "$(jq -r --arg serial "$(<found)" 'select(.serial == $serial).identities[]' $SERVER/logged.jsonl)" \
+  "who is named by what this server did not issue, and nothing that it issued and did not log"
 
 step "the next intermediate takes over without a restart; the old one is believed until then, and no longer"
-"$MAYFLY" intermediate next --root offline/root.pem --root-key offline/root-key.pem --root-passphrase file:root-passphrase \
-  --ca-passphrase file:server-passphrase
+as_printed . "Rotation of the intermediate"
 END=$(now)
 sleep 2
 timestamped stolen.json # the old key still signs here, as it does for the thief
@@ -87,6 +96,7 @@ expect 1 "$(curl -sS --fail "$API/api/v2/trustBundle" | jq '.chains | length')" 
 
 step "the log's key leaked: the next shard takes over, and the old log stays readable, without its key"
 stop_mayfly
+as_printed $SERVER "The log's key" 1
 sleep 1 # times in a trusted root are seconds
 END=$(now)
 BORDER=$(date -u -d "+600 seconds" +%FT%TZ) # certificates that are issued from now on end after it
@@ -103,8 +113,7 @@ sed -i "/^log:/r /dev/stdin" $SERVER/mayfly.yaml <<YAML
 YAML
 rm $SERVER/log-key.pem
 serve_ceremony
-curl -sS --fail "$API/log-2/log.v3.json" >log-2.json
-jq -r .key log-2.json | base64 -d | openssl pkey -pubin -inform DER -out $SERVER/log-2.pem
+as_printed $SERVER "The log's key" 2
 fetch_trusted_root
 expect "[null,\"$INTERMEDIATE_END\",\"$END\",\"2036-01-01T00:00:00Z\"]" "$(ends)" "ends"
 LOG_END=$END
@@ -117,26 +126,30 @@ verifies first.json
 step "the machine is lost: configuration and keys from the backup, the log from its copy, which must be the newest"
 cp -a $SERVER backup
 rm -r backup/log backup/log-2
-copy() { "$MAYFLY" log export --tls-roots tls.pem --key "$SERVER/$1.pem" --to "copies/$2" "$API/$1"; }
-copy log log
-copy log-2 behind
+# of_shard_2 COPY: what is other for that shard, whose copy has this name.
+of_shard_2() { echo "s|copies/log|copies/$1|; s|$API/log|$API/log-2|; s|log\\.pem|log-2.pem|; s|--directory log|--directory log-2|"; }
+follow() { as_printed $SERVER "The ceremony" 2 "$(of_shard_2 log-2); s|monitor.json|$PWD/monitor-2.json|; s|seen.jsonl|$PWD/seen.jsonl|"; }
+as_printed $SERVER "The ceremony" 1
+as_printed $SERVER "The ceremony" 1 "$(of_shard_2 behind)"
 timestamped fourth.json
-copy log-2 log-2
-"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log-2.pem --state monitor-2.json --identity "$EMAIL" "$API/log-2" >seen.jsonl
-curl -sS --fail "$API/log-2/checkpoint" >newest.note # what a monitor, a mirror or a witness has seen
+as_printed $SERVER "The ceremony" 1 "$(of_shard_2 log-2)"
+follow
+# What a monitor, a mirror or a witness has seen.
+curl -sS --fail "$API/log/checkpoint" >newest.note
+curl -sS --fail "$API/log-2/checkpoint" >newest-2.note
 kill_serve
 rm -r $SERVER
 cp -a backup $SERVER
-restore() { # COPY DIRECTORY KEY
-  "$MAYFLY" log restore --key "$SERVER/$3.pem" --directory "$SERVER/$2" --from "copies/$1" --i-accept-that-later-scts-are-lost "${@:4}"
-}
-refused "is a checkpoint of" restore behind log-2 log-2 --checkpoint newest.note
-restore log-2 log-2 log-2 --checkpoint newest.note
-restore log log log
+mv newest.note newest-2.note $SERVER
+restore_2() { as_printed $SERVER "Disaster: the machine is lost" 1 "$(of_shard_2 "$1"); s|newest.note|newest-2.note|"; }
+refused "is a checkpoint of" restore_2 behind
+restore_2 log-2
+as_printed $SERVER "Disaster: the machine is lost"
 serve_ceremony
 timestamped fifth.json
 for bundle in first second third fourth fifth; do verifies $bundle.json; done
-"$MAYFLY" log monitor --once --tls-roots tls.pem --key $SERVER/log-2.pem --state monitor-2.json --identity "$EMAIL" "$API/log-2" >seen.jsonl
+rm seen.jsonl
+follow
 expect 1 "$(jq -s length seen.jsonl)" "certificates since the monitor last looked: the log only grew"
 
 step "the root's key leaked: another root, the same log; the old one is believed until then"
@@ -145,21 +158,20 @@ openssl ecparam -name prime256v1 -genkey -noout -out thief-tsa-key.pem
 printf '%s\n' basicConstraints=critical,CA:FALSE keyUsage=critical,digitalSignature extendedKeyUsage=critical,timeStamping \
   authorityKeyIdentifier=keyid subjectKeyIdentifier=hash >thief-tsa.ext
 openssl req -new -config req.cnf -key thief-tsa-key.pem -subj /CN=time -out thief-tsa.csr
-openssl x509 -req -in thief-tsa.csr -CA offline/root.pem -CAkey offline/root-key.pem -passin file:root-passphrase -days 30 \
+openssl x509 -req -in thief-tsa.csr -CA root/root.pem -CAkey root/root-key.pem -passin file:root.txt -days 30 \
   -extfile thief-tsa.ext -out thief-tsa.pem
 printf '%s\n' '[tsa]' 'serial = serial' 'signer_digest = sha256' 'default_policy = 1.2.3.4' 'digests = sha256' >ts.cnf
 jq -r .messageSignature.signature fifth.json | base64 -d >signature
 openssl ts -query -data signature -sha256 -cert -out query.tsq
 openssl ts -reply -config ts.cnf -section tsa -signer thief-tsa.pem -inkey thief-tsa-key.pem -queryfile query.tsq -out reply.tsr
-openssl ts -verify -queryfile query.tsq -in reply.tsr -CAfile offline/root.pem -untrusted thief-tsa.pem
+openssl ts -verify -queryfile query.tsq -in reply.tsr -CAfile root/root.pem -untrusted thief-tsa.pem
 jq --arg reply "$(base64 -w0 reply.tsr)" \
   '.verificationMaterial.timestampVerificationData.rfc3161Timestamps[0].signedTimestamp = $reply' fifth.json >thief-time.json
 refused "does not match the provided TSA certificate" verifies thief-time.json
 END=$(now)
 sleep 2
 timestamped stolen.json
-"$MAYFLY" init again --yes --organization 'Interop test' --host ca.example.com --root-passphrase file:root-passphrase \
-  --ca-passphrase file:server-passphrase >/dev/null
+as_printed . "The root's key" >summary
 cp again/server/ca.pem $SERVER/ca-3.pem
 cp again/server/ca-key.pem $SERVER/ca-3-key.pem
 sed -i "s/ca-2\.pem/ca-3.pem/; s/ca-2-key\.pem/ca-3-key.pem/; s/also-trusted: \[/&{chain: ca-2.pem, until: $END}, /" $SERVER/mayfly.yaml
@@ -186,12 +198,12 @@ timestamped seventh.json
 for bundle in first sixth seventh; do verifies $bundle.json; done
 
 step "the timestamp authority's key leaked: the next one, and no other is believed"
-mv again/root offline-2
-"$MAYFLY" timestamp-authority next-time --root offline-2/root.pem --root-key offline-2/root-key.pem \
-  --root-passphrase file:root-passphrase --timestamp-passphrase file:server-passphrase
-openssl verify -purpose timestampsign -CAfile offline-2/root.pem next-time/timestamp.pem
+rm -r root
+mv again/root root
+as_printed . "The timestamp authority's key"
+openssl verify -purpose timestampsign -CAfile root/root.pem next/timestamp.pem
 sed -i '/^  also-trusted: \[timestamp\.pem\]$/d' $SERVER/mayfly.yaml
-timestamps_by 3 next-time
+timestamps_by 3 next
 in_force
 fetch_trusted_root
 timestamped eighth.json
