@@ -46,8 +46,7 @@ pub(super) struct KeyArguments {
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
 pub(super) struct KnownKeyArguments {
-    /// The log's public key, PEM or DER; the log's own word would not do, since a replaced log
-    /// would not be noticed
+    /// The log's public key, PEM or DER: the log's own word would hide that it was replaced
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 

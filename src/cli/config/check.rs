@@ -1,10 +1,6 @@
 //! `mayfly config check`: everything that is wrong, at once.
 
-use std::{
-    collections::BTreeSet,
-    error::Error,
-    io::{self, Write},
-};
+use std::{collections::BTreeSet, error::Error, io::Write};
 
 use clap::Args;
 use ct_log::output::StandardOutput;
@@ -13,6 +9,7 @@ use mayfly::{
     config::{Problem, Settings, TimestampFiles, TufFiles, issuers},
     deployment::{self, DeploymentError, TufService},
     key::{KeySettings, passphrase::PassphraseError},
+    server::TlsFiles,
     telemetry::KeyMetrics,
     timestamp::ntp::{self, Agreement, NtpServer},
     token::TokenVerifier,
@@ -37,9 +34,9 @@ not answer as it should; 2 errors, or warnings that are denied.";
 /// Say all that is wrong with a configuration
 ///
 /// Reads mayfly.yaml, the issuer file that it names, the certificates of the CA and the timestamp
-/// authority, the TUF repository and keys in files, or an issuer file alone. Starts nothing, and
-/// writes nothing. A key whose passphrase is in the server's environment or systemd credentials
-/// alone is named as not opened.
+/// authority, the TUF repository and keys in files, that of TLS among them, or an issuer file alone.
+/// Starts nothing, and writes nothing. A key whose passphrase is in the server's environment or
+/// systemd credentials alone is named as not opened.
 #[derive(Args, Debug)]
 #[command(after_help = AFTER_HELP, verbatim_doc_comment)]
 pub(super) struct CheckArguments {
@@ -122,7 +119,13 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     for error in &files {
         writeln!(out, "error: {}", causes::in_one_line(error))?;
     }
-    let (errors, warnings) = (errors.len() + files.len(), warnings.len() + chain.len());
+    let tls = settings.as_ref().and_then(Settings::tls).map(TlsFiles::check);
+    let tls = tls.and_then(Result::err);
+    if let Some(error) = &tls {
+        writeln!(out, "error: {}", causes::in_one_line(error))?;
+    }
+    let errors = errors.len() + files.len() + usize::from(tls.is_some());
+    let warnings = warnings.len() + chain.len();
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
