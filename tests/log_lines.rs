@@ -23,6 +23,7 @@ use mayfly::server::ServerSettings;
 use reqwest::Method;
 use running::{client, csr_base64, start_with};
 use serde_json::json;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 /// A request whose token the authority under test refuses.
 const REFUSED: &str = r#"{"publicKeyRequest":{"publicKey":{"content":"PEM"},"proofOfPossession":"c2ln"}}"#;
@@ -95,6 +96,12 @@ async fn each_request_is_one_log_line_without_anything_secret() {
     ask(Method::GET, "/prefix/tile/0/SECRET", "no-tile").await;
     ask(Method::GET, "/prefix/plain/SECRET", "plain").await;
     ask(Method::GET, "/healthz", "probe").await;
+    let mut probe = tonic::Request::new(HealthCheckRequest::default());
+    probe
+        .metadata_mut()
+        .insert("x-request-id", "grpc-probe".parse().unwrap());
+    let mut health = HealthClient::new(server.channel().await);
+    health.check(probe).await.unwrap();
     let logged = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
     let ours: Vec<_> = logged.lines().filter(|line| line.contains(" mayfly::")).collect();
     let of = |id: &str| {
@@ -145,6 +152,11 @@ async fn each_request_is_one_log_line_without_anything_secret() {
         ),
         ("plain", "INFO", &["path=\"/prefix/plain/{name}\"", "status=200"]),
         ("probe", "DEBUG", &["path=\"/healthz\"", "status=200"]),
+        (
+            "grpc-probe",
+            "DEBUG",
+            &["client=127.0.0.1 ", "path=\"Check\"", "code=Ok"],
+        ),
     ] {
         let line = of(id)[0];
         assert!(line.contains(&format!(" {level} ")), "{level}: {line}");

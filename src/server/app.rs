@@ -238,7 +238,11 @@ impl Asked {
             };
         }
         // What auditors of the log and probes ask for all the time would hide everything else.
-        match self.method == Method::GET && status.is_success() && route::is_polled(path) {
+        let is_polled = match self.dialect {
+            Dialect::Http => self.method == Method::GET && status.is_success() && route::is_polled(path),
+            Dialect::Grpc => code == tonic::Code::Ok && service == route::GRPC_HEALTH,
+        };
+        match is_polled {
             true => line!(debug),
             false => line!(info),
         }

@@ -22,13 +22,16 @@ pub(super) const TUF: &str = "/tuf";
 pub const TIMESTAMP: &str = "/api/v1/timestamp";
 pub(super) const TIMESTAMP_CHAIN: &str = "/api/v1/timestamp/certchain";
 
+/// The service by which probes ask over gRPC.
+pub(super) const GRPC_HEALTH: &str = "grpc.health.v1.Health";
+
 /// gRPC methods, service and name.
 const GRPC: [(&str, &str); 7] = [
     ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate"),
     ("dev.sigstore.fulcio.v2.CA", "GetTrustBundle"),
     ("dev.sigstore.fulcio.v2.CA", "GetConfiguration"),
-    ("grpc.health.v1.Health", "Check"),
-    ("grpc.health.v1.Health", "Watch"),
+    (GRPC_HEALTH, "Check"),
+    (GRPC_HEALTH, "Watch"),
     ("grpc.reflection.v1.ServerReflection", "ServerReflectionInfo"),
     ("grpc.reflection.v1alpha.ServerReflection", "ServerReflectionInfo"),
 ];
