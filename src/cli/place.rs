@@ -91,7 +91,13 @@ async fn first_start(path: &Path, kind: KeyKind) -> Result<Start, Failure> {
         let staged = data_dir.stage()?;
         ProviderKey::create(&staged.data_dir().oidc_key())?;
         deployment::create(staged.data_dir(), kind).await?;
-        staged.publish()?;
+        if let Err(error) = staged.publish() {
+            // Another process may have been faster; which of them uses the directory is for the lock to say.
+            return match data_dir.inspect()? {
+                Start::Later => Ok(Start::Later),
+                Start::First => Err(error.into()),
+            };
+        }
     }
     Ok(start)
 }
