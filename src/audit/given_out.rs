@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -50,17 +50,15 @@ fn rotated(path: &Path) -> PathBuf {
 
 /// At most the last `most` bytes, from the beginning of a line.
 fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => {}
+        // Devices and pipes remember nothing, and to open a pipe waits for its writer.
+        Ok(_) => return Ok(Vec::new()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
-    };
-    let metadata = file.metadata()?;
-    // Devices and pipes remember nothing.
-    if !metadata.is_file() {
-        return Ok(Vec::new());
     }
-    let start = metadata.len().saturating_sub(most);
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(most);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
@@ -81,8 +79,6 @@ fn scts(lines: &[u8]) -> impl Iterator<Item = Sct> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     /// As [`ct_log::Sct::to_tls`] has it; nobody verifies the signature here.
@@ -125,6 +121,10 @@ mod tests {
         fs::write(&path, line(2, 12)).unwrap();
         assert_eq!(found(&path), [(1, 9), (2, 12)]);
         assert_eq!(found(Path::new("/dev/null")), []);
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        assert_eq!(found(&pipe), []);
     }
 
     #[test]

@@ -104,7 +104,9 @@ impl HighWater {
             root: hex::encode(head.root.as_bytes()),
             timestamp: head.timestamp.get(),
         };
-        let temporary = self.path.with_extension("new");
+        // Not in the place of the extension: a mark of the same name writes its own.
+        let mut temporary = self.path.clone().into_os_string();
+        temporary.push(".new");
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(&mark)?)?;
         file.sync_data()?;

@@ -245,7 +245,7 @@ impl Journal for PostgresJournal {
             .session
             .wait(async move { Ok(send(&connected, &sent).await) });
         let answer = answer.unwrap_or_else(Answer::Unknown);
-        if !matches!(answer, Answer::Committed) {
+        if !matches!(answer, Answer::Committed | Answer::Moved) {
             self.session.give_up();
         }
         match answer {
