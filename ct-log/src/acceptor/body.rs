@@ -25,7 +25,7 @@ pub(super) struct Counted {
     body: Body,
     account: Arc<Account>,
     /// What is still in `body`.
-    rest: Option<Unsent>,
+    rest: Option<Reservation>,
     /// What a layer below holds of an answer whose size is not known.
     _reserved: Option<Arc<Reservation>>,
     _underway: Underway,
@@ -43,7 +43,7 @@ impl Counted {
     pub(super) fn whole(body: Body, reserved: Reservation, underway: Underway) -> Self {
         Self {
             account: Arc::clone(underway.flight.account()),
-            rest: Some(reserved.send()),
+            rest: Some(reserved),
             _reserved: None,
             body,
             _underway: underway,
@@ -63,7 +63,7 @@ impl Counted {
 
     fn piece(&mut self, bytes: Bytes) -> Piece {
         let unsent = match &mut self.rest {
-            Some(rest) => rest.split(bytes.len()),
+            Some(rest) => rest.send(bytes.len()),
             None => Unsent::new(&self.account, bytes.len()),
         };
         Piece { bytes, unsent }

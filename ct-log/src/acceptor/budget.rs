@@ -100,9 +100,12 @@ impl Reservation {
         Ok(())
     }
 
-    /// The bytes as those of an answer that is being sent.
-    pub(super) fn send(mut self) -> Unsent {
-        Unsent::counted(&self.account, std::mem::take(&mut self.bytes))
+    /// Takes `bytes` of it off, which are to be sent now.
+    pub(super) fn send(&mut self, bytes: usize) -> Unsent {
+        let known = bytes.min(self.bytes);
+        self.bytes -= known;
+        self.account.hold(bytes - known);
+        Unsent::counted(&self.account, bytes)
     }
 }
 
@@ -138,15 +141,6 @@ impl Unsent {
             sent: 0,
             generation,
         }
-    }
-
-    /// Takes `bytes` of it off as a piece of its own, which is progress of the rest.
-    pub(super) fn split(&mut self, bytes: usize) -> Self {
-        let known = bytes.min(self.bytes);
-        self.bytes -= known;
-        self.account.hold(bytes - known);
-        self.note_progress();
-        Self::counted(&self.account, bytes)
     }
 
     /// So many bytes were handed to the system. They stay in memory until the last one is.
