@@ -34,8 +34,9 @@ pub(crate) use self::{
     keys::{KeySeries, Signed},
 };
 use self::{
-    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, output::OutputMetrics, process::ProcessMetrics,
-    self_audits::SelfAuditMetrics, timestamps::TimestampMetrics, tuf::TufMetrics, witnesses::WitnessMetrics,
+    grpc::GrpcMetrics, issuers::IssuerMetrics, logs::LogMetrics, output::OutputMetrics,
+    process::ProcessMetrics, self_audits::SelfAuditMetrics, timestamps::TimestampMetrics, tuf::TufMetrics,
+    witnesses::WitnessMetrics,
 };
 
 /// Every metric of one process.

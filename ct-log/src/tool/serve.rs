@@ -19,8 +19,8 @@ use clap::Args;
 use der::{DateTime, Encode as _};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tower_http::catch_panic::CatchPanicLayer;
 use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
 use x509_cert::Certificate;
 
 use super::birth;
