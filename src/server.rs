@@ -356,6 +356,3 @@ fn joined(what: &str, ended: Result<(), tokio::task::JoinError>) {
         tracing::error!(%error, what, "the listener ended badly");
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,6 +10,8 @@
 mod fake_issuer;
 #[path = "support/instance.rs"]
 mod instance;
+#[path = "limits/new_issuers.rs"]
+mod new_issuers;
 mod running;
 
 use std::{
