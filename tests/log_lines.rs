@@ -66,7 +66,11 @@ async fn each_request_is_one_log_line_without_anything_secret() {
     let extra = Router::new()
         .route("/panic", get(async || -> () { panic!("broken inside") }))
         .nest("/prefix", log);
-    let server = start_with(ServerSettings::default(), extra).await;
+    let settings = ServerSettings {
+        trusted_proxies: Vec::new(),
+        ..ServerSettings::default()
+    };
+    let server = start_with(settings, extra).await;
     let ask = async |method: Method, path: &str, id: &str| {
         let request = client()
             .request(method, server.url(path))

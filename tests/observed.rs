@@ -241,10 +241,11 @@ async fn metrics_of_the_process() {
     let started = value("process_start_time_seconds").await;
     assert!(started <= now + 1.0 && now - started < 3600.0, "{started} {now}");
     let before = value("process_open_fds").await;
-    let opened: Vec<_> = (0..50)
+    // More than other tests of this process may close meanwhile.
+    let opened: Vec<_> = (0..500)
         .map(|_| std::fs::File::open("/dev/null").unwrap())
         .collect();
-    assert!(value("process_open_fds").await >= before + 50.0);
+    assert!(value("process_open_fds").await >= before + 250.0);
     drop(opened);
     assert!(value("process_max_fds").await > before);
     assert!(value("process_threads").await >= 1.0);

@@ -13,6 +13,8 @@ mod instance;
 mod running;
 
 use std::{
+    fs::Permissions,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -61,6 +63,7 @@ fn tls_files(directory: &Path) -> (TlsFiles, String) {
     };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&files.key, Permissions::from_mode(0o600)).unwrap();
     (files, made.cert.pem())
 }
 

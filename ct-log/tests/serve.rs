@@ -59,7 +59,7 @@ async fn key_and_directory_are_made_together_or_not_at_all() {
     assert_eq!(scene.start().await.stop().await, Some(0));
     fs::rename(scene.path("log"), scene.path("lost")).unwrap();
     let said = scene.refused().await;
-    assert!(said.contains("ct-log restore"), "{said}");
+    assert!(said.contains("the command restore"), "{said}");
     fs::rename(scene.path("lost"), scene.path("log")).unwrap();
     fs::rename(scene.path("key.pem"), scene.path("lost.pem")).unwrap();
     let said = scene.refused().await;

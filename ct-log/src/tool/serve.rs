@@ -94,9 +94,8 @@ pub struct ServeArguments {
     #[arg(long, value_name = "N", default_value = "100")]
     rate: NonZeroU32,
 
-    /// Proxies in front of this server, an address or a network (10.0.0.0/8) each time it is given.
-    /// Clients of other addresses get at most a quarter of the connections and memory each
-    #[arg(long, value_name = "NETWORK", default_values = ["127.0.0.0/8", "::1/128"], value_parser = network)]
+    /// Proxies, such as 10.0.0.0/8; other clients have shares [default: loopback]
+    #[arg(long, value_name = "NETWORK", default_values = ["127.0.0.0/8", "::1/128"], hide_default_value = true, value_parser = network)]
     trusted_proxies: Vec<IpNet>,
 
     /// Free space below which no entries are taken, in MiB

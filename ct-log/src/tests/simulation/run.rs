@@ -23,6 +23,9 @@ const STEPS: [i64; 11] = [
 /// How long after the last fault every writer must take entries again.
 const REST: Duration = Duration::from_secs(180);
 
+/// How long what a writer asked for before it was killed may take to happen.
+const LONGEST_STORE: Duration = Duration::from_secs(30);
+
 /// What is broken on purpose, in tests of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
@@ -128,6 +131,7 @@ fn happen(world: &Arc<World>, ground: &Ground, event: Event) {
             let step = one_of(&STEPS);
             note(|| format!("the clock is set by {step} ms"));
             machine.offset.fetch_add(step, Ordering::SeqCst);
+            machine.was_ahead.fetch_or(step > 0, Ordering::SeqCst);
         }
         (Event::PowerCut, Ground::Directory { files, .. }) => {
             machine.kill();
@@ -205,6 +209,18 @@ fn start_copy(world: &Arc<World>, ground: &Ground, copy: crate::tests::model::Mo
 fn rest(world: &Arc<World>, ground: &Ground) {
     note(|| "REST".to_owned());
     ground.heal();
+    // What a writer whose clock was ahead is about to store may have that clock's time.
+    let mut any_ahead = false;
+    for machine in &world.machines {
+        if machine.was_ahead.load(Ordering::SeqCst) {
+            any_ahead = true;
+            machine.kill();
+            machine.offset.store(0, Ordering::SeqCst);
+        }
+    }
+    if any_ahead {
+        schedule::sleep(LONGEST_STORE);
+    }
     let newest = world.saw(|history| {
         let entries = history.held.iter().map(|held| held.sct.timestamp().get());
         let checkpoints = history.checkpoints.iter().map(|seen| seen.timestamp);

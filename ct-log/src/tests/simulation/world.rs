@@ -19,6 +19,8 @@ const BEGIN: u64 = 1_795_000_000_000;
 pub(super) struct Machine {
     /// How far its clock is from the time, in milliseconds.
     pub(super) offset: AtomicI64,
+    /// Its clock was set ahead at some time.
+    pub(super) was_ahead: AtomicBool,
     /// What it remembers outside of the storage.
     pub(super) directory: PathBuf,
     pub(super) process: Mutex<Option<ProcessId>>,
@@ -46,6 +48,7 @@ impl World {
     pub(super) fn new(plan: Plan, directories: Vec<PathBuf>) -> World {
         let machine = |directory| Machine {
             offset: AtomicI64::new(0),
+            was_ahead: AtomicBool::new(false),
             directory,
             process: Mutex::new(None),
             asked_to_stop: AtomicBool::new(false),
