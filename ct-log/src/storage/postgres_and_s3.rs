@@ -98,6 +98,17 @@ impl DatabaseAndBucket {
         self.files.replace_checkpoint(&checkpoint, note)?;
         Ok(())
     }
+
+    /// Whether it is a partial tile whose full one is stored and begins with the same bytes: then another writer may have removed
+    /// it since it was stored.
+    fn is_replaced(&self, path: &str, bytes: &[u8]) -> io::Result<bool> {
+        let partial = path.parse().ok().filter(|tile: &Tile| !tile.is_full());
+        let Some(full) = partial.and_then(|tile| Tile::full(tile.kind(), tile.index())) else {
+            return Ok(false);
+        };
+        let full = self.read(&full.to_string())?;
+        Ok(full.is_some_and(|full| full.starts_with(bytes)))
+    }
 }
 
 impl Objects for DatabaseAndBucket {
@@ -105,7 +116,11 @@ impl Objects for DatabaseAndBucket {
     fn put_immutable(&self, new: &[(String, &[u8])]) -> io::Result<()> {
         self.files.put_immutable(new).map_err(Away::of_files)?;
         for (path, bytes) in new {
-            if self.read(path)?.as_deref() != Some(*bytes) {
+            let there = match self.read(path)? {
+                Some(stored) => stored == *bytes,
+                None => self.is_replaced(path, bytes)?,
+            };
+            if !there {
                 let what = format!("{path} was stored, but is not there as it was written");
                 return Err(io::Error::new(ErrorKind::InvalidData, what));
             }

@@ -112,39 +112,62 @@ fn a_bucket_that_is_away_does_not_stop_entries() {
     assert!(!reach.is_away());
 }
 
+/// A bucket from which another writer removes at once what this one stores.
+struct Forgetful(SharedMemory);
+
+impl Objects for Forgetful {
+    fn put_immutable(&self, _new: &[(String, &[u8])]) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
+        self.0.read(path)
+    }
+
+    fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> std::io::Result<Replaced> {
+        self.0.replace_checkpoint(checkpoint, note)
+    }
+
+    fn free_bytes(&self) -> std::io::Result<u64> {
+        self.0.free_bytes()
+    }
+}
+
+fn forgetful(memory: &SharedMemory) -> DatabaseAndBucket {
+    DatabaseAndBucket {
+        files: Box::new(Forgetful(memory.clone())),
+        ..Pair::new(&Harness::new()).both
+    }
+}
+
 /// What another hand put in the place of a tile is found before the tile is let go of (C7).
 #[test]
 fn c7_files_are_read_back() {
-    struct Forgetful(SharedMemory);
-
-    impl Objects for Forgetful {
-        fn put_immutable(&self, _new: &[(String, &[u8])]) -> std::io::Result<()> {
-            Ok(())
-        }
-
-        fn read(&self, path: &str) -> std::io::Result<Option<Vec<u8>>> {
-            self.0.read(path)
-        }
-
-        fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> std::io::Result<Replaced> {
-            self.0.replace_checkpoint(checkpoint, note)
-        }
-
-        fn free_bytes(&self) -> std::io::Result<u64> {
-            self.0.free_bytes()
-        }
-    }
-
-    let harness = Harness::new();
     let memory = SharedMemory::default();
-    let both = DatabaseAndBucket {
-        files: Box::new(Forgetful(memory.clone())),
-        ..Pair::new(&harness).both
-    };
+    let both = forgetful(&memory);
     let tile = || both.put_immutable(&[("tile/0/000".to_owned(), b"hashes")]);
     assert_eq!(tile().unwrap_err().kind(), ErrorKind::InvalidData);
     memory
         .put_immutable(&[("tile/0/000".to_owned(), b"other hashes")])
         .unwrap();
     assert_eq!(tile().unwrap_err().kind(), ErrorKind::InvalidData);
+}
+
+/// Another writer stores the full tile, and removes the partial ones, before this writer has read its own back.
+#[test]
+fn a_partial_tile_may_be_removed_once_its_full_one_is_stored() {
+    let memory = SharedMemory::default();
+    let both = forgetful(&memory);
+    let partial = |bytes: &[u8]| both.put_immutable(&[("tile/0/000.p/3".to_owned(), bytes)]);
+    let refused = |bytes| partial(bytes).unwrap_err().kind();
+    assert_eq!(refused(b"has"), ErrorKind::InvalidData);
+    memory
+        .put_immutable(&[("tile/0/000".to_owned(), b"hashes")])
+        .unwrap();
+    partial(b"has").unwrap();
+    assert_eq!(refused(b"other"), ErrorKind::InvalidData);
+    memory
+        .put_immutable(&[("tile/0/000.p/3".to_owned(), b"not")])
+        .unwrap();
+    assert_eq!(refused(b"has"), ErrorKind::InvalidData);
 }
