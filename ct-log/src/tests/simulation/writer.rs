@@ -15,7 +15,7 @@ use crate::log::Log;
 use crate::pool::Waiting;
 use crate::reach::is_away;
 use crate::sct::Sct;
-use crate::storage::OpenError;
+use crate::storage::{OpenError, is_full};
 use crate::submission::{SubmitError, Submitter};
 use crate::tests::support::ISSUER;
 use crate::threads::schedule::{self, block_on, note, random};
@@ -259,11 +259,12 @@ impl Life {
         answer
     }
 
-    /// Reads what is published, as readers do.
+    /// Reads what is published, as readers do. That it cannot be read now says nothing: a server without space refuses reads too.
     fn look(&self) {
         match verify(&self.log) {
             Ok(_) => {}
-            Err(Trouble::Io(error)) if is_away(&error) || error.to_string().contains("injected") => {}
+            Err(Trouble::Io(error))
+                if is_away(&error) || is_full(&error) || error.to_string().contains("injected") => {}
             Err(trouble) => {
                 let how = format!("writer {}: {trouble:?}", self.machine);
                 self.world
