@@ -124,7 +124,7 @@ impl SimulatedDatabase {
         note(|| "the server of the database has crashed".to_owned());
     }
 
-    /// Puts the tables back to what they were at some time before. True if entries are lost by that.
+    /// Puts the tables back to what they were at some time before. True if entries, tiles or issuers are lost by that.
     pub(super) fn restore(&self) -> bool {
         let now = schedule::now().unwrap();
         let mut state = self.state();
@@ -135,7 +135,7 @@ impl SimulatedDatabase {
         // What came later is gone for good.
         state.history.truncate(at + 1);
         let tables = state.history[at].clone();
-        let loses = tables.size() < state.tables.size();
+        let loses = tables.size() < state.tables.size() || tables.objects.len() < state.tables.objects.len();
         state.tables = tables;
         state.stop(now);
         note(|| format!("the database is put back to {} entries", state.tables.size()));

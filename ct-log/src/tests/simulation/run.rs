@@ -221,10 +221,15 @@ fn rest(world: &Arc<World>, ground: &Ground) {
     if any_ahead {
         schedule::sleep(LONGEST_STORE);
     }
+    let newest = match any_ahead {
+        // Also of an entry whose SCT never left.
+        true => world.latest_told.load(Ordering::SeqCst),
+        false => 0,
+    };
     let newest = world.saw(|history| {
         let entries = history.held.iter().map(|held| held.sct.timestamp().get());
         let checkpoints = history.checkpoints.iter().map(|seen| seen.timestamp);
-        entries.chain(checkpoints).max().unwrap_or(0)
+        entries.chain(checkpoints).fold(newest, u64::max)
     });
     let ahead = newest.saturating_sub(true_time());
     for machine in &world.machines {

@@ -42,6 +42,8 @@ pub(super) struct World {
     pub(super) calm: AtomicBool,
     /// The run is over: no process starts again.
     pub(super) over: AtomicBool,
+    /// The newest time that a clock told: an entry may have it.
+    pub(super) latest_told: AtomicU64,
 }
 
 impl World {
@@ -70,6 +72,7 @@ impl World {
             entries: AtomicU64::new(0),
             calm: AtomicBool::new(true),
             over: AtomicBool::new(false),
+            latest_told: AtomicU64::new(0),
         }
     }
 
@@ -110,7 +113,9 @@ pub(super) struct SimulatedClock {
 impl Clock for SimulatedClock {
     fn now(&self) -> UnixMillis {
         let offset = self.world.machines[self.machine].offset.load(Ordering::SeqCst);
-        UnixMillis::new(true_time().saturating_add_signed(offset))
+        let now = true_time().saturating_add_signed(offset);
+        self.world.latest_told.fetch_max(now, Ordering::SeqCst);
+        UnixMillis::new(now)
     }
 
     fn steady(&self) -> Duration {

@@ -267,8 +267,11 @@ impl Life {
                 if is_away(&error) || is_full(&error) || error.to_string().contains("injected") => {}
             Err(trouble) => {
                 let how = format!("writer {}: {trouble:?}", self.machine);
-                self.world
-                    .saw(|history| history.violated(Violation::Unreadable, how));
+                self.world.saw(|history| {
+                    if !history.storage_lost {
+                        history.violated(Violation::Unreadable, how);
+                    }
+                });
             }
         }
     }
