@@ -13,6 +13,10 @@ use crate::storage::CLOCK_TOLERANCE_MS;
 pub(crate) struct Dates {
     /// Of the newest checkpoint that is published, or may be.
     checkpoint: UnixMillis,
+    /// The same, without the checkpoint that was dated last.
+    before: UnixMillis,
+    /// Another writer's entry was dated before the checkpoint that was dated last, or may have been.
+    overtaken: bool,
     /// Of the batch that is on its way, or of which nobody knows whether it still is.
     under_way: Option<UnixMillis>,
     others: Others,
@@ -35,6 +39,8 @@ impl Dates {
     pub(crate) fn new(checkpoint: UnixMillis, others: Others) -> Dates {
         Dates {
             checkpoint,
+            before: checkpoint,
+            overtaken: false,
             under_way: None,
             others,
         }
@@ -57,19 +63,30 @@ impl Dates {
         if let Others::FollowedUntil(time) = self.others {
             latest = latest.min(time);
         }
+        // Nobody dates an entry before the last one, however many append meanwhile.
+        if std::mem::take(&mut self.overtaken) && last >= next {
+            latest = latest.min(last);
+        }
         let date = match latest < earliest {
             false => latest,
             // The clock is behind, or nothing is new. A batch on its way is not older than the last entry.
             true if self.under_way.is_none_or(|date| date >= earliest) => earliest,
             true => return None,
         };
-        self.checkpoint = date;
+        (self.before, self.checkpoint) = (self.checkpoint, date);
         Some(date)
+    }
+
+    /// The checkpoint that was dated last is not published, and never will be: another writer appended an entry that is dated before
+    /// it, or may be, and that it does not hold.
+    pub(crate) fn overtaken(&mut self) {
+        (self.checkpoint, self.overtaken) = (self.before, true);
     }
 
     /// Another writer published a checkpoint of that time.
     pub(crate) fn saw_checkpoint(&mut self, time: UnixMillis) {
         self.checkpoint = self.checkpoint.max(time);
+        self.before = self.before.max(time);
     }
 
     /// The batch is durable: until it was dated, nobody else had appended anything.

@@ -105,6 +105,11 @@ impl Durable {
         self.state().dates.saw_checkpoint(time);
     }
 
+    /// The checkpoint that was dated last is not published, because of what another writer appended.
+    fn overtaken(&self) {
+        self.state().dates.overtaken();
+    }
+
     /// No batch of this writer's is on its way: none was written, or what became of it is known.
     pub(crate) fn settle(&self) {
         self.state().dates.settle();
@@ -193,7 +198,7 @@ pub(crate) enum PublishError {
     Io(#[from] io::Error),
     #[error("the clock was set far ahead")]
     ClockAhead,
-    /// A batch that was dated at the time of the last checkpoint is still on its way.
+    /// A batch that was dated at the time of the last checkpoint is still on its way, or another writer's was dated before this one.
     #[error("there can be no checkpoint at this moment")]
     NotNow,
     /// Not published is better than not remembered.
@@ -273,6 +278,11 @@ pub(crate) fn publish(shared: &Shared) -> Result<(), PublishError> {
             note: note.into(),
         }),
         Replaced::Newer(note) => adopt(shared, note),
+        Replaced::Overtaken => {
+            // The next one holds what came between, or is dated before it.
+            shared.durable.overtaken();
+            return Err(PublishError::NotNow);
+        }
     }
     if shared.objects.serves_partials() {
         // Only this thread changes it; what could not be removed is tried again with the next checkpoint.

@@ -19,7 +19,7 @@ use crate::keeper::{Backlog, Keeper};
 use crate::key::{LogKey, LogPublicKey};
 use crate::lifecycle::Lifecycle;
 use crate::pool::Pool;
-use crate::publish::{self, Durable, Published};
+use crate::publish::{self, Durable, PublishError, Published};
 use crate::reach::Reach;
 use crate::release::Release;
 use crate::scrub::{self, Scrub};
@@ -247,7 +247,11 @@ impl Running {
             witnessing,
             published: watch::Sender::new(Arc::new(published)),
         });
-        publish::publish(&shared)?;
+        match publish::publish(&shared) {
+            // The publisher comes to it, as soon as what others append is followed.
+            Ok(()) | Err(PublishError::NotNow) => {}
+            Err(error) => return Err(error.into()),
+        }
         // The sequencer, which decides it otherwise, is not there yet.
         shared.close_if_due();
         let follower = Follower::new(Arc::clone(&shared), settings.index);

@@ -173,6 +173,12 @@ pub(crate) enum Replaced {
         expect(dead_code, reason = "for storages that several writers share")
     )]
     Newer(String),
+    /// It is not, and never will be: what another writer appended after its last entry is dated before it, or may be.
+    #[cfg_attr(
+        not(any(test, feature = "postgres")),
+        expect(dead_code, reason = "for a database that several writers share")
+    )]
+    Overtaken,
 }
 
 /// Where batches become durable, in the order of the tree. Owned by the sequencer.

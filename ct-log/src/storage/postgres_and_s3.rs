@@ -143,6 +143,7 @@ impl Objects for DatabaseAndBucket {
                 self.show(&newer).map_err(Away::of_files)?;
                 Ok(Replaced::Newer(newer))
             }
+            Replaced::Overtaken => Ok(Replaced::Overtaken),
         }
     }
 

@@ -106,12 +106,16 @@ impl Objects for SharedMemory {
 
     fn replace_checkpoint(&self, checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         self.check_up()?;
+        let next = self.batch(checkpoint.size());
         let mut stored = self.checkpoint.lock().unwrap();
         match stored.as_ref() {
             Some((other, note))
                 if other.size() > checkpoint.size() || other.timestamp() >= checkpoint.timestamp() =>
             {
                 Ok(Replaced::Newer(note.clone()))
+            }
+            _ if next.is_some_and(|next| next.header.head.timestamp < checkpoint.timestamp()) => {
+                Ok(Replaced::Overtaken)
             }
             _ => {
                 *stored = Some((*checkpoint, note.to_owned()));

@@ -359,3 +359,28 @@ fn dates_beside_other_writers() {
     dates.followed(at(13_000));
     assert_eq!(dates.checkpoint(at(12_000), at(13_500)), Some(at(13_000)));
 }
+
+/// C4: a checkpoint that another writer's entry overtook is not published. However many append, the next one can be: an entry that it
+/// does not hold is dated like its last one, or later.
+#[test]
+fn dates_after_a_checkpoint_that_was_overtaken() {
+    let mut dates = Dates::new(at(1_000), Others::FollowedUntil(at(5_000)));
+    assert_eq!(dates.checkpoint(at(3_000), at(9_000)), Some(at(5_000)));
+    dates.overtaken();
+    dates.followed(at(6_000));
+    assert_eq!(dates.checkpoint(at(4_000), at(9_000)), Some(at(4_000)));
+    dates.followed(at(7_000));
+    assert_eq!(
+        dates.checkpoint(at(4_500), at(9_000)),
+        Some(at(7_000)),
+        "only the next one"
+    );
+    dates.saw_checkpoint(at(7_500));
+    dates.overtaken();
+    dates.followed(at(8_000));
+    assert_eq!(
+        dates.checkpoint(at(4_500), at(9_000)),
+        Some(at(8_000)),
+        "there is nothing new to hold"
+    );
+}

@@ -40,6 +40,13 @@ fn sealed(header: &Header, body: &[u8]) -> (Vec<u8>, [u8; 32]) {
     (bytes.to_vec(), hash)
 }
 
+/// A statement of the log in a database reads it from there.
+#[test]
+fn the_time_of_a_record_has_the_bytes_93_to_100() {
+    let (bytes, _) = sealed(&header(Kind::Batch, 3), &[0xee; 300]);
+    assert_eq!(bytes[92..100], 8_u64.to_be_bytes());
+}
+
 #[test]
 fn every_changed_byte_is_noticed() {
     let (bytes, _) = sealed(&header(Kind::Batch, 3), &[0xee; 300]);

@@ -215,6 +215,8 @@ async fn c3_a_commit_that_did_not_wait_for_its_standby_is_not_acknowledged() {
     let site = Site::born(&server).await;
     let log = site.open("a", server.settings());
     let mut acks = vec![submit(&log).await.unwrap()];
+    // Published: otherwise the checkpoint would wait for the standby, and the next batch for it.
+    verify(&log, &acks).await;
     set_standby(&server, "gone").await;
     let pending = pending(&log).unwrap();
     let entry = pending.entry().clone();

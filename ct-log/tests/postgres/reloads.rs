@@ -117,3 +117,30 @@ async fn c4_no_entry_is_dated_before_the_checkpoint_of_another_replica() {
     let (_, sct) = submit(&log).await.unwrap();
     assert!(sct.timestamp().get() >= newest.get::<_, i64>(0).try_into().unwrap());
 }
+
+/// A batch whose commit is under way was dated already: a checkpoint without it must not be dated later. A start needs none.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn c4_no_checkpoint_is_published_while_an_append_is_under_way() {
+    let server = Server::start().await;
+    let site = Site::born(&server).await;
+    let log = site.open("a", server.settings());
+    let mut acks = vec![submit(&log).await.unwrap()];
+    verify(&log, &acks).await;
+    let appending = server.client().await;
+    appending
+        .batch_execute("BEGIN; SELECT * FROM ct_head FOR UPDATE")
+        .await
+        .unwrap();
+    let newest = async || -> i64 {
+        let query = "SELECT ts FROM ct_checkpoint";
+        appending.query_one(query, &[]).await.unwrap().get(0)
+    };
+    let before = newest().await;
+    let other = site.open("b", server.settings());
+    assert_eq!(newest().await, before);
+    appending.batch_execute("ROLLBACK").await.unwrap();
+    acks.push(submit(&other).await.unwrap());
+    verify(&other, &acks).await;
+    assert!(newest().await > before);
+}

@@ -1,6 +1,7 @@
 //! The client of the database. Tests may put another server in the place of PostgreSQL, at the level of statements and the
 //! values that they carry, so that all that this program decides by itself is the same.
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Config, Socket};
 
@@ -39,6 +40,16 @@ pub(super) fn is_refusal(error: &Error) -> bool {
         Error::Postgres(error) => error.as_db_error().is_some(),
         Error::Simulated(refusal) => matches!(refusal, Refusal::Code(_)),
     }
+}
+
+/// Whether the statement had no effect because somebody held a lock for too long (`lock_timeout`).
+pub(super) fn is_lock_timeout(error: &Error) -> bool {
+    #[cfg(test)]
+    let error = match error {
+        Error::Postgres(error) => error,
+        Error::Simulated(refusal) => return *refusal == Refusal::Code(SqlState::LOCK_NOT_AVAILABLE.code()),
+    };
+    error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ CREATE TABLE ct_object (
 );
 ALTER TABLE ct_object ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
--- The last published checkpoint. Beside the head, so that publishing never waits for a batch, nor a batch for it.
+-- The last published checkpoint. Whoever publishes shares the lock of the head, so that no batch is under way meanwhile.
 CREATE TABLE ct_checkpoint (
   log_id bytea PRIMARY KEY REFERENCES ct_head,
   size bigint NOT NULL,

@@ -170,6 +170,8 @@ impl SimulatedDatabase {
     /// Executes it as soon as it can be.
     fn execute(&self, id: u64, statement: &str, parameters: &[Value]) -> Result<Answer, Refusal> {
         let began = schedule::now().unwrap();
+        let shares = statement.contains("FOR SHARE");
+        let seen = shares.then(|| self.state().tables.clone());
         loop {
             let now = schedule::now().unwrap();
             let mut state = self.state();
@@ -182,7 +184,7 @@ impl SimulatedDatabase {
                 return Err(Refusal::Code("25P02"));
             }
             let locks = statement.ends_with("FOR UPDATE");
-            if locks && state.lock.is_some_and(|holder| holder != id) {
+            if (locks || shares) && state.lock.is_some_and(|holder| holder != id) {
                 drop(state);
                 if now.saturating_sub(began) > LOCK_TIMEOUT {
                     let mut state = self.state();
@@ -196,7 +198,7 @@ impl SimulatedDatabase {
                 state.lock = Some(id);
             }
             let published = state.tables.note();
-            let answer = statements::execute(&mut state, id, statement, parameters);
+            let answer = statements::execute(&mut state, id, statement, parameters, seen.as_ref());
             if statements::ends_transaction(statement) || !state.sessions[&id].in_transaction {
                 self.commit(&mut state, id, now);
             }

@@ -47,12 +47,14 @@ fn changed(changed: u64) -> Answer {
     }
 }
 
-/// Its changes wait in the session for the end of the transaction.
+/// Its changes wait in the session for the end of the transaction. `seen` are the tables when the statement began, if it waited for a
+/// lock since: the row that it locks is read anew then, all others are as they were (READ COMMITTED).
 pub(super) fn execute(
     state: &mut State,
     id: u64,
     statement: &str,
     parameters: &[Value],
+    seen: Option<&Tables>,
 ) -> Result<Answer, Refusal> {
     let parameters = Parameters(parameters);
     if let Some(answer) = session(state, id, statement) {
@@ -61,7 +63,7 @@ pub(super) fn execute(
     if let Some(answer) = read(&state.tables, statement, &parameters) {
         return Ok(answer);
     }
-    let Some((answer, writes)) = write(&state.tables, statement, &parameters) else {
+    let Some((answer, writes)) = write(&state.tables, statement, &parameters, seen) else {
         panic!("the simulated database does not know {statement}");
     };
     let session = state.sessions.get_mut(&id).unwrap();
@@ -182,18 +184,27 @@ fn read(tables: &Tables, statement: &str, parameters: &Parameters<'_>) -> Option
             let ts = tables.checkpoint.as_ref().map(|checkpoint| checkpoint.ts);
             ts.map(|ts| row(&[(&ts, Type::INT8)])).into_iter().collect()
         }
-        _ if statement.starts_with("SELECT note FROM ct_checkpoint") => {
-            let note = tables.note();
-            note.map(|note| row(&[(&note, Type::BYTEA)]))
-                .into_iter()
-                .collect()
+        _ if statement.starts_with("SELECT note, size, ts FROM ct_checkpoint") => {
+            let row = |last: &Arc<Checkpoint>| {
+                row(&[
+                    (&last.note, Type::BYTEA),
+                    (&last.size, Type::INT8),
+                    (&last.ts, Type::INT8),
+                ])
+            };
+            tables.checkpoint.iter().map(row).collect()
         }
         _ => return None,
     };
     Some(rows(found))
 }
 
-fn write(tables: &Tables, statement: &str, parameters: &Parameters<'_>) -> Option<(Answer, Vec<Write>)> {
+fn write(
+    tables: &Tables,
+    statement: &str,
+    parameters: &Parameters<'_>,
+    seen: Option<&Tables>,
+) -> Option<(Answer, Vec<Write>)> {
     let written = match statement {
         _ if statement.contains("CREATE TABLE ct_schema") => {
             let create: Write = Box::new(|tables| tables.schema = true);
@@ -209,7 +220,7 @@ fn write(tables: &Tables, statement: &str, parameters: &Parameters<'_>) -> Optio
             let insert: Write = Box::new(|tables| tables.checkpoint = Some(checkpoint));
             (changed(1), vec![insert])
         }
-        _ if statement.starts_with("UPDATE ct_checkpoint") => publish(tables, parameters),
+        _ if statement.starts_with("UPDATE ct_checkpoint") => publish(tables, parameters, seen),
         _ if statement.starts_with("INSERT INTO ct_object") => put(tables, statement, parameters),
         _ if statement.starts_with("WITH moved AS") => append(tables, statement, parameters),
         _ => return None,
@@ -240,8 +251,8 @@ fn birth(tables: &Tables, parameters: &Parameters<'_>) -> (Answer, Vec<Write>) {
     (changed(1), vec![insert])
 }
 
-/// `WHERE size <= $2 AND ts < $4`
-fn publish(tables: &Tables, parameters: &Parameters<'_>) -> (Answer, Vec<Write>) {
+/// `WHERE size <= $2 AND ts < $4`, and if it shares the lock of the head, `AND (entries = $2 OR $4 <= (SELECT ... FROM ct_batch))`
+fn publish(tables: &Tables, parameters: &Parameters<'_>, seen: Option<&Tables>) -> (Answer, Vec<Write>) {
     let checkpoint = Arc::new(Checkpoint {
         size: parameters.get(2),
         ts: parameters.get(4),
@@ -250,6 +261,15 @@ fn publish(tables: &Tables, parameters: &Parameters<'_>) -> (Answer, Vec<Write>)
     let last = tables.checkpoint.as_ref();
     if !last.is_some_and(|last| last.size <= checkpoint.size && last.ts < checkpoint.ts) {
         return (changed(0), Vec::new());
+    }
+    if let Some(seen) = seen
+        && tables.size() != checkpoint.size
+    {
+        let time = |batch: &Arc<Batch>| i64::from_be_bytes(batch.record[92..100].try_into().unwrap());
+        let next = seen.batches.get(&checkpoint.size).map(time);
+        if next.is_none_or(|next| next < checkpoint.ts) {
+            return (changed(0), Vec::new());
+        }
     }
     let update: Write = Box::new(|tables| tables.checkpoint = Some(checkpoint));
     (changed(1), vec![update])
