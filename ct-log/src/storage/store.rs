@@ -168,6 +168,8 @@ impl Objects for Store {
     fn replace_checkpoint(&self, _checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         let (temporary, _) = self.write_temporary(note.as_bytes())?;
         self.files.rename(&temporary, CHECKPOINT)?;
+        // After a power cut the next checkpoint must not be dated before one that was read (C4).
+        self.files.sync_directory(".")?;
         Ok(Replaced::Yes)
     }
 
