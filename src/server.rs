@@ -244,16 +244,20 @@ impl Server {
         let (close_api, api_closing) = watch::channel(false);
         let (close_metrics, metrics_closing) = watch::channel(false);
         let limits = self.gate.limits();
-        let limits = (limits.connection, self.trusted_proxies);
+        let (limits, proxies) = (limits.connection, self.trusted_proxies);
         let listener = self.listeners.api.0;
         let api = match self.tls {
-            None => tokio::spawn(Acceptor::new(self.app, Clear, limits).serve(listener, api_closing)),
-            Some(tls) => tokio::spawn(Acceptor::new(self.app, Tls(tls), limits).serve(listener, api_closing)),
+            None => {
+                tokio::spawn(Acceptor::new(self.app, Clear, limits, proxies).serve(listener, api_closing))
+            }
+            Some(tls) => {
+                tokio::spawn(Acceptor::new(self.app, Tls(tls), limits, proxies).serve(listener, api_closing))
+            }
         };
         let metrics = self.listeners.metrics.map(|(listener, _)| {
             let page = Arc::new(MetricsPage(Arc::clone(&self.meters)));
-            let limits = (METRICS_LIMITS, Vec::new());
-            tokio::spawn(Acceptor::new(page, Clear, limits).serve(listener, metrics_closing))
+            let acceptor = Acceptor::new(page, Clear, METRICS_LIMITS, Vec::new());
+            tokio::spawn(acceptor.serve(listener, metrics_closing))
         });
         let report = tokio::spawn(health::report(self.gate, self.reporter.clone()));
 

@@ -154,7 +154,7 @@ pub struct Acceptor<S, H> {
 impl<S: Service, H: Handshake> Acceptor<S, H> {
     /// An acceptor. Connections from `proxies` have no shares, and their peer's address says
     /// nothing of the client.
-    pub fn new(service: Arc<S>, handshake: H, (limits, proxies): (Limits, Vec<IpNet>)) -> Self {
+    pub fn new(service: Arc<S>, handshake: H, limits: Limits, proxies: Vec<IpNet>) -> Self {
         let limits = Limits {
             connections: descriptors::connections(limits.connections),
             ..limits

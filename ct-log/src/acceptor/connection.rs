@@ -72,7 +72,7 @@ impl<S: Service, H: Handshake> Shared<S, H> {
             () = open.leave.notified() => return None,
         };
         match shaken {
-            Ok(Ok(stream)) => self.converse(stream, (open, opened), closing).await,
+            Ok(Ok(stream)) => self.converse(stream, open, opened, closing).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a handshake failed");
                 None
@@ -84,7 +84,8 @@ impl<S: Service, H: Handshake> Shared<S, H> {
     async fn converse<T>(
         &self,
         stream: T,
-        (open, opened): (&Arc<Open>, Instant),
+        open: &Arc<Open>,
+        opened: Instant,
         mut closing: watch::Receiver<bool>,
     ) -> Option<ConnectionCut>
     where
@@ -94,7 +95,7 @@ impl<S: Service, H: Handshake> Shared<S, H> {
         let service = {
             let (service, open, limits) = (Arc::clone(&self.service), Arc::clone(open), self.limits);
             service_fn(move |request| {
-                let answer = begin(&service, (&open, &limits), request);
+                let answer = begin(&service, &open, &limits, request);
                 async move { Ok::<_, Infallible>(answer.await) }
             })
         };

@@ -22,7 +22,8 @@ const STREAMED_ANSWER: usize = 4 * 1024;
 /// of header fields, sent as indices of one byte each, are not held meanwhile.
 pub(super) fn begin<S: Service>(
     service: &Arc<S>,
-    (open, limits): (&Arc<Open>, &Limits),
+    open: &Arc<Open>,
+    limits: &Limits,
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Response<Counted>> + Send + use<S> {
     let (flight, place) = Flight::begin(&open.account);

@@ -137,7 +137,8 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
     let acceptor = Acceptor::new(
         Arc::new(Answering(router)),
         Clear,
-        (LIMITS, arguments.trusted_proxies),
+        LIMITS,
+        arguments.trusted_proxies,
     );
     let serving = tokio::spawn(acceptor.serve(listener, closing));
     end(&log, signals, (&submissions, &arguments.accept)).await;

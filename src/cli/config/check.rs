@@ -183,20 +183,20 @@ impl<'a, W: Write> Keys<'a, W> {
         let is_there = |key: &&KeySettings| key.reference.as_file().is_some() == (place == KeyPlace::File);
         if let Some(key) = Some(settings.ca().key()).filter(is_there) {
             let checked = deployment::check_key(settings, &self.metrics).await;
-            self.report(("CA", key), checked)?;
+            self.report("CA", key, checked)?;
         }
         if let Some(key) = settings.timestamp().map(TimestampFiles::key).filter(is_there) {
             let opened = deployment::timestamp_authority(settings, &self.metrics).await;
-            self.report(("timestamp authority", key), opened.map(drop))?;
+            self.report("timestamp authority", key, opened.map(drop))?;
         }
         if let Some(key) = settings.tuf().and_then(TufFiles::key).filter(is_there) {
             let opened = TufService::open(settings, &self.metrics).await;
-            self.report(("TUF repository", key), opened.map(drop))?;
+            self.report("TUF repository", key, opened.map(drop))?;
         }
         let shards = settings.log().map_or(&[][..], |log| &log.shards);
         for shard in shards.iter().filter(|_| place == KeyPlace::File) {
             if let Some((key, checked)) = deployment::check_log_key(shard) {
-                self.report(("log", key), checked)?;
+                self.report("log", key, checked)?;
             }
         }
         Ok(())
@@ -204,7 +204,8 @@ impl<'a, W: Write> Keys<'a, W> {
 
     fn report(
         &mut self,
-        (of, name): (&'static str, &KeySettings),
+        of: &'static str,
+        name: &KeySettings,
         checked: Result<(), DeploymentError>,
     ) -> Result<(), Failure> {
         match checked {

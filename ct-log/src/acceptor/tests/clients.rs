@@ -69,7 +69,7 @@ impl Server {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let paths = Arc::new(Paths::default());
-        let acceptor = Acceptor::new(Arc::clone(&paths), Clear, (limits, Vec::new()));
+        let acceptor = Acceptor::new(Arc::clone(&paths), Clear, limits, Vec::new());
         let (close, closing) = watch::channel(false);
         Self {
             address,
