@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::storage::OpenError;
 use crate::threads::schedule::{self, Ended, TaskId, note, random};
 
 use super::ground::Ground;
@@ -25,6 +26,9 @@ const REST: Duration = Duration::from_secs(180);
 
 /// How long what a writer asked for before it was killed may take to happen.
 const LONGEST_STORE: Duration = Duration::from_secs(30);
+
+/// How often the log is opened again at the end if its storage does not answer.
+const CHECK_ATTEMPTS: usize = 5;
 
 /// What is broken on purpose, in tests of the simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -273,11 +277,23 @@ fn rest(world: &Arc<World>, ground: &Ground) {
 fn check(world: &Arc<World>, ground: &Ground) {
     note(|| "CHECK".to_owned());
     let last = world.plan.writers;
-    let clock = SimulatedClock {
-        world: Arc::clone(world),
-        machine: last,
+    let open = || {
+        let clock = SimulatedClock {
+            world: Arc::clone(world),
+            machine: last,
+        };
+        ground.open(clock, &world.machines[last].directory)
     };
-    let log = match ground.open(clock, &world.machines[last].directory) {
+    let mut opened = open();
+    // The last fault may have ended a connection a moment ago.
+    for _ in 0..CHECK_ATTEMPTS {
+        if !matches!(&opened, Err(OpenError::Io { .. })) {
+            break;
+        }
+        schedule::sleep(Duration::from_secs(5));
+        opened = open();
+    }
+    let log = match opened {
         Ok(log) => log,
         Err(error) => {
             world.saw(|history| {
