@@ -9,6 +9,8 @@ use crate::storage::Objects;
 pub(crate) struct DiskGuard {
     min_free_bytes: u64,
     low: AtomicBool,
+    /// A high-water mark, on whatever disk it is, could not be written for want of space.
+    mark_full: AtomicBool,
 }
 
 impl DiskGuard {
@@ -16,11 +18,23 @@ impl DiskGuard {
         DiskGuard {
             min_free_bytes,
             low: AtomicBool::new(false),
+            mark_full: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn is_low(&self) -> bool {
-        self.low.load(Ordering::Relaxed)
+        self.low.load(Ordering::Relaxed) || self.mark_full.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last write of a high-water mark found no space.
+    pub(crate) fn report_mark(&self, full: bool) {
+        if self.mark_full.swap(full, Ordering::Relaxed) != full {
+            if full {
+                tracing::error!("there is no space for a high-water mark: the log takes no entries");
+            } else {
+                tracing::info!("high-water marks are written again: the log takes entries");
+            }
+        }
     }
 
     /// Measures again. A file system that cannot tell is taken as having space: the next write will tell.

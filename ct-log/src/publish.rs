@@ -235,9 +235,11 @@ pub(crate) fn run(shared: &Shared) {
             }
         }
         match publish(shared) {
-            Ok(()) => [Part::Entries, Part::Files]
-                .into_iter()
-                .for_each(|part| shared.reach.report_there(part)),
+            Ok(()) => {
+                shared.guard.report_mark(false);
+                shared.reach.report_there(Part::Entries);
+                shared.reach.report_there(Part::Files);
+            }
             Err(PublishError::Io(error)) if is_full(&error) => shared.guard.report_full(),
             Err(PublishError::Io(error)) if is_away(&error) => shared.reach.report_away(&error),
             Err(PublishError::Io(error)) => return shared.fail("write a checkpoint", error),
@@ -247,6 +249,7 @@ pub(crate) fn run(shared: &Shared) {
             Err(PublishError::Key(error @ KeyError::Remote)) => {
                 shared.reach.report_away(&io::Error::other(error));
             }
+            Err(PublishError::HighWater(error)) if is_full(&error) => shared.guard.report_mark(true),
             Err(PublishError::HighWater(error)) => return shared.fail("write a high-water mark", error),
             Err(PublishError::Key(error)) => {
                 return shared.fail("sign a checkpoint", io::Error::other(error));
@@ -310,6 +313,7 @@ fn adopt(shared: &Shared, note: String) {
                 checkpoint,
                 note: note.into(),
             }),
+            Err(error) if is_full(&error) => shared.guard.report_mark(true),
             Err(error) => shared.fail("write a high-water mark", error),
         },
         Some(_) => shared.fail(

@@ -5,8 +5,9 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use ct_log::{Checkpoint, Log, LogKey, LogSettings, OpenError, PendingEntry, Sct, Submitter};
+use ct_log::{Checkpoint, Log, LogKey, LogSettings, OpenError, PendingEntry, Sct, Submitter, Unavailable};
 use support::{Pki, grow, origin};
 use tempfile::TempDir;
 
@@ -307,4 +308,34 @@ async fn a_log_without_the_entry_of_an_sct_is_refused() {
         assert!(error.to_string().contains("is not the one"), "{error}");
         assert_eq!(open("log").unwrap().size(), 2 + between);
     }
+}
+
+/// Nothing is published that the mark does not know, and nothing ends.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_mark_without_space_is_waited_for() {
+    let place = Place::new();
+    let log = Log::create(place.marked("log"), place.key()).unwrap();
+    // Every write there finds no space.
+    let unfinished = place.path("mark.new");
+    std::os::unix::fs::symlink("/dev/full", &unfinished).unwrap();
+    let published = log.checkpoint();
+    grow(&log, &place.pki, 1).await;
+    while log.health().is_ok() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        matches!(log.health(), Err(Unavailable::DiskFull)),
+        "{:?}",
+        log.health()
+    );
+    assert_eq!(log.checkpoint(), published);
+    fs::remove_file(&unfinished).unwrap();
+    while log.health().is_err() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_ne!(log.checkpoint(), published);
+    grow(&log, &place.pki, 1).await;
+    log.shutdown().await;
+    assert_eq!(place.mark().size(), log.size());
 }
