@@ -93,9 +93,8 @@ impl<'a> Fields<'a> {
     /// The value under `key` unless it is absent or null.
     pub(crate) fn get(&self, key: &str) -> Option<(Place, &'a Node)> {
         match self.find(key) {
-            Some(entry) if self.is_left_out(entry) => None,
-            Some(entry) => Some((entry.place(&self.place), &entry.node)),
-            None => self.defaults?.get(key),
+            Some(entry) if !self.is_left_out(entry) => Some((entry.place(&self.place), &entry.node)),
+            _ => self.defaults?.get(key),
         }
     }
 
@@ -117,8 +116,8 @@ impl<'a> Fields<'a> {
     fn has(&self, key: &str) -> bool {
         let may_be_empty = self.may_be_empty.contains(&key);
         match self.find(key) {
-            Some(entry) => !(may_be_empty && self.is_left_out(entry)),
-            None => self.defaults.is_some_and(|defaults| defaults.has(key)),
+            Some(entry) if !(may_be_empty && self.is_left_out(entry)) => true,
+            _ => self.defaults.is_some_and(|defaults| defaults.has(key)),
         }
     }
 

@@ -675,6 +675,17 @@ fn empty_values_of_fulcios_keys_are_left_out() {
                     ci-issuer-metadata:\n  p:\n    default-template-values:\n    extension-templates:\n    \
                     subject-alternative-name-template: 'https://ci.example.com/{{ .sub }}'\n";
     assert!(issuers::parse(Path::new("issuers.yaml"), metadata, &policy()).is_ok());
+    // For an audience, left out means what the entry says.
+    let audience = "oidc-issuers:\n  https://a.example.com:\n    type: username\n    subject-domain: example.com\n    \
+                    audiences: {x: {subject-domain: ''}, y: {subject-domain: }}\n";
+    let file = issuers::parse(Path::new("issuers.yaml"), audience, &policy());
+    let file = file.unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(file.issuers.iter().count(), 2);
+    assert!(
+        file.issuers
+            .iter()
+            .all(|entry| entry.subject_domain() == Some("example.com"))
+    );
 }
 
 /// What an entry cannot do without, and what only Mayfly knows: nobody is let in by a rule that got
