@@ -26,17 +26,20 @@ struct Line {
 /// makes of it first (`path.1`). None if neither is there. A line that cannot be read is left out: a crash may have cut it short.
 ///
 /// # Errors
-/// If a file that is there cannot be read.
+/// If the record is there and cannot be read.
 pub fn given_out(path: &Path) -> io::Result<Vec<Sct>> {
+    let rotated = rotated(path);
+    let before = tail(&rotated, TAIL).unwrap_or_else(|error| {
+        tracing::warn!(path = %rotated.display(), %error, "the rotated audit record is not compared with the log");
+        Vec::new()
+    });
     let mut newest = BTreeMap::new();
-    for path in [rotated(path), path.to_owned()] {
-        for sct in scts(&tail(&path, TAIL)?) {
-            let known = newest
-                .entry(*sct.log_id().as_bytes())
-                .or_insert_with(|| sct.clone());
-            if sct.leaf_index() > known.leaf_index() {
-                *known = sct;
-            }
+    for sct in scts(&before).chain(scts(&tail(path, TAIL)?)) {
+        let known = newest
+            .entry(*sct.log_id().as_bytes())
+            .or_insert_with(|| sct.clone());
+        if sct.leaf_index() > known.leaf_index() {
+            *known = sct;
         }
     }
     Ok(newest.into_values().collect())
