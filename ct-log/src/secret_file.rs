@@ -35,7 +35,7 @@ pub enum Exposed {
         allowed: u32,
     },
     /// It belongs to somebody else, who can read and change it whatever its permissions are.
-    #[error("belongs to the user {owner}, who can read it: run chown {user} on it, or leave it to root")]
+    #[error("belongs to the user {owner}, who can read it: run this as that user, or chown {user} on it")]
     ToItsOwner {
         /// The owner's user id.
         owner: u32,

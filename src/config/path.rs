@@ -45,7 +45,10 @@ impl Folder {
         let (what, suggestion) = match exposed {
             Exposed::ToItsOwner { owner, user } => (
                 format!("{name} holds {secret} and belongs to another user ({owner})"),
-                format!("Run: chown {user} {name}, or leave it to root"),
+                match user {
+                    0 => format!("Run this as that user; if the server runs as root: chown 0 {name}"),
+                    _ => format!("Run: chown {user} {name}, or leave it to root"),
+                },
             ),
             Exposed::ToOthers { allowed, .. } => (
                 format!("{name} holds {secret} and is open to others than its owner"),

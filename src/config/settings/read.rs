@@ -112,7 +112,11 @@ fn verified_issuers(
     problems: &mut Problems,
 ) -> Option<Option<PathBuf>> {
     match fields.text("verified-issuers", problems) {
-        None => Some(audit.map(|audit| audit.with_file_name(VERIFIED_ISSUERS))),
+        // Beside a device or a pipe is no place for files.
+        None => {
+            let audit = audit.filter(|audit| !audit.exists() || audit.is_file());
+            Some(audit.map(|audit| audit.with_file_name(VERIFIED_ISSUERS)))
+        }
         Some(text) if text.value == "off" => Some(None),
         Some(text) => {
             let path = folder.new_file(&text, problems)?;
