@@ -275,8 +275,8 @@ impl Running {
         following.spawn(issuer_file.follow(reload.clone()));
         following.spawn(reopen_audit(Arc::clone(&authority), reload));
         following.spawn(deployment::remind_of_shards(Arc::clone(&authority)));
-        let signing = authority.signing();
-        let audit = signing.audit();
+        // Without the keys of today, which must be gone once others have taken over.
+        let audit = authority.signing().audit().clone();
         let until = async {
             tokio::select! {
                 () = stop.received() => {}
