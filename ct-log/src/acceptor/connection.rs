@@ -45,16 +45,24 @@ enum End {
     Leave,
 }
 
+/// Tells that a connection is closed, also after a panic.
+struct Closed<'a, S: Service>(&'a S);
+
+impl<S: Service> Drop for Closed<'_, S> {
+    fn drop(&mut self) {
+        self.0.observe(ConnectionEvent::Closed);
+    }
+}
+
 impl<S: Service, H: Handshake> Shared<S, H> {
     /// Serves one connection to its end.
     pub(super) async fn serve(&self, stream: TcpStream, seat: Seat, closing: watch::Receiver<bool>) {
         self.service.observe(ConnectionEvent::Opened);
+        let _closed = Closed(&*self.service);
         if let Some(cut) = self.shake_hands(stream, &seat.open, closing).await {
             tracing::debug!(?cut, "a connection was cut");
             self.service.observe(ConnectionEvent::Cut(cut));
         }
-        drop(seat);
-        self.service.observe(ConnectionEvent::Closed);
     }
 
     async fn shake_hands(
