@@ -50,7 +50,8 @@ def regenerate(path, oracle, public, scratch):
         issuers.write_text(vectors["issuers"])
     changed = []
     for case, answer in zip(vectors["cases"], answers(oracle, issuers, vectors["cases"]), strict=True):
-        if case.get("expected") != answer:
+        # By a file of ours, Fulcio says what Mayfly does: constants are literal there.
+        if answer not in (case.get("expected"), case.get("mayfly")):
             changed.append(case["name"])
         case["expected"] = answer
     return written(vectors), changed
