@@ -106,10 +106,11 @@ async fn a_writer_that_slept_takes_nobodys_place() {
     let second = installation.serve_as(&mut with_credentials());
     let mut left = Vec::new();
     for pause in PAUSES {
-        let (mut on_first, mut on_second) =
-            (Load::on(&installation, &first), Load::on(&installation, &second));
+        let mut on_first = Load::on(&installation, &first);
         on_first.issues(ENOUGH).await;
         first.program.pause();
+        // Not before: whoever writes alone to a store that is slow gets ahead of one that has to read first.
+        let mut on_second = Load::on(&installation, &second);
         on_second.issues(ENOUGH).await;
         left.extend(on_second.end().await.0);
         time::sleep(pause).await;
