@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use ct_log::{Log, SubmitError, Unavailable};
+use ct_log::{SubmitError, Unavailable};
 
 use super::proxy::{Cut, Proxy};
-use super::replica::{Ack, Site, occurrences, pending, submit, submit_all, submit_for, until, verify};
+use super::replica::{
+    Site, occurrences, pending, submit, submit_all, submit_at_last, submit_for, until, verify,
+};
 use super::server::Server;
 
 /// In the middle of load, in order and as a crash.
@@ -42,18 +44,6 @@ async fn c2_a_restart_of_the_server_loses_nothing_acknowledged() {
         verify(log, &acks).await;
         assert!(log.health().is_ok());
     }
-}
-
-/// Once the pause before connecting again is over.
-async fn submit_at_last(log: &Log) -> Ack {
-    for _ in 0..1_000 {
-        match submit(log).await {
-            Ok(ack) => return ack,
-            Err(SubmitError::Unreachable) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("never reached again");
 }
 
 /// The outcome of a commit is looked up: whether the server heard of it or not, the entry is logged once and gets its SCT.

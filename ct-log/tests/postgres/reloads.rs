@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use ct_log::{Log, SubmitError, Unavailable};
+use ct_log::{SubmitError, Unavailable};
 
-use super::replica::{Ack, Site, submit, submit_for, until, verify};
+use super::replica::{Site, submit, submit_at_last, submit_for, until, verify};
 use super::server::Server;
 
 /// Sets a parameter of the server, and waits until sessions have it.
@@ -21,17 +21,6 @@ async fn reload(server: &Server, setting: &str, value: &str) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("{setting} is never {value}");
-}
-
-async fn submit_until_taken(log: &Log) -> Ack {
-    for _ in 0..1_000 {
-        match submit(log).await {
-            Ok(ack) => return ack,
-            Err(SubmitError::Unreachable) => tokio::time::sleep(Duration::from_millis(20)).await,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    panic!("never reached again");
 }
 
 /// Sessions that are open when `synchronous_commit` is turned off go on to wait for the disk. The server's own writer of its
@@ -57,7 +46,7 @@ async fn c2_a_reload_that_turns_synchronous_commit_off_loses_nothing() {
         server.run(&[]).await;
         for log in &logs {
             until("it is healthy", || log.health().is_ok()).await;
-            acks.push(submit_until_taken(log).await);
+            acks.push(submit_at_last(log).await);
         }
         for log in &logs {
             verify(log, &acks).await;
@@ -85,7 +74,7 @@ async fn c3_a_reload_that_makes_the_server_unsafe_stops_entries() {
             "{setting}"
         );
         reload(&server, setting, "on").await;
-        acks.push(submit_until_taken(&log).await);
+        acks.push(submit_at_last(&log).await);
         until("it is healthy", || log.health().is_ok()).await;
     }
     verify(&log, &acks).await;

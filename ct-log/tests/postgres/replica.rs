@@ -184,3 +184,15 @@ pub(crate) async fn occurrences(log: &Log, entry: &Entry) -> usize {
     let held = entries(log).await;
     held.iter().filter(|held| held.entry() == entry).count()
 }
+
+/// Once the pause before connecting again is over.
+pub(crate) async fn submit_at_last(log: &Log) -> Ack {
+    for _ in 0..1_000 {
+        match submit(log).await {
+            Ok(ack) => return ack,
+            Err(SubmitError::Unreachable) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    panic!("never reached again");
+}
