@@ -250,7 +250,6 @@ fn warn_of(chain: &CertificateChain, path: &Path) {
 /// The CA as it is configured. Its key has signed.
 async fn load_issuer(ca: &CaFiles, metrics: &KeyMetrics) -> Result<Issuer, DeploymentError> {
     let chain = load_chain(ca.chain())?;
-    warn_of(&chain, ca.chain());
     Ok(Issuer::new(ca.key().open("ca", metrics).await?, chain).await?)
 }
 

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     DeploymentError, Files, InForce, LOOK_EVERY, SETTLED_AFTER, load_issuer, shards, timestamps::load_signer,
+    warn_of,
 };
 use crate::{
     causes,
@@ -147,6 +148,7 @@ impl ConfigurationFollower {
         self.seen = stamps(&self.files);
         let ca = settings.ca();
         let issuer = Arc::new(load_issuer(ca, &self.keys).await?);
+        warn_of(issuer.chain(), ca.chain());
         let signer = self.timestamp_signer(&settings).await?;
         let chain = signer.as_deref().map(|signer| Arc::clone(signer.chain()));
         let trust = Files::from(&settings).trust(issuer.chain(), chain)?;

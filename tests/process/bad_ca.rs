@@ -143,6 +143,8 @@ async fn a_ca_that_fulcio_runs_on_signs_with_a_warning() {
             line.is_some_and(|line| line.starts_with("warning: ")),
             "{warning}: {said}"
         );
+        let log_lines = String::from_utf8(check.stderr).unwrap();
+        assert!(!log_lines.contains(warning), "said twice: {log_lines}");
         let mut serving = installation.serve();
         serving.request().await.issued();
         serving.program.stop();

@@ -1,6 +1,10 @@
 //! `mayfly config check`: everything that is wrong, at once.
 
-use std::{collections::BTreeSet, error::Error, io::Write};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    io::{self, Write},
+};
 
 use clap::Args;
 use ct_log::output::StandardOutput;
@@ -76,61 +80,15 @@ struct Unconfirmed;
 struct Unreachable(usize);
 
 pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
-    let (mut errors, mut warnings): (Vec<Problem>, Vec<Problem>) = (Vec::new(), Vec::new());
-    let settings = match arguments.files.settings() {
-        None => None,
-        Some(Ok(settings)) => {
-            warnings.extend(settings.warnings().iter().cloned());
-            Some(settings)
-        }
-        Some(Err(wrong)) => {
-            errors.extend(wrong.problems().iter().cloned());
-            None
-        }
-    };
-    let mut trusted = None;
-    if let Some(path) = arguments.files.issuer_file() {
-        match issuers::load(&path, &fetch_policy(settings.as_ref())) {
-            Ok(file) => {
-                warnings.extend(file.warnings);
-                trusted = Some(file.issuers);
-            }
-            Err(wrong) => errors.extend(wrong.problems().iter().cloned()),
-        }
-    }
     let mut out = StandardOutput;
-    for error in &errors {
-        writeln!(out, "error: {error}")?;
-    }
-    for warning in &warnings {
-        writeln!(out, "warning: {warning}")?;
-    }
-    if let Some(trusted) = &trusted {
-        writeln!(out, "{}", summary(trusted))?;
-    }
-    let chain = settings
-        .as_ref()
-        .map(deployment::chain_warnings)
-        .unwrap_or_default();
-    for warning in &chain {
-        writeln!(out, "warning: {warning}")?;
-    }
-    let files = settings.as_ref().map(deployment::check_files).unwrap_or_default();
-    for error in &files {
-        writeln!(out, "error: {}", causes::in_one_line(error))?;
-    }
-    let tls = settings.as_ref().and_then(Settings::tls).map(TlsFiles::check);
-    let tls = tls.and_then(Result::err);
-    if let Some(error) = &tls {
-        writeln!(out, "error: {}", causes::in_one_line(error))?;
-    }
-    let errors = errors.len() + files.len() + usize::from(tls.is_some());
-    let warnings = warnings.len() + chain.len();
+    let files = CheckedFiles::read(&arguments.files);
+    files.write(&mut out)?;
+    let (errors, warnings) = (files.errors.len(), files.warnings.len());
     if errors > 0 || (arguments.deny_warnings && warnings > 0) {
         return Err(Failure::configuration(Faulty { errors, warnings }));
     }
     let runtime = tokio::runtime::Runtime::new()?;
-    if let Some(settings) = &settings {
+    if let Some(settings) = &files.settings {
         let mut keys = Keys::of(settings, arguments.online, &mut out)?;
         runtime.block_on(keys.check(KeyPlace::File))?;
     }
@@ -138,17 +96,76 @@ pub(super) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     if !arguments.online {
         return Ok(());
     }
-    if let Some(settings) = &settings {
+    if let Some(settings) = &files.settings {
         let mut keys = Keys::of(settings, arguments.online, &mut out)?;
         runtime.block_on(keys.check(KeyPlace::Elsewhere))?;
         if let Some(files) = settings.timestamp().filter(|files| !files.ntp().is_empty()) {
             runtime.block_on(clock(files.ntp(), &mut out))?;
         }
     }
-    match trusted {
-        Some(trusted) => runtime.block_on(online(trusted, settings.as_ref(), &mut out)),
+    match files.trusted {
+        Some(trusted) => runtime.block_on(online(trusted, files.settings.as_ref(), &mut out)),
         None => Ok(()),
     }
+}
+
+/// What was read, and all that is wrong with it as far as the files show.
+#[derive(Default)]
+struct CheckedFiles {
+    settings: Option<Settings>,
+    trusted: Option<TrustedIssuers>,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl CheckedFiles {
+    fn read(files: &FileArguments) -> Self {
+        let mut read = Self::default();
+        match files.settings() {
+            None => {}
+            Some(Ok(settings)) => read.take_settings(settings),
+            Some(Err(wrong)) => read.errors.extend(texts(wrong.problems())),
+        }
+        if let Some(path) = files.issuer_file() {
+            match issuers::load(&path, &fetch_policy(read.settings.as_ref())) {
+                Ok(file) => {
+                    read.warnings.extend(texts(&file.warnings));
+                    read.trusted = Some(file.issuers);
+                }
+                Err(wrong) => read.errors.extend(texts(wrong.problems())),
+            }
+        }
+        read
+    }
+
+    fn take_settings(&mut self, settings: Settings) {
+        self.warnings.extend(texts(settings.warnings()));
+        self.warnings.extend(deployment::chain_warnings(&settings));
+        let wrong = deployment::check_files(&settings);
+        self.errors
+            .extend(wrong.iter().map(|error| causes::in_one_line(error)));
+        if let Some(Err(error)) = settings.tls().map(TlsFiles::check) {
+            self.errors.push(causes::in_one_line(&error));
+        }
+        self.settings = Some(settings);
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        for error in &self.errors {
+            writeln!(out, "error: {error}")?;
+        }
+        for warning in &self.warnings {
+            writeln!(out, "warning: {warning}")?;
+        }
+        match &self.trusted {
+            Some(trusted) => writeln!(out, "{}", summary(trusted)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn texts(problems: &[Problem]) -> impl Iterator<Item = String> {
+    problems.iter().map(Problem::to_string)
 }
 
 /// Which keys are had to sign.
