@@ -64,7 +64,7 @@ impl StoredLog {
         let mut replay = WalReplay::begin(&store, key.log_id(), published, &segments)?;
         let mut completed = Vec::new();
         for number in &segments {
-            completed.extend(replay.segment(*number)?);
+            completed.extend(replay.segment(*number)?.completed);
         }
         let (mut tail, ..) = replay.finish()?;
         for full in &completed {

@@ -21,7 +21,7 @@ pub(crate) use super::open_error::OpenError;
 
 use super::identity::Identity;
 use super::record::{Chain, Header, Kind, RecordBuffer};
-use super::replay::WalReplay;
+use super::replay::{Replayed, WalReplay};
 use super::store::Store;
 use super::tail::{FullTile, Tail};
 use super::wal::{Wal, WalStart, segment_path};
@@ -101,10 +101,8 @@ impl Recovery<'_> {
         let segments = segments(self.store)?;
         let mut replay = WalReplay::begin(self.store, self.key.log_id(), published, &segments)?;
         for number in &segments {
-            let completed = replay.segment(*number)?;
-            let files: Vec<_> = completed.iter().map(FullTile::file).collect();
-            self.store
-                .put_immutable(&files)
+            let replayed = replay.segment(*number)?;
+            self.store_tiles(*number, &replayed)
                 .map_err(io_error("store full tiles"))?;
         }
         let (tail, head, chain) = replay.finish()?;
@@ -123,6 +121,19 @@ impl Recovery<'_> {
             published,
             wal,
         })
+    }
+
+    /// The last record may be in the system's memory alone, if the write of it failed in the process before. So that no
+    /// tile lasts longer than an entry in it, the records are made durable before tiles that are missing.
+    fn store_tiles(&self, segment: u64, replayed: &Replayed) -> io::Result<()> {
+        let files: Vec<_> = replayed.completed.iter().map(FullTile::file).collect();
+        for (path, _) in &files {
+            if self.store.read(path)?.is_none() {
+                Wal::write_again(self.store, segment, &replayed.records)?;
+                break;
+            }
+        }
+        self.store.put_immutable(&files)
     }
 
     /// A full tile is made of durable entries only. One with entries after the last means that the write-ahead log is older

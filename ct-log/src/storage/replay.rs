@@ -21,6 +21,15 @@ pub(super) struct Replay {
     completed: Vec<FullTile>,
 }
 
+/// What one segment of the write-ahead log added.
+#[derive(Default)]
+pub(super) struct Replayed {
+    /// Its records, as they were read.
+    pub(super) records: Vec<u8>,
+    /// The tiles that they completed, which may not be stored yet.
+    pub(super) completed: Vec<FullTile>,
+}
+
 /// The same in the write-ahead log of a directory.
 pub(crate) struct WalReplay<'a> {
     store: &'a Store,
@@ -57,12 +66,12 @@ impl<'a> WalReplay<'a> {
         })
     }
 
-    /// Replays one segment; ascending order. Returns the tiles that it completed, which may not be on disk yet.
-    pub(super) fn segment(&mut self, number: u64) -> Result<Vec<FullTile>, OpenError> {
+    /// Replays one segment; ascending order.
+    pub(super) fn segment(&mut self, number: u64) -> Result<Replayed, OpenError> {
         if number < self.first_segment {
-            return Ok(Vec::new());
+            return Ok(Replayed::default());
         }
-        let bytes = read_segment(self.store, number)?;
+        let mut bytes = read_segment(self.store, number)?;
         let mut rest = bytes.as_slice();
         while let Ok(record) = Record::decode(rest) {
             if record.header.chain != self.chain {
@@ -73,7 +82,12 @@ impl<'a> WalReplay<'a> {
             rest = rest.get(record.span..).unwrap_or_default();
         }
         self.refuse_records(number, rest)?;
-        Ok(self.replay.take_completed())
+        let used = bytes.len().saturating_sub(rest.len());
+        bytes.truncate(used);
+        Ok(Replayed {
+            records: bytes,
+            completed: self.replay.take_completed(),
+        })
     }
 
     /// The whole log, if it covers what was published.

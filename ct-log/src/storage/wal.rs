@@ -66,6 +66,13 @@ impl Wal {
         })
     }
 
+    /// Puts a new file with these records in the place of a segment. It is durable when this returns.
+    pub(super) fn write_again(store: &Store, number: u64, records: &[u8]) -> io::Result<()> {
+        let (temporary, _) = store.write_temporary(records)?;
+        store.files().rename(&temporary, &segment_path(number))?;
+        store.files().sync_directory("wal")
+    }
+
     /// Goes on to the next segment if the record does not fit this one.
     fn make_room(&mut self, span: u64, size: u64) -> Result<Room, CommitError> {
         if self.offset.saturating_add(span) <= self.segment.length {

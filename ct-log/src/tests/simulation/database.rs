@@ -139,6 +139,10 @@ impl SimulatedDatabase {
         state.tables = tables;
         state.stop(now);
         note(|| format!("the database is put back to {} entries", state.tables.size()));
+        let checkpoint = state.tables.note().unwrap_or_default();
+        drop(state);
+        self.world
+            .saw(|history| history.put_back(&String::from_utf8_lossy(&checkpoint)));
         loses
     }
 

@@ -67,6 +67,8 @@ pub(super) struct History {
     pub(super) held: Vec<Held>,
     pub(super) by_index: BTreeMap<u64, usize>,
     pub(super) checkpoints: Vec<Seen>,
+    /// What readers see: the last of them, or one before it that was put back.
+    pub(super) current: Option<Seen>,
     pub(super) violations: BTreeMap<Violation, String>,
     /// How much earlier than a checkpoint that does not hold it an entry may be dated, in milliseconds.
     pub(super) late_by: u64,
@@ -131,12 +133,10 @@ impl History {
             return;
         };
         note(|| format!("checkpoint of {} entries dated {}", seen.size, seen.timestamp));
-        if let Some(last) = self.newest()
+        if let Some(last) = self.current
             && !self.storage_lost
         {
-            // A database that was put back may have forgotten it, and no entry.
-            let again = (seen.size, seen.root, seen.timestamp) == (last.size, last.root, last.timestamp);
-            if (seen.timestamp <= last.timestamp || seen.size < last.size) && !again {
+            if seen.timestamp <= last.timestamp || seen.size < last.size {
                 self.violated(Violation::Order, format!("after {last:?} came {seen:?}"));
             }
             if seen.size == last.size && seen.root != last.root {
@@ -144,6 +144,12 @@ impl History {
             }
         }
         self.checkpoints.push(seen);
+        self.current = Some(seen);
+    }
+
+    /// The storage was put back to a state with this checkpoint: who saw a later one is not asked.
+    pub(super) fn put_back(&mut self, note_text: &str) {
+        self.current = parse(note_text);
     }
 
     /// Compares all of it with the tree at the end.
