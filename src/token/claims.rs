@@ -1,14 +1,16 @@
 //! The registered claims (RFC 7519 section 4.1), strictly typed.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::error::{Quoted, TokenError};
 use crate::{clock::Timestamp, identity::MAX_VALUE_BYTES};
 
-/// How far `nbf` and `iat` may lie in the future, in seconds: RFC 7519 section 4.1.5 allows "some small leeway,
-/// usually no more than a few minutes". For `exp` there is none, as in the verifier that Fulcio uses (go-oidc):
-/// a token is refused from that second on (section 4.1.4).
-pub const CLOCK_SKEW_SECONDS: u64 = 60;
+/// How far `nbf` may lie in the future, in seconds: that of go-oidc, the verifier that Fulcio uses.
+/// RFC 7519 section 4.1.5 allows "some small leeway". For `exp` there is none, as there: a token is
+/// refused from that second on (section 4.1.4).
+pub const CLOCK_SKEW_SECONDS: u64 = 300;
 
 type Claims = Map<String, Value>;
 
@@ -70,47 +72,47 @@ pub(super) fn audiences(claims: &Claims) -> Result<Vec<&str>, TokenError> {
     })
 }
 
-/// Checks `exp`, `iat` and, where there is one, `nbf`; gives `exp`.
+/// Checks `exp` and, where there are any, `iat` and `nbf`; gives `exp`.
+///
+/// When a token was issued does not make it invalid: as in go-oidc, `iat` is not compared with the
+/// clock, and may be absent, as in JWT-SVIDs.
 ///
 /// # Errors
 /// `Expired`, `NotYetValid`, `ClaimMissing` or `ClaimInvalid`.
 pub(super) fn check_times(claims: &Claims, now: Timestamp) -> Result<u64, TokenError> {
     let now = now.unix_seconds();
-    let expires = required_numeric_date(claims, "exp")?;
-    let issued = required_numeric_date(claims, "iat")?;
-    let not_before = numeric_date(claims, "nbf")?;
+    let expires = numeric_date(claims, "exp")?.ok_or(TokenError::ClaimMissing("exp"))?;
+    numeric_date(claims, "iat")?;
+    let not_before = match claims.get("nbf") {
+        Some(Value::Null) => None,
+        _ => numeric_date(claims, "nbf")?,
+    };
     if now >= expires {
         return Err(TokenError::Expired {
             seconds_ago: now.saturating_sub(expires),
         });
     }
-    refuse_future("iat", issued, now)?;
-    not_before.map_or(Ok(()), |not_before| refuse_future("nbf", not_before, now))?;
+    let seconds_ahead = not_before.unwrap_or_default().saturating_sub(now);
+    if seconds_ahead > CLOCK_SKEW_SECONDS {
+        return Err(TokenError::NotYetValid { seconds_ahead });
+    }
     Ok(expires)
 }
 
-fn refuse_future(claim: &'static str, instant: u64, now: u64) -> Result<(), TokenError> {
-    let seconds_ahead = instant.saturating_sub(now);
-    if seconds_ahead > CLOCK_SKEW_SECONDS {
-        return Err(TokenError::NotYetValid { claim, seconds_ahead });
-    }
-    Ok(())
-}
-
-fn required_numeric_date(claims: &Claims, claim: &'static str) -> Result<u64, TokenError> {
-    numeric_date(claims, claim)?.ok_or(TokenError::ClaimMissing(claim))
-}
-
-/// RFC 7519 section 2 lets a NumericDate have a fraction; no known issuer sends one, and a time that is only
-/// almost a number must never read as "absent" (CVE-2026-25537), so whole seconds are all that is taken.
+/// A NumericDate (RFC 7519 section 2) without its fraction, so that a token never lives longer than
+/// its `exp` says. What is only almost a number must never read as "absent" (CVE-2026-25537).
 fn numeric_date(claims: &Claims, claim: &'static str) -> Result<Option<u64>, TokenError> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(value) => value.as_u64().map(Some).ok_or(TokenError::ClaimInvalid {
-            claim,
-            requirement: "a whole number of seconds since 1970, not negative, not in quotes",
-        }),
-    }
+    let Some(value) = claims.get(claim) else {
+        return Ok(None);
+    };
+    let seconds = value.as_u64().or_else(|| {
+        let whole = Duration::try_from_secs_f64(value.as_f64()?.floor()).ok()?;
+        Some(whole.as_secs())
+    });
+    seconds.map(Some).ok_or(TokenError::ClaimInvalid {
+        claim,
+        requirement: "a number of seconds since 1970, not negative, not in quotes",
+    })
 }
 
 fn text<'a>(claims: &'a Claims, claim: &'static str) -> Result<&'a str, TokenError> {

@@ -148,9 +148,11 @@ fn allowed_algorithm(name: &str) -> Option<Algorithm> {
     })
 }
 
+/// An empty `kid`, or `null`, names no key.
 fn key_id(header: &Map<String, Value>) -> Result<Option<String>, TokenError> {
     match header.get("kid") {
-        None => Ok(None),
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(kid)) if kid.is_empty() => Ok(None),
         Some(Value::String(kid)) if kid.len() <= MAX_KEY_ID_BYTES => Ok(Some(kid.clone())),
         Some(_) => Err(TokenError::Malformed(
             "its kid is not a string of at most 256 bytes",

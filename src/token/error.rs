@@ -69,13 +69,11 @@ pub enum TokenError {
         /// Whole seconds since `exp`.
         seconds_ago: u64,
     },
-    /// `nbf` or `iat` is in the future by more than the permitted clock skew.
+    /// `nbf` is in the future by more than the permitted clock skew.
     #[error(
-        "the identity token is not yet valid ({claim} is {seconds_ahead} s ahead of this server's clock): compare the issuer's clock with this server's"
+        "the identity token is not yet valid (nbf is {seconds_ahead} s ahead of this server's clock): compare the issuer's clock with this server's"
     )]
     NotYetValid {
-        /// `nbf` or `iat`.
-        claim: &'static str,
         /// Whole seconds until that instant.
         seconds_ahead: u64,
     },
@@ -91,7 +89,7 @@ pub enum TokenError {
     },
     /// A claim that every token must carry is absent.
     #[error(
-        "the identity token has no {0} claim: use an OIDC ID token, which must carry iss, sub, aud, exp and iat"
+        "the identity token has no {0} claim: use an OIDC ID token, which must carry iss, sub, aud and exp"
     )]
     ClaimMissing(&'static str),
     /// A claim has the wrong type or an impossible value.

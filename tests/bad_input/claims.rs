@@ -88,7 +88,7 @@ async fn a_token_for_another_audience_is_refused() {
 }
 
 #[tokio::test]
-async fn times_that_do_not_hold_or_are_no_whole_numbers_are_refused() {
+async fn times_that_do_not_hold_or_are_no_numbers_are_refused() {
     let fixture = Fixture::start().await;
     let now = SystemClock.now().unix_seconds();
     let seconds = f64::from(u32::try_from(now).unwrap());
@@ -98,23 +98,17 @@ async fn times_that_do_not_hold_or_are_no_whole_numbers_are_refused() {
         ("expired in 1970", "exp", json!(0), "token_expired"),
         ("not yet valid", "nbf", json!(now + 3600), "token_not_yet_valid"),
         (
-            "issued in the future",
-            "iat",
-            json!(now + 3600),
-            "token_not_yet_valid",
-        ),
-        (
             "exp as string",
             "exp",
             json!((now + 600).to_string()),
             "claim_invalid",
         ),
-        ("exp as float", "exp", json!(seconds + 600.5), "claim_invalid"),
+        ("expired, as float", "exp", json!(seconds - 0.5), "token_expired"),
         (
-            "exp as a whole float",
-            "exp",
-            json!(seconds + 600.0),
-            "claim_invalid",
+            "not yet valid, as float",
+            "nbf",
+            json!(seconds + 3600.5),
+            "token_not_yet_valid",
         ),
         ("exp negative", "exp", json!(-1), "claim_invalid"),
         ("exp huge", "exp", json!(1e30), "claim_invalid"),
@@ -122,7 +116,7 @@ async fn times_that_do_not_hold_or_are_no_whole_numbers_are_refused() {
         ("exp array", "exp", json!([now + 600]), "claim_invalid"),
         ("exp true", "exp", json!(true), "claim_invalid"),
         ("nbf as string", "nbf", json!("0"), "claim_invalid"),
-        ("nbf as float", "nbf", json!(0.5), "claim_invalid"),
+        ("nbf negative", "nbf", json!(-0.5), "claim_invalid"),
         ("iat as string", "iat", json!("0"), "claim_invalid"),
         ("iat negative", "iat", json!(-1), "claim_invalid"),
     ];
@@ -135,7 +129,7 @@ async fn times_that_do_not_hold_or_are_no_whole_numbers_are_refused() {
 #[tokio::test]
 async fn a_claim_that_every_token_needs_may_not_be_absent() {
     let fixture = Fixture::start().await;
-    let claims = ["iss", "aud", "sub", "iat", "exp"];
+    let claims = ["iss", "aud", "sub", "exp"];
     let rows = claims.map(|claim| {
         let mut claims = fixture.claims();
         claims.as_object_mut().unwrap().remove(claim).unwrap();

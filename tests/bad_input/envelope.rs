@@ -169,7 +169,6 @@ async fn a_key_that_the_issuer_does_not_publish_verifies_nothing() {
     };
     let rows = vec![
         with_kid("unknown kid", "key-2"),
-        with_kid("empty kid", ""),
         with_kid("kid that is a path", "../../../../etc/passwd"),
         with_kid("kid that is an address", &fixture.tripwire_url()),
         with_kid("kid that is a query", "' OR 1=1 --"),
@@ -231,7 +230,6 @@ async fn a_key_that_the_token_brings_verifies_nothing() {
         demanding("crit", "crit", json!(["exp"])),
         demanding("b64", "b64", json!(false)),
         demanding("kid number", "kid", json!(1)),
-        demanding("kid null", "kid", json!(null)),
         demanding("kid of 1 KiB", "kid", json!("k".repeat(1024))),
     ];
     fixture.refuse_all(rows).await;

@@ -14,11 +14,13 @@ async fn times_are_typed_and_required() {
     for claim in ["exp", "iat", "nbf"] {
         let values = [
             json!((NOW + 300).to_string()),
+            json!((NOW - 300).to_string()),
             json!(""),
-            json!(1_800_000_300.5),
+            json!("NaN"),
             json!(-1),
+            json!(-0.5),
             json!(1e30),
-            json!(null),
+            json!(1e308),
             json!(true),
             json!([NOW]),
             json!({"exp": NOW}),
@@ -31,7 +33,11 @@ async fn times_are_typed_and_required() {
             ));
         }
     }
-    for claim in ["exp", "iat", "sub", "aud"] {
+    for claim in ["exp", "iat"] {
+        let token = fixture.key.token(&fixture.claims_with(claim, json!(null)));
+        rows.push(Row(claim, token, "claim_invalid"));
+    }
+    for claim in ["exp", "sub", "aud"] {
         rows.push(Row(
             claim,
             fixture.key.token(&fixture.claims_without(claim)),
@@ -42,33 +48,66 @@ async fn times_are_typed_and_required() {
 }
 
 #[tokio::test]
-async fn a_token_is_valid_from_issuance_to_expiry() {
+async fn a_token_is_valid_until_it_expires() {
     let fixture = Fixture::warm().await;
     let skew = CLOCK_SKEW_SECONDS;
+    let seconds = 1.8e9;
     let table = [
-        ("exp", NOW, "token_expired"),
-        ("exp", NOW - 1, "token_expired"),
-        ("exp", 0, "token_expired"),
-        ("exp", NOW + 1, "accepted"),
-        ("exp", u64::MAX, "accepted"),
-        ("iat", 0, "accepted"),
-        ("iat", NOW + skew, "accepted"),
-        ("iat", NOW + skew + 1, "token_not_yet_valid"),
-        ("nbf", NOW, "accepted"),
-        ("nbf", NOW + skew, "accepted"),
-        ("nbf", NOW + skew + 1, "token_not_yet_valid"),
-        ("nbf", u64::MAX, "token_not_yet_valid"),
+        ("exp", json!(NOW), "token_expired"),
+        ("exp", json!(NOW - 1), "token_expired"),
+        ("exp", json!(0), "token_expired"),
+        ("exp", json!(-0.0), "token_expired"),
+        ("exp", json!(NOW + 1), "accepted"),
+        ("exp", json!(u64::MAX), "accepted"),
+        ("exp", json!(seconds), "token_expired"),
+        ("exp", json!(seconds - 0.5), "token_expired"),
+        ("exp", json!(seconds + 0.999), "token_expired"),
+        ("exp", json!(seconds + 1.0), "accepted"),
+        ("exp", json!(seconds + 300.5), "accepted"),
+        ("exp", json!(1e15), "accepted"),
+        ("iat", json!(0), "accepted"),
+        ("iat", json!(seconds - 0.25), "accepted"),
+        ("iat", json!(NOW + 120), "accepted"),
+        ("iat", json!(u64::MAX), "accepted"),
+        ("nbf", json!(null), "accepted"),
+        ("nbf", json!(NOW), "accepted"),
+        ("nbf", json!(seconds + 0.5), "accepted"),
+        ("nbf", json!(NOW + skew), "accepted"),
+        ("nbf", json!(NOW + skew + 1), "token_not_yet_valid"),
+        ("nbf", json!(seconds + 301.5), "token_not_yet_valid"),
+        ("nbf", json!(u64::MAX), "token_not_yet_valid"),
     ];
+    assert_eq!(skew, 300);
     for (claim, value, expected) in table {
-        let token = fixture.key.token(&fixture.claims_with(claim, value));
-        assert_eq!(
-            reason(&fixture.verifier, &token).await,
-            expected,
-            "{claim} {value}"
-        );
+        let token = fixture.key.token(&fixture.claims_with(claim, value.clone()));
+        let reason = reason(&fixture.verifier, &token).await;
+        assert_eq!(reason, expected, "{claim} {value}");
     }
+    let token = fixture.key.token(&fixture.claims_without("iat"));
+    verify(&fixture.verifier, &token).await.unwrap();
     fixture.accept_good().await;
     assert_eq!(fixture.issuer.requests(), ONE_FETCH);
+}
+
+/// The second that counts for single use, too.
+#[tokio::test]
+async fn a_fraction_never_makes_a_token_live_longer() {
+    let fixture = Fixture::warm().await;
+    for (exp, expires) in [
+        ("1800000300.999", NOW + 300),
+        ("1800000300.0", NOW + 300),
+        ("18000003.009e2", NOW + 300),
+        ("1.8000003e9", NOW + 300),
+        ("1800000300", NOW + 300),
+    ] {
+        let payload = fixture.claims().to_string();
+        let payload = payload.replace("\"exp\":1800000300", &format!("\"exp\":{exp}"));
+        assert!(payload.contains(exp), "{payload}");
+        let header = fixture.key.header().to_string();
+        let token = fixture.key.token_of_bytes(&header, payload);
+        let verified = verify(&fixture.verifier, &token).await.unwrap();
+        assert_eq!(verified.expires(), expires, "{exp}");
+    }
 }
 
 #[tokio::test]

@@ -254,7 +254,6 @@ async fn header_extensions_are_refused_and_keys_in_headers_ignored() {
         malformed("empty crit", "crit", json!([])),
         malformed("unencoded payload", "b64", json!(false)),
         malformed("kid number", "kid", json!(1)),
-        malformed("kid null", "kid", json!(null)),
         malformed("kid too long", "kid", json!("k".repeat(257))),
     ];
     let locator = format!("{}/jwks", elsewhere.url());
@@ -272,6 +271,17 @@ async fn header_extensions_are_refused_and_keys_in_headers_ignored() {
     }
     fixture.refuse_all(rows).await;
     assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_empty_kid_names_no_key() {
+    let fixture = Fixture::warm().await;
+    for kid in [json!(null), json!("")] {
+        let header = fixture.header_with("kid", kid);
+        let token = fixture.key.token_with_header(&header, &fixture.claims());
+        verify(&fixture.verifier, &token).await.unwrap();
+    }
+    assert_eq!(fixture.issuer.requests(), ONE_FETCH);
 }
 
 #[tokio::test]

@@ -172,7 +172,6 @@ async fn a_key_id_is_only_compared() {
         "http://169.254.169.254/",
         "' OR 1=1--",
         "\0",
-        "",
         "KEY-1",
         "key-1\0",
         "key-1 ",

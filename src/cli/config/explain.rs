@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -141,7 +142,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 fn time_note(claims: &Map<String, Value>) -> Option<&'static str> {
-    let expires = claims.get("exp")?.as_u64()?;
-    (expires <= SystemClock.now().unix_seconds())
+    let expires = Duration::try_from_secs_f64(claims.get("exp")?.as_f64()?).ok()?;
+    (expires <= SystemClock.now().since_epoch())
         .then_some("this token has expired; a new one like it is meant above")
 }
