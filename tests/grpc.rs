@@ -19,7 +19,7 @@ use mayfly::server::proto::{
 };
 use reqwest::{Version, header::HeaderMap};
 use running::{Running, builder, csr, start};
-use tonic::{Code, Status};
+use tonic::{Code, Status, codec::CompressionEncoding};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
@@ -163,6 +163,65 @@ async fn the_token_may_come_in_the_metadata() {
         .await
         .unwrap_err();
     assert_eq!(refusal(&status).1, "token_malformed");
+}
+
+/// As Fulcio's gRPC server takes it; there the message's own token counts first, too.
+#[tokio::test]
+async fn the_token_may_come_as_fulcios_own_metadata() {
+    let server = start().await;
+    let token = server.instance.token();
+    let spaced = format!(" {token} ");
+    for (message, metadata, authorization, code) in [
+        (None, Some(&*token), None, Code::Ok),
+        (Some(""), Some(&*token), None, Code::Ok),
+        (Some("\n"), Some(&*spaced), None, Code::Ok),
+        (Some(&*token), Some("a.b.c"), None, Code::Ok),
+        (None, Some(&*token), Some("Bearer a.b.c"), Code::Ok),
+        (Some("a.b.c"), Some(&*token), None, Code::InvalidArgument),
+        (None, Some("a.b.c"), Some(&*token), Code::InvalidArgument),
+    ] {
+        let mut request = tonic::Request::new(CreateSigningCertificateRequest {
+            credentials: message.and_then(credentials),
+            key: Some(Key::CertificateSigningRequest(csr().into_bytes())),
+        });
+        for (name, value) in [("oidcidentitytoken", metadata), ("authorization", authorization)] {
+            if let Some(value) = value {
+                request.metadata_mut().insert(name, value.parse().unwrap());
+            }
+        }
+        let answer = server.ca().await.create_signing_certificate(request).await;
+        let answered = answer.map_or_else(|status| status.code(), |_| Code::Ok);
+        assert_eq!(answered, code, "{message:?} {metadata:?} {authorization:?}");
+    }
+}
+
+#[tokio::test]
+async fn white_space_round_a_token_is_accepted() {
+    let server = start().await;
+    let request = CreateSigningCertificateRequest {
+        credentials: credentials(&format!("\n {} \r\n", server.instance.token())),
+        key: Some(Key::CertificateSigningRequest(csr().into_bytes())),
+    };
+    server
+        .ca()
+        .await
+        .create_signing_certificate(request)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_message_may_be_gzipped_and_the_answer_is_not() {
+    let server = start().await;
+    let request = CreateSigningCertificateRequest {
+        credentials: credentials(&server.instance.token()),
+        key: Some(Key::CertificateSigningRequest(csr().into_bytes())),
+    };
+    let compressing = server.ca().await.send_compressed(CompressionEncoding::Gzip);
+    let mut compressing = compressing.accept_compressed(CompressionEncoding::Gzip);
+    let answer = compressing.create_signing_certificate(request).await.unwrap();
+    assert!(answer.metadata().get("grpc-encoding").is_none(), "{answer:?}");
+    assert!(answer.into_inner().certificate.is_some());
 }
 
 #[tokio::test]
@@ -332,9 +391,16 @@ async fn messages_that_are_none_are_refused_and_the_next_call_works() {
             "request_malformed",
         ),
         (
-            "gzip",
+            "no gzip",
             framed(1, 1, b"\x00"),
             &[("grpc-encoding", "gzip")],
+            Code::InvalidArgument,
+            "request_malformed",
+        ),
+        (
+            "another coding",
+            framed(1, 1, b"\x00"),
+            &[("grpc-encoding", "deflate")],
             Code::Unimplemented,
             "content_encoding_unsupported",
         ),
@@ -342,6 +408,13 @@ async fn messages_that_are_none_are_refused_and_the_next_call_works() {
         let headers = call(&server, CREATE, body, headers).await;
         let status = Status::from_header_map(&headers).unwrap();
         assert_eq!(refusal(&status), (code, reason.to_owned()), "{name}: {status:?}");
+        // gRPC, compression.md: then the codings are named that are accepted.
+        let accepted = headers.get("grpc-accept-encoding");
+        assert_eq!(
+            accepted.is_some_and(|accepted| accepted == "gzip,identity"),
+            code == Code::Unimplemented,
+            "{name}"
+        );
         server.assert_alive().await;
     }
 }

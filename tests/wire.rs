@@ -118,7 +118,9 @@ async fn the_token_comes_from_the_body_or_the_header() {
         ("Bearer", "token_missing"),
         ("Bearer ", "token_missing"),
         ("Basic YTpi", "token_missing"),
-        ("a.b.c", "token_missing"),
+        ("Bearer\ta.b.c", "token_malformed"),
+        ("a.b.c", "token_malformed"),
+        ("Basic", "token_malformed"),
     ] {
         let request = client()
             .post(server.url(V2))
@@ -150,6 +152,31 @@ async fn the_token_comes_from_the_body_or_the_header() {
         .reason(),
         "token_missing"
     );
+}
+
+/// What a file or a command's output ends with, a shell's variable, or a client that forgot the
+/// scheme.
+#[tokio::test]
+async fn white_space_round_a_token_and_a_header_without_a_scheme_are_accepted() {
+    let server = start().await;
+    let token = server.instance.token();
+    let csr = csr_base64();
+    for spaced in [format!("{token}\n"), format!("\r\n \t{token} \r\n\n")] {
+        let body = json!({"credentials": {"oidcIdentityToken": spaced}, "certificateSigningRequest": csr});
+        let reply = post_bare(&server, V2, &body.to_string()).await;
+        assert_eq!(reply.status, 200, "{spaced:?}: {reply:?}");
+    }
+    for authorization in [token.clone(), format!(" {token}\t"), format!("Bearer \t{token} ")] {
+        for (path, status) in [(V2, 200), (V1, 201)] {
+            let body = json!({"credentials": {"oidcIdentityToken": " \n"}, "certificateSigningRequest": csr});
+            let request = client()
+                .post(server.url(path))
+                .header("authorization", &authorization)
+                .json(&body);
+            let reply = Reply::of(request.send().await.unwrap()).await;
+            assert_eq!(reply.status, status, "{path} {authorization:?}: {reply:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -196,7 +223,7 @@ async fn any_algorithm_unknown_fields_and_both_spellings_are_accepted() {
 #[tokio::test]
 async fn bytes_come_in_either_alphabet_with_or_without_padding() {
     let server = start().await;
-    for proof in ["++8=", "++8", "--8=", "--8", "AAAA"] {
+    for proof in ["++8=", "++8", "--8=", "--8", "AAAA", "++\r\n8=\n", "--\n8"] {
         let mut body = challenge();
         body["publicKeyRequest"]["proofOfPossession"] = json!(proof);
         assert_eq!(
@@ -205,7 +232,7 @@ async fn bytes_come_in_either_alphabet_with_or_without_padding() {
             "{proof}"
         );
     }
-    for proof in ["+-8=", "A", "!!!!", "AA=A", "AAAA===="] {
+    for proof in ["+-8=", "A", "!!!!", "AA=A", "AAAA====", "AA AA", "AAAA\t"] {
         let mut body = challenge();
         body["publicKeyRequest"]["proofOfPossession"] = json!(proof);
         let reply = post_json(&server, V2, &body).await;
@@ -214,6 +241,26 @@ async fn bytes_come_in_either_alphabet_with_or_without_padding() {
             reply.text.contains("publicKeyRequest.proofOfPossession"),
             "{reply:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn bytes_may_have_line_breaks() {
+    let server = start().await;
+    let wrapped = |base64: &str| {
+        let lines: Vec<_> = base64.as_bytes().chunks(64).collect();
+        String::from_utf8(lines.join(&b"\r\n"[..])).unwrap() + "\n"
+    };
+    let holder = Holder::new();
+    let pem = holder.public_key_pem();
+    let proof = wrapped(&BASE64_STANDARD.encode(holder.sign("alice@example.com")));
+    let csr = json!({"certificateSigningRequest": wrapped(&csr_base64())});
+    let v2 = json!({"publicKeyRequest": {"publicKey": {"content": pem}, "proofOfPossession": proof}});
+    let content = wrapped(&BASE64_STANDARD.encode(&pem));
+    let v1 = json!({"publicKey": {"content": content}, "signedEmailAddress": proof});
+    for (path, request, status) in [(V2, &csr, 200), (V2, &v2, 200), (V1, &csr, 201), (V1, &v1, 201)] {
+        let reply = server.post_as_alice(path, request).await;
+        assert_eq!(reply.status, status, "{request}: {reply:?}");
     }
 }
 
@@ -337,7 +384,7 @@ async fn malformed_json_is_refused_with_the_place_but_never_the_text() {
 }
 
 #[tokio::test]
-async fn only_uncompressed_json_is_read() {
+async fn uncompressed_json_is_read_whatever_its_type_is_called() {
     let server = start().await;
     for (content_type, encoding, status, reason) in [
         (Some("application/json"), None, 400, "token_malformed"),
@@ -352,11 +399,18 @@ async fn only_uncompressed_json_is_read() {
         (
             Some("application/x-www-form-urlencoded"),
             None,
-            415,
-            "content_type_unsupported",
+            400,
+            "token_malformed",
         ),
-        (Some("text/plain"), None, 415, "content_type_unsupported"),
-        (Some("application/jsonx"), None, 415, "content_type_unsupported"),
+        (Some("text/plain"), None, 400, "token_malformed"),
+        (Some("application/jsonx"), None, 400, "token_malformed"),
+        (Some(""), None, 400, "token_malformed"),
+        (
+            Some("text/plain"),
+            Some("gzip"),
+            415,
+            "content_encoding_unsupported",
+        ),
         (
             Some("application/json"),
             Some("gzip"),

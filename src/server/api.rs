@@ -69,7 +69,8 @@ pub(super) fn routes() -> Router<Arc<Gate>> {
 
 /// Issues one certificate.
 ///
-/// The token comes in the body or as `Authorization: Bearer`. Unknown fields are ignored.
+/// The token comes in the body or as `Authorization: Bearer`. Unknown fields are ignored, and so is
+/// `Content-Type`.
 #[utoipa::path(
     post,
     path = route::SIGNING_CERT,
@@ -151,7 +152,7 @@ pub(super) async fn legacy_root_cert(State(gate): State<Arc<Gate>>) -> impl Into
 type Parse = fn(&HeaderMap, &[u8]) -> Result<IssueRequest, ApiError>;
 
 async fn read(gate: &Gate, request: Request, parse: Parse) -> Result<IssueRequest, ApiError> {
-    wire::check_media_type(request.headers())?;
+    wire::check_encoding(request.headers())?;
     let (headers, body) = gate.read_json(request).await?;
     parse(&headers, body.bytes())
 }

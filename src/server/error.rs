@@ -135,14 +135,6 @@ impl ApiError {
         )
     }
 
-    pub(super) fn content_type() -> Self {
-        Self::new(
-            Kind::UnsupportedMediaType,
-            "content_type_unsupported",
-            "The request body must be JSON: send Content-Type: application/json",
-        )
-    }
-
     pub(super) fn timestamp_content_type() -> Self {
         Self::new(
             Kind::UnsupportedMediaType,
@@ -164,7 +156,7 @@ impl ApiError {
         Self::new(
             Kind::Unimplemented,
             "content_encoding_unsupported",
-            "The message must not be compressed: send it without grpc-encoding",
+            "The message must not be compressed but by gzip: send it with grpc-encoding: gzip, or without",
         )
     }
 

@@ -6,10 +6,11 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
+    http::HeaderValue,
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use tonic::{Status, service::Routes};
+use tonic::{Status, codec::CompressionEncoding, service::Routes};
 use tonic_health::{
     pb::health_server::HealthServer,
     server::{HealthReporter, HealthService},
@@ -35,8 +36,10 @@ pub(super) fn routes(
     gate: &Arc<Gate>,
     reporter: HealthReporter,
 ) -> Result<Router, tonic_reflection::server::Error> {
-    let ca =
-        ca_server::CaServer::new(Ca(Arc::clone(gate))).max_decoding_message_size(gate.limits().grpc_message);
+    // The size is that of the message before and after it is decompressed.
+    let ca = ca_server::CaServer::new(Ca(Arc::clone(gate)))
+        .accept_compressed(CompressionEncoding::Gzip)
+        .max_decoding_message_size(gate.limits().grpc_message);
     let ca = Routes::new(ca)
         .into_axum_router()
         .layer(middleware::from_fn_with_state(Arc::clone(gate), read_whole));
@@ -58,9 +61,12 @@ async fn read_whole(State(gate): State<Arc<Gate>>, request: Request, next: Next)
     if request
         .headers()
         .get("grpc-encoding")
-        .is_some_and(|coding| coding != "identity")
+        .is_some_and(|coding| coding != "identity" && coding != "gzip")
     {
-        return ApiError::message_encoding().into_response();
+        let mut refusal = ApiError::message_encoding().into_response();
+        let accepted = HeaderValue::from_static("gzip,identity");
+        refusal.headers_mut().insert("grpc-accept-encoding", accepted);
+        return refusal;
     }
     match gate.read_grpc(request).await {
         Ok((parts, read)) => {

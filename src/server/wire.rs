@@ -1,7 +1,12 @@
 //! Wire formats -> [`IssueRequest`]. Every way in ends here, so every rule about what clients may send stands once.
 //!
-//! The JSON is proto3 JSON as Fulcio's gateway reads it: camelCase or snake_case names, unknown fields ignored,
-//! `null` is absent, bytes in either base64 alphabet with or without padding. Named twice is refused.
+//! The JSON is proto3 JSON as Fulcio's gateway reads it: camelCase or snake_case names, unknown
+//! fields ignored, `null` is absent, bytes in either base64 alphabet, with or without padding and
+//! line breaks. Named twice is refused.
+//!
+//! A JSON body may come with any `Content-Type` or none, as there (curl's own is that of forms). No
+//! origin gains by that: all of them may ask (CORS), nothing but the token in the request says who
+//! asks, and so there is nothing to forge.
 
 use axum::http::{
     HeaderMap, HeaderName,
@@ -25,8 +30,11 @@ const URL_SAFE_BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, LENIENT);
 /// A field path longer than any of ours holds the caller's own text, which is not repeated.
 const LONGEST_PATH: usize = 64;
 
+/// Where Fulcio's gRPC server looks for a token that is not in the message.
+const TOKEN_METADATA: HeaderName = HeaderName::from_static("oidcidentitytoken");
+
 /// The headers that are read after the body: by us, and by the gRPC library.
-const NEEDED: [HeaderName; 9] = [
+const NEEDED: [HeaderName; 10] = [
     ACCEPT,
     AUTHORIZATION,
     CONTENT_ENCODING,
@@ -36,13 +44,14 @@ const NEEDED: [HeaderName; 9] = [
     HeaderName::from_static("grpc-accept-encoding"),
     HeaderName::from_static("grpc-encoding"),
     HeaderName::from_static("grpc-timeout"),
+    TOKEN_METADATA,
 ];
 
 /// Body of `POST /api/v2/signingCert`: `publicKeyRequest` or `certificateSigningRequest`.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct SigningRequest {
-    /// Without it, the token is taken from `Authorization: Bearer`.
+    /// Without it, the token is taken from `Authorization`.
     credentials: Option<Credentials>,
     #[serde(alias = "public_key_request")]
     public_key_request: Option<PublicKeyRequest>,
@@ -139,6 +148,8 @@ pub(super) fn parse_grpc(
 ) -> Result<IssueRequest, ApiError> {
     use proto::{create_signing_certificate_request::Key, credentials::Credentials};
     let token = request.credentials.and_then(|given| given.credentials);
+    let token = token.map(|Credentials::OidcIdentityToken(token)| token);
+    let in_metadata = || Some(headers.get(TOKEN_METADATA)?.to_str().ok()?.to_owned());
     let (public_key, proof, csr) = match request.key {
         Some(Key::PublicKeyRequest(key)) => {
             let content = key.public_key.map(|key| key.content).unwrap_or_default();
@@ -148,7 +159,7 @@ pub(super) fn parse_grpc(
         None => (Vec::new(), Vec::new(), Vec::new()),
     };
     Parts {
-        token: token.map(|Credentials::OidcIdentityToken(token)| token),
+        token: token.filter(|token| is_given(token)).or_else(in_metadata),
         public_key,
         proof,
         csr,
@@ -163,16 +174,6 @@ pub(super) fn needed(headers: &HeaderMap) -> HeaderMap {
         Some((name, value))
     });
     values.collect()
-}
-
-/// A JSON body: the media type may be absent, a compressed body never comes in.
-pub(super) fn check_media_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    check_encoding(headers)?;
-    match media_type(headers) {
-        None => Ok(()),
-        Some(kind) if kind.eq_ignore_ascii_case("application/json") => Ok(()),
-        Some(_) => Err(ApiError::content_type()),
-    }
 }
 
 /// A compressed body never comes in.
@@ -193,8 +194,8 @@ impl Parts {
     fn into_request(self, headers: &HeaderMap) -> Result<IssueRequest, ApiError> {
         let token = self
             .token
-            .filter(|token| !token.is_empty())
-            .or_else(|| bearer(headers).map(str::to_owned))
+            .filter(|token| is_given(token))
+            .or_else(|| authorization(headers).map(str::to_owned))
             .ok_or_else(ApiError::token_missing)?;
         let given = (
             self.public_key.is_empty(),
@@ -218,16 +219,26 @@ impl Parts {
     }
 }
 
-/// The credentials of `Authorization: Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC 9110 section 11.1).
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers
-        .get(AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .trim()
-        .split_once(' ')?;
-    let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+/// White space alone is no token.
+fn is_given(token: &str) -> bool {
+    !token.trim().is_empty()
+}
+
+/// The credentials of `Authorization: Bearer` (RFC 6750 section 2.1; the scheme in any case, RFC
+/// 9110 section 11.1), or a token without a scheme, which Fulcio takes.
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
+    let token = match value.split_once([' ', '\t']) {
+        Some((scheme, token)) if is_bearer(scheme) => token.trim(),
+        Some(_) => return None,
+        None if is_bearer(value) => return None,
+        None => value,
+    };
+    (!token.is_empty()).then_some(token)
+}
+
+fn is_bearer(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("bearer")
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
@@ -252,9 +263,10 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) ->
     }
 }
 
-/// As Go's proto3 JSON reads bytes: either alphabet, padding or none.
+/// As Go's proto3 JSON reads bytes: either alphabet, padding or none, line breaks anywhere.
 fn bytes(field: Option<String>, name: &str) -> Result<Vec<u8>, ApiError> {
-    let text = field.unwrap_or_default();
+    let mut text = field.unwrap_or_default();
+    text.retain(|character| !matches!(character, '\r' | '\n'));
     let engine = match text.contains(['-', '_']) {
         true => URL_SAFE_BASE64,
         false => STANDARD_BASE64,

@@ -30,10 +30,12 @@ pub(super) struct Jws<'a> {
 }
 
 impl<'a> Jws<'a> {
+    /// White space round a token is no part of it, as in go-oidc.
+    ///
     /// # Errors
     /// `Missing`, `Malformed` or `AlgorithmNotAllowed`.
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
-        let parts = Parts::split(token)?;
+        let parts = Parts::split(token.trim())?;
         let header = decode_object(parts.header, "its header is not one strict JSON object")?;
         let algorithm = algorithm(&header)?;
         let key_id = key_id(&header)?;

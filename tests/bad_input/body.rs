@@ -27,7 +27,6 @@ const MALFORMED: Refusal = Refusal(400, Code::InvalidArgument, "request_malforme
 const TOO_LARGE: Refusal = Refusal(413, Code::ResourceExhausted, "body_too_large");
 const COMPRESSED: Refusal = Refusal(415, Code::InvalidArgument, "content_encoding_unsupported");
 const COMPRESSED_MESSAGE: Refusal = Refusal(200, Code::Unimplemented, "content_encoding_unsupported");
-const NOT_JSON: Refusal = Refusal(415, Code::InvalidArgument, "content_type_unsupported");
 
 /// With a good token in the header, so that only the body is wrong.
 async fn refuse(fixture: &Fixture, name: &str, sent: Sent, refusal: Refusal) {
@@ -73,8 +72,9 @@ async fn json_that_is_none_or_of_other_types_is_refused() {
         }
         let not_utf8 = [BODY_CANARY.as_bytes(), b"\xff\xfe"].concat();
         refuse(&fixture, "not UTF-8", Sent::new(interface, not_utf8), MALFORMED).await;
-        let other = Sent::new(interface, good).header("content-type", "text/plain");
-        refuse(&fixture, "another content type", other, NOT_JSON).await;
+        let form = Sent::new(interface, format!("token={BODY_CANARY}"));
+        let form = form.header("content-type", "application/x-www-form-urlencoded");
+        refuse(&fixture, "a form, and called one", form, MALFORMED).await;
     }
 }
 
@@ -294,7 +294,7 @@ async fn a_million_dots_in_a_header_are_refused() {
 }
 
 #[tokio::test]
-async fn compressed_bodies_are_refused_unread() {
+async fn compressed_bodies_are_refused_unread_and_messages_that_become_too_large() {
     let fixture = Fixture::start().await;
     let bomb = gzip_bomb();
     assert!(bomb.len() < 64 * 1024);
@@ -312,14 +312,14 @@ async fn compressed_bodies_are_refused_unread() {
         .await;
     }
     let message = declared(1, u32::try_from(bomb.len()).unwrap(), &bomb);
-    let sent = Sent::new(Interface::Grpc, message.clone());
-    refuse(
-        &fixture,
-        "gzip",
-        sent.header("grpc-encoding", "gzip"),
-        COMPRESSED_MESSAGE,
-    )
-    .await;
+    for (coding, refusal) in [
+        ("gzip", TOO_LARGE),
+        ("deflate", COMPRESSED_MESSAGE),
+        ("gzip, gzip", COMPRESSED_MESSAGE),
+    ] {
+        let sent = Sent::new(Interface::Grpc, message.clone()).header("grpc-encoding", coding);
+        refuse(&fixture, coding, sent, refusal).await;
+    }
     refuse(
         &fixture,
         "gzip unsaid",

@@ -39,8 +39,8 @@ async fn a_malformed_serialisation_is_refused() {
                 format!("{header}.{payload}.{}", "+/".repeat(43)),
             ),
             malformed("trailing bits", format!("{header}.{payload}.{}B", "A".repeat(85))),
-            malformed("trailing newline", format!("{good}\n")),
-            malformed("leading space", format!(" {good}")),
+            Row("white space alone", " \n".to_owned(), "token_missing"),
+            malformed("space inside", format!("{header}. {payload}.{signature}")),
             malformed(
                 "newline inside",
                 fixture.key.token_of_parts(&format!("{header}\n"), payload),
@@ -55,6 +55,21 @@ async fn a_malformed_serialisation_is_refused() {
             ),
         ])
         .await;
+}
+
+#[tokio::test]
+async fn white_space_round_a_token_is_no_part_of_it() {
+    let fixture = Fixture::warm().await;
+    let good = fixture.good();
+    let hash = verify(&fixture.verifier, &good).await.unwrap().hash();
+    for spaced in [
+        format!("{good}\n"),
+        format!(" {good}"),
+        format!("\r\n\t{good}\r\n "),
+    ] {
+        let verified = verify(&fixture.verifier, &spaced).await.unwrap();
+        assert_eq!(verified.hash(), hash, "{spaced:?}");
+    }
 }
 
 #[tokio::test]
