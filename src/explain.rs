@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     admission::{TokenReuse, Unanswered},
     identity::{IdentityError, Names, SubjectName},
-    trusted_issuer::{TrustedIssuer, TrustedIssuers},
+    trusted_issuer::{NearMiss, TrustedIssuer, TrustedIssuers},
 };
 
 /// What `claims` would get from a file's issuers if their token were genuine.
@@ -36,11 +36,24 @@ pub enum NoEntry {
     #[error("the token has no `iss`")]
     NoIssuer,
     /// Nobody trusts it.
-    #[error("no entry of `oidc-issuers` is for this `iss`, and no pattern of `meta-issuers` matches it")]
-    UnknownIssuer,
+    #[error(
+        "no entry of `oidc-issuers` is for this `iss`, and no pattern of `meta-issuers` matches it{}",
+        near_text(.0.as_ref())
+    )]
+    UnknownIssuer(Option<NearMiss>),
     /// The entries of this issuer are for other audiences.
     #[error("the issuer is trusted for the audience {}, which the token does not name", .0.join(" or "))]
     OtherAudience(Vec<String>),
+}
+
+fn near_text(near: Option<&NearMiss>) -> String {
+    near.map_or_else(String::new, |near| {
+        format!(
+            ": `{}` is there, which differs in {}",
+            near.name(),
+            near.differences()
+        )
+    })
 }
 
 impl Explanation {
@@ -120,9 +133,10 @@ fn find(
     audiences: &[String],
     issuers: &TrustedIssuers,
 ) -> Result<Arc<TrustedIssuer>, NoEntry> {
+    let iss = iss.ok_or(NoEntry::NoIssuer)?;
     let entries = issuers
-        .find(iss.ok_or(NoEntry::NoIssuer)?)
-        .ok_or(NoEntry::UnknownIssuer)?;
+        .find(iss)
+        .ok_or_else(|| NoEntry::UnknownIssuer(issuers.near(iss)))?;
     let entry = TrustedIssuer::for_audiences(entries, audiences);
     entry.map(Arc::clone).ok_or_else(|| {
         NoEntry::OtherAudience(

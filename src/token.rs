@@ -249,7 +249,7 @@ impl TokenVerifier {
         let entries = self
             .issuers
             .find(issuer.as_str())
-            .ok_or_else(|| issuer.not_trusted())?;
+            .ok_or_else(|| issuer.not_trusted(self.issuers.near(issuer.as_str())))?;
         let plausible = Plausible::check(jws.payload(), entries, now)?;
         let provider = self.providers.find(plausible.entry, &issuer, token.client)?;
         provider.verify(&jws, token.client).await?;

@@ -1,11 +1,15 @@
 //! Who is trusted to say who somebody is: the checked form of one issuer file.
 
 mod name;
+mod spelling;
 
 use std::{collections::HashMap, sync::Arc};
 
 use self::name::PatternSet;
-pub use self::name::{IssuerName, IssuerNameError, IssuerPattern};
+pub use self::{
+    name::{IssuerName, IssuerNameError, IssuerPattern},
+    spelling::NearMiss,
+};
 use crate::{
     admission::{self, AdmissionRules, KeyBinding},
     identity::Rule,
@@ -170,6 +174,8 @@ impl TrustedIssuer {
 pub struct TrustedIssuers {
     entries: Vec<Arc<TrustedIssuer>>,
     exact: HashMap<String, Arc<[Arc<TrustedIssuer>]>>,
+    /// The exact names by what those that are nearly the same have in common.
+    skeletons: HashMap<String, String>,
     patterns: Vec<Arc<[Arc<TrustedIssuer>]>>,
     pattern_set: PatternSet,
 }
@@ -203,9 +209,14 @@ impl TrustedIssuers {
             IssuerName::Pattern(pattern) => Some(pattern),
             IssuerName::Exact(_) => None,
         }));
+        let skeletons = exact
+            .keys()
+            .filter_map(|name: &String| Some((spelling::skeleton(name)?, name.clone())))
+            .collect();
         Self {
             entries,
             exact,
+            skeletons,
             patterns,
             pattern_set,
         }
@@ -218,6 +229,13 @@ impl TrustedIssuers {
             Some(entries) => Some(entries),
             None => self.patterns.get(self.pattern_set.first_match(iss)?),
         }
+    }
+
+    /// The exact issuer whose name is nearly `iss`, which nobody trusts.
+    #[must_use]
+    pub fn near(&self, iss: &str) -> Option<NearMiss> {
+        let name = self.skeletons.get(&spelling::skeleton(iss)?)?;
+        NearMiss::between(name, iss)
     }
 
     /// The entries for one `iss` value or pattern each: those of a group differ in audience.

@@ -844,6 +844,10 @@ fn config_explain_shows_what_a_token_would_get_and_why_not() {
             r#"{"iss": "https://evil.example.com", "aud": "mine", "sub": "7"}"#,
             "no entry",
         ),
+        (
+            r#"{"iss": "https://IDP.example.com/", "aud": "mine", "sub": "7"}"#,
+            "`https://idp.example.com` is there, which differs in the case of letters, the slash at its end",
+        ),
         ("", "claims.json is empty"),
         ("\n", "claims.json is empty"),
         ("[1]", "does not hold claims"),

@@ -119,6 +119,11 @@ fn section(fields: &Fields<'_>, key: &str, entries: &mut Entries<'_>) -> Vec<Tru
             text => IssuerName::exact(text),
         };
         let name = name.map_err(|error| problems.report(&place, error.to_string(), error.suggestion()));
+        if let Some(normal) = name.as_ref().ok().and_then(IssuerName::normal_form) {
+            let suggestion =
+                format!("Keep it if the `iss` of the tokens is that, letter for letter; or use `{normal}`");
+            problems.warn(&place, "is not in its normal form", suggestion);
+        }
         if let (Ok(IssuerName::Exact(_)), META_ISSUERS) = (&name, key) {
             let above = fields.get(OIDC_ISSUERS).map(|(_, node)| node);
             if above.is_some_and(|above| above.has_key(entry.key())) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::{Quoted, TokenError};
-use crate::{clock::Timestamp, identity::MAX_VALUE_BYTES};
+use crate::{clock::Timestamp, identity::MAX_VALUE_BYTES, trusted_issuer::NearMiss};
 
 /// How far `nbf` may lie in the future, in seconds: that of go-oidc, the verifier that Fulcio uses.
 /// RFC 7519 section 4.1.5 allows "some small leeway". For `exp` there is none, as there: a token is
@@ -37,10 +37,11 @@ impl<'a> UnverifiedIssuer<'a> {
         self.0
     }
 
-    /// The refusal of an issuer that no entry names.
-    pub(super) fn not_trusted(&self) -> TokenError {
+    /// The refusal of an issuer that no entry names, though one may name it nearly.
+    pub(super) fn not_trusted(&self, near: Option<NearMiss>) -> TokenError {
         TokenError::IssuerNotTrusted {
             issuer: Quoted::new(self.0),
+            near,
         }
     }
 }

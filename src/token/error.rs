@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{cache::COOL_DOWN, fetch::FetchError};
-use crate::clock::whole_seconds;
+use crate::{clock::whole_seconds, trusted_issuer::NearMiss};
 
 /// How many characters of a foreign value an error message repeats.
 const MAX_QUOTED_CHARS: usize = 100;
@@ -30,11 +30,14 @@ pub enum TokenError {
     },
     /// No entry of the issuer file has this `iss`.
     #[error(
-        "the identity token's issuer {issuer} is not trusted here: use a token of a configured issuer (GET /api/v2/configuration lists them), or have the operator add this one"
+        "the identity token's issuer {issuer} is not trusted here: use a token of a configured issuer (GET /api/v2/configuration lists them), or have the operator add this one{}",
+        near_text(near.as_ref())
     )]
     IssuerNotTrusted {
         /// The token's `iss`, unverified.
         issuer: Quoted,
+        /// The configured issuer that was probably meant.
+        near: Option<NearMiss>,
     },
     /// The issuer publishes no key that could have signed the token.
     #[error(
@@ -142,6 +145,13 @@ impl TokenError {
             _ => None,
         }
     }
+}
+
+fn near_text(near: Option<&NearMiss>) -> String {
+    near.map_or_else(String::new, |near| {
+        let (name, differences) = (Quoted::new(near.name()), near.differences());
+        format!("; {name} is configured, from which it differs in {differences}")
+    })
 }
 
 /// A value from outside, made fit for a message: ASCII, without control characters, in quotes, cut to a bounded length.

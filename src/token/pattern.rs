@@ -102,7 +102,7 @@ impl PatternKeys {
         self.newcomers.admit(client).map_err(crowded)?;
         let new = self
             .keys(entry, iss.as_str(), Queue::Named)
-            .map_err(|_| iss.not_trusted())?;
+            .map_err(|_| iss.not_trusted(None))?;
         let keys = self.write().name(self.used_now(new));
         Ok(of(keys, Some(client)))
     }

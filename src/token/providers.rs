@@ -163,7 +163,7 @@ impl Providers {
         iss: &UnverifiedIssuer<'_>,
         client: Option<ClientAddress>,
     ) -> Result<Provider, TokenError> {
-        match self.keys(entry).ok_or_else(|| iss.not_trusted())? {
+        match self.keys(entry).ok_or_else(|| iss.not_trusted(None))? {
             Keys::One(keys) => Ok(Provider::Configured(Arc::clone(keys))),
             Keys::Pattern(pattern) => pattern.issuer(entry, iss, client).map(Provider::OfPattern),
         }

@@ -5,6 +5,8 @@ use std::fmt;
 use regex::{RegexSet, RegexSetBuilder};
 use url::{Host, Url};
 
+use super::spelling::{Written, check_normal, issuer_url, normal_url};
+
 /// What `*` stands for in a pattern: one part of a host name or path, as in Fulcio. It holds neither dots, slashes,
 /// colons, `@`, `?`, `#` nor `%`, so a value that matches has the parts of its pattern and no others.
 const WILDCARD: &str = "[-_a-zA-Z0-9]+";
@@ -28,8 +30,9 @@ pub enum IssuerName {
 }
 
 impl IssuerName {
-    /// An issuer's URL (OpenID Connect Discovery 1.0 section 3): https, without query or fragment, in normal form.
-    /// Plain http is for loopback hosts.
+    /// An issuer's URL (OpenID Connect Discovery 1.0 section 3): https, without query or fragment.
+    /// Plain http is for loopback hosts. Scheme and host may be spelt as the issuer spells them:
+    /// see [`Self::normal_form`].
     ///
     /// # Errors
     /// What is wrong with it.
@@ -37,8 +40,22 @@ impl IssuerName {
         if url.contains('*') {
             return Err(IssuerNameError::Wildcard);
         }
-        normal_url(url)?;
+        let parsed = issuer_url(url)?;
+        if !Written::of(url).is_some_and(|written| written.is_spelling_of(&parsed)) {
+            check_normal(url, &parsed)?;
+        }
         Ok(Self::Exact(url.to_owned()))
+    }
+
+    /// The normal form of a single issuer's URL that is not in it: with capitals in scheme or host,
+    /// a default port, or an IPv6 address that is not spelt as RFC 5952 has it.
+    #[must_use]
+    pub fn normal_form(&self) -> Option<String> {
+        let Self::Exact(url) = self else { return None };
+        match check_normal(url, &Url::parse(url).ok()?) {
+            Err(IssuerNameError::NotNormal(normal)) => Some(normal),
+            _ => None,
+        }
     }
 
     /// A URL with one or more `*`.
@@ -142,42 +159,6 @@ impl PatternSet {
     pub(super) fn first_match(&self, iss: &str) -> Option<usize> {
         let place = self.0.matches(iss).iter().next()?;
         normal_url(iss).is_ok().then_some(place)
-    }
-}
-
-fn normal_url(text: &str) -> Result<Url, IssuerNameError> {
-    let url = Url::parse(text).map_err(|_| IssuerNameError::NotAUrl)?;
-    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
-        return Err(IssuerNameError::NotHttps);
-    }
-    if url.query().is_some() || url.fragment().is_some() {
-        return Err(IssuerNameError::QueryOrFragment);
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(IssuerNameError::UserInfo);
-    }
-    if let Some(host) = url.host_str()
-        && host.ends_with('.')
-    {
-        let without = url.as_str().replacen(host, host.trim_end_matches('.'), 1);
-        return Err(IssuerNameError::NotNormal(without));
-    }
-    let normal = url.as_str();
-    if text != normal && normal.strip_suffix('/') != Some(text) {
-        let bare = normal
-            .strip_suffix('/')
-            .filter(|_| !text.trim_end().ends_with('/'));
-        return Err(IssuerNameError::NotNormal(bare.unwrap_or(normal).to_owned()));
-    }
-    Ok(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
     }
 }
 

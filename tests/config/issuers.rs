@@ -29,10 +29,9 @@ fn issuer_url_problem(url: &str) -> Option<String> {
 #[test]
 fn the_normal_form_of_a_url_is_offered_without_a_slash_that_was_not_there() {
     for (url, normal) in [
-        ("https://IDP.example.com", "https://idp.example.com"),
-        ("https://idp.example.com:443", "https://idp.example.com"),
-        ("https://IDP.example.com/", "https://idp.example.com/"),
-        ("https://idp.example.com/a/../b", "https://idp.example.com/b"),
+        ("https://idp.example.com./", "https://idp.example.com/"),
+        ("https://IDP.example.com:0443", "https://idp.example.com"),
+        ("https://IDP.example.com/a/../b", "https://idp.example.com/b"),
     ] {
         let text = format!("oidc-issuers: {{\"{url}\": {{client-id: a, type: email}}}}\n");
         let problems = issuer_problems(&text);
@@ -197,8 +196,14 @@ fn issuer_urls_are_https_and_nothing_but_a_url() {
             "https://user@example.com",
             "must not hold a user name or password",
         ),
-        ("https://Example.com", "is not in its normal form"),
-        ("https://example.com:443", "is not in its normal form"),
+        ("https://example.com:0443", "is not in its normal form"),
+        ("https://example.com:", "is not in its normal form"),
+        ("https://exam\\tple.com", "is not in its normal form"),
+        ("https://ex%61mple.com", "is not in its normal form"),
+        ("https://b\u{fc}cher.example", "is not in its normal form"),
+        ("https://example.com\\\\a", "is not in its normal form"),
+        ("https:///example.com", "is not in its normal form"),
+        ("https://10.7/a", "is not in its normal form"),
         ("https://example.com/a/../b", "is not in its normal form"),
         (" https://example.com", "is not in its normal form"),
         ("https://example.com/a b", "is not in its normal form"),
@@ -226,6 +231,38 @@ fn warnings(text: &str) -> Vec<String> {
         .unwrap_or_else(|errors| panic!("{errors}"));
     let strip = |warning: &mayfly::config::Problem| warning.to_string().replacen("issuers.yaml:", "", 1);
     file.warnings.iter().map(strip).collect()
+}
+
+/// An issuer's tokens have whatever it calls itself.
+#[test]
+fn an_issuer_may_be_spelt_otherwise_than_in_normal_form_with_a_warning() {
+    for (url, normal) in [
+        ("https://ADFS.corp.example/adfs", "https://adfs.corp.example/adfs"),
+        ("HTTPS://adfs.corp.example", "https://adfs.corp.example"),
+        ("https://IDP.example.com/", "https://idp.example.com/"),
+        (
+            "https://idp.corp.example:443/oidc/OP",
+            "https://idp.corp.example/oidc/OP",
+        ),
+        (
+            "https://[2620:10A:A001::1085]:30556/dex",
+            "https://[2620:10a:a001::1085]:30556/dex",
+        ),
+        ("https://[2620:010a:0::1]", "https://[2620:10a::1]"),
+    ] {
+        let text = format!("oidc-issuers: {{\"{url}\": {{client-id: a, type: email}}}}\n");
+        let suggestion =
+            format!("Keep it if the `iss` of the tokens is that, letter for letter; or use `{normal}`");
+        assert_eq!(
+            warnings(&text),
+            [format!(
+                "1: oidc-issuers[{url}]: is not in its normal form. {suggestion}"
+            )]
+        );
+        let file = issuers::parse(Path::new("issuers.yaml"), &text, &policy());
+        let issuers = file.unwrap_or_else(|errors| panic!("{errors}")).issuers;
+        assert!(issuers.find(url).is_some() && issuers.find(normal).is_none());
+    }
 }
 
 #[test]

@@ -239,6 +239,31 @@ async fn an_issuer_that_only_resembles_a_trusted_one_is_never_asked() {
 }
 
 #[tokio::test]
+async fn an_issuer_that_is_nearly_a_trusted_one_is_told_which() {
+    let fixture = Fixture::warm().await;
+    let good = fixture.issuer.url();
+    for (iss, differences) in [
+        (format!("{good}/"), Some("the slash at its end")),
+        (good.replace("http://", "HTTP://"), Some("the case of letters")),
+        (good.replace("http://", "https://"), Some("http or https")),
+        (format!("{good}/other"), None),
+        (good.replace("127.0.0.1", "localhost"), None),
+        ("https://accounts.google.com".to_owned(), None),
+    ] {
+        let token = fixture.key.token(&fixture.claims_with("iss", iss.clone()));
+        let refused = verify(&fixture.verifier, &token).await.unwrap_err();
+        assert_eq!(refused.reason(), "issuer_not_trusted");
+        let hint = differences
+            .map(|differences| format!("\"{good}\" is configured, from which it differs in {differences}"));
+        let told = refused.to_string();
+        assert!(
+            told.ends_with(hint.as_deref().unwrap_or("add this one")),
+            "{iss}: {told}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn issuers_do_not_vouch_for_each_other() {
     let (key_a, key_b) = (
         SigningKey::generate("ES256", "same"),

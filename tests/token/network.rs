@@ -160,6 +160,33 @@ async fn an_issuer_may_end_in_a_slash() {
     );
 }
 
+/// As ADFS and others have it: the token, the discovery document and the issuer file must say the
+/// same bytes.
+#[tokio::test]
+async fn an_issuer_may_be_spelt_otherwise_than_in_normal_form() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let url = issuer.url().replace("http://127.0.0.1", "HTTP://LocalHost");
+    let token = |iss: &str| {
+        key.token(&json!({"iss": iss, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}))
+    };
+    let says = |issuer_in_document: &str| {
+        let document = json!({"issuer": issuer_in_document, "jwks_uri": format!("{}/jwks", issuer.url())});
+        issuer.answer(Document::Discovery, Answer::json(&document));
+    };
+    let lower = url.to_lowercase();
+    says(&lower);
+    let said = assert_unavailable(&verifier(&[(&url, "sigstore")]), &token(&url)).await;
+    assert!(said.contains(&lower), "{said}");
+    says(&url);
+    let verifier = verifier(&[(&url, "sigstore")]);
+    assert_eq!(reason(&verifier, &token(&url)).await, "accepted");
+    let refused = verify(&verifier, &token(&lower)).await.unwrap_err();
+    assert_eq!(refused.reason(), "issuer_not_trusted");
+    let hint = format!("\"{url}\" is configured, from which it differs in the case of letters");
+    assert!(refused.to_string().contains(&hint), "{refused}");
+}
+
 #[tokio::test]
 async fn an_issuer_that_hangs_delays_only_its_own_tokens_and_those_not_for_long() {
     let fixture = Fixture::warm().await;
