@@ -79,6 +79,13 @@ impl AdmissionRules {
         self.reuse
     }
 
+    /// Whether a decision may depend on this claim, beside the name that the token gets.
+    #[must_use]
+    pub(crate) fn reads(&self, claim: &str) -> bool {
+        let binding = self.key_binding.is_some_and(|binding| binding.claim() == claim);
+        binding || self.conditions.iter().any(|condition| condition.reads(claim))
+    }
+
     /// The key that a token with these claims, for `audience`, is for.
     #[must_use]
     pub fn named_key(

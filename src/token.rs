@@ -16,6 +16,7 @@ mod json;
 mod keys;
 mod newcomers;
 mod pattern;
+mod payload;
 mod providers;
 mod service_account;
 mod signature;
@@ -45,6 +46,7 @@ pub use self::{
 use self::{
     claims::UnverifiedIssuer,
     envelope::Jws,
+    payload::Payload,
     providers::{Provider, Providers},
 };
 use crate::{
@@ -80,13 +82,25 @@ impl RawToken {
     }
 }
 
-/// The claims that a token makes, believed by nobody: for showing an operator what they would lead to. The envelope is
-/// held to the rules of [`TokenVerifier::verify`], its signature and times to none.
+/// The claims that a token makes, believed by nobody: for showing an operator what they would lead
+/// to with these issuers. Envelope and payload are held to the rules of [`TokenVerifier::verify`],
+/// signature and times to none.
 ///
 /// # Errors
 /// The token is not one.
-pub fn unverified_claims(token: &RawToken) -> Result<Map<String, Value>, TokenError> {
-    token.parse().map(Jws::into_payload)
+pub fn unverified_claims(
+    token: &RawToken,
+    issuers: &TrustedIssuers,
+) -> Result<Map<String, Value>, TokenError> {
+    let payload = token.parse()?.into_payload();
+    let claims = payload.claims();
+    let iss = claims.get("iss").and_then(Value::as_str);
+    let entries = iss.and_then(|iss| issuers.find(iss));
+    let audiences = claims::audiences(claims).unwrap_or_default();
+    if let Some(entry) = entries.and_then(|entries| TrustedIssuer::for_audiences(entries, &audiences)) {
+        payload.check(entry)?;
+    }
+    Ok(payload.into_claims())
 }
 
 /// SHA-256 of what a token's issuer signed: header, dot, payload. The same for a token whose signature was rewritten into
@@ -155,7 +169,7 @@ impl VerifiedToken {
         &self.subject
     }
 
-    /// Every claim, as signed.
+    /// Every claim that has one reading, as signed. No other is read by the entry's rules.
     #[must_use]
     pub fn claims(&self) -> &Map<String, Value> {
         &self.claims
@@ -245,7 +259,7 @@ impl TokenVerifier {
     /// The first check that fails, in the order that the module describes.
     pub async fn verify(&self, token: RawToken, now: Timestamp) -> Result<VerifiedToken, TokenError> {
         let jws = token.parse()?;
-        let issuer = UnverifiedIssuer::peek(jws.payload())?;
+        let issuer = UnverifiedIssuer::peek(jws.payload().claims())?;
         let entries = self
             .issuers
             .find(issuer.as_str())
@@ -261,7 +275,7 @@ impl TokenVerifier {
             subject,
             expires,
             hash: TokenHash::of(jws.signing_input()),
-            claims: jws.into_payload(),
+            claims: jws.into_payload().into_claims(),
         })
     }
 }
@@ -276,10 +290,11 @@ struct Plausible<'a> {
 impl<'a> Plausible<'a> {
     /// Of several entries whose audience the token names, the first in the file counts.
     fn check(
-        claims: &'a Map<String, Value>,
+        payload: &'a Payload,
         entries: &'a [Arc<TrustedIssuer>],
         now: Timestamp,
     ) -> Result<Self, TokenError> {
+        let claims = payload.claims();
         let expires = claims::check_times(claims, now)?;
         let audiences = claims::audiences(claims)?;
         let Some(entry) = TrustedIssuer::for_audiences(entries, &audiences) else {
@@ -289,6 +304,7 @@ impl<'a> Plausible<'a> {
                 given: Quoted::list(audiences),
             });
         };
+        payload.check(entry)?;
         Ok(Self {
             entry,
             subject: claims::subject(claims)?,

@@ -163,6 +163,14 @@ impl TrustedIssuer {
         self.rule.subject_domain()
     }
 
+    /// Whether anything here may depend on this claim, beside `iss`, `sub`, `aud` and the times, on
+    /// which everything does.
+    #[must_use]
+    pub fn reads(&self, claim: &str) -> bool {
+        // Every token's address may be signed as proof of possession.
+        claim == ChallengeClaim::Email.name() || self.rule.reads(claim) || self.admission.reads(claim)
+    }
+
     fn is_entry_of(&self, other: &Self) -> bool {
         self.name.as_str() == other.name.as_str() && self.audience == other.audience
     }
@@ -209,10 +217,14 @@ impl TrustedIssuers {
             IssuerName::Pattern(pattern) => Some(pattern),
             IssuerName::Exact(_) => None,
         }));
-        let skeletons = exact
-            .keys()
-            .filter_map(|name: &String| Some((spelling::skeleton(name)?, name.clone())))
-            .collect();
+        let mut skeletons = HashMap::new();
+        for entry in &entries {
+            if let IssuerName::Exact(name) = &entry.name
+                && let Some(skeleton) = spelling::skeleton(name)
+            {
+                skeletons.entry(skeleton).or_insert_with(|| name.clone());
+            }
+        }
         Self {
             entries,
             exact,

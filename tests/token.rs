@@ -20,6 +20,8 @@ mod keys;
 mod network;
 #[path = "token/patterns.rs"]
 mod patterns;
+#[path = "token/payload.rs"]
+mod payload;
 #[path = "token/private_ca.rs"]
 mod private_ca;
 #[path = "token/reload.rs"]

@@ -104,6 +104,14 @@ impl Condition {
         &self.name
     }
 
+    /// Whether the answer may depend on this claim.
+    pub(super) fn reads(&self, claim: &str) -> bool {
+        match &self.reads {
+            Reads::All => true,
+            Reads::These(names) => names.contains(claim),
+        }
+    }
+
     /// Whether the condition holds for these claims.
     ///
     /// # Errors

@@ -35,16 +35,22 @@ impl KeyBinding {
         }
     }
 
+    /// The claim that names the key.
+    pub(super) fn claim(self) -> &'static str {
+        match self {
+            Self::Confirmation => "cnf",
+            Self::Nonce => "nonce",
+            Self::Audience => "aud",
+        }
+    }
+
     /// The key that a token for `audience` is for.
     pub(super) fn thumbprint(self, claims: &Map<String, Value>, audience: &str) -> Option<KeyThumbprint> {
+        let value = claims.get(self.claim())?;
         match self {
-            Self::Confirmation => claims
-                .get("cnf")?
-                .get("jkt")?
-                .as_str()
-                .and_then(KeyThumbprint::parse),
-            Self::Nonce => claims.get("nonce")?.as_str().and_then(KeyThumbprint::parse),
-            Self::Audience => match claims.get("aud")? {
+            Self::Confirmation => value.get("jkt")?.as_str().and_then(KeyThumbprint::parse),
+            Self::Nonce => value.as_str().and_then(KeyThumbprint::parse),
+            Self::Audience => match value {
                 Value::String(given) => in_audience(given, audience),
                 Value::Array(given) => given
                     .iter()

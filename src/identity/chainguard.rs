@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::{IdentityError, Names, SubjectName, email, uri};
 use crate::extension::ExtensionValues;
 
+/// The claims that are read.
+pub(super) const CLAIMS: [&str; 4] = ["email", "email_verified", "act", "internal"];
+
 /// As Fulcio, takes no token with an address that is not verified: clients sign the address where there is one.
 pub(super) fn apply(
     issuer: &str,

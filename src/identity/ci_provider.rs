@@ -107,6 +107,10 @@ impl CiProvider {
         self.issuer_type
     }
 
+    pub(super) fn reads(&self, claim: &str) -> bool {
+        self.claims.iter().any(|(name, _)| name.as_ref() == claim)
+    }
+
     pub(super) fn apply(
         &self,
         issuer: &str,

@@ -112,6 +112,11 @@ impl ClaimPath {
         &self.written
     }
 
+    /// The claim that it leads through.
+    pub(super) fn claim(&self) -> Option<&str> {
+        self.names.first().map(String::as_str)
+    }
+
     /// The non-empty string at this path.
     pub(super) fn text<'a>(&self, claims: &'a Map<String, Value>) -> Result<&'a str, IdentityError> {
         let missing = || IdentityError::claim_missing(&self.written);

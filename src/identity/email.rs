@@ -48,6 +48,11 @@ impl EmailRule {
         self.verification == Verification::Skipped
     }
 
+    pub(super) fn reads(&self, claim: &str) -> bool {
+        let issuer = self.issuer_claim.as_ref().and_then(ClaimPath::claim);
+        ["email", "email_verified"].contains(&claim) || issuer == Some(claim)
+    }
+
     pub(super) fn apply(
         &self,
         issuer: &str,

@@ -5,6 +5,9 @@ use serde_json::{Map, Value};
 use super::{ClaimPath, IdentityError, Names, SubjectName};
 use crate::extension::ExtensionValues;
 
+/// The one claim that is read.
+pub(super) const CLAIM: &str = "kubernetes.io";
+
 /// Longest DNS subdomain (RFC 1123), which names of namespaces and service accounts are.
 const MAX_NAME_BYTES: usize = 253;
 
@@ -13,8 +16,8 @@ pub(super) fn apply(
     subject: &str,
     claims: &Map<String, Value>,
 ) -> Result<Names, IdentityError> {
-    let namespace = name(claims, &["kubernetes.io", "namespace"])?;
-    let account = name(claims, &["kubernetes.io", "serviceaccount", "name"])?;
+    let namespace = name(claims, &[CLAIM, "namespace"])?;
+    let account = name(claims, &[CLAIM, "serviceaccount", "name"])?;
     let uri = format!("https://kubernetes.io/namespaces/{namespace}/serviceaccounts/{account}");
     Ok(Names::new(
         SubjectName::Uri(uri),

@@ -117,6 +117,18 @@ impl Rule {
         }
     }
 
+    /// Whether [`Self::apply`] may look at this claim, beside `sub`.
+    #[must_use]
+    pub(crate) fn reads(&self, claim: &str) -> bool {
+        match self {
+            Self::Email(rule) => rule.reads(claim),
+            Self::Uri(_) | Self::Username(_) | Self::Spiffe(_) => false,
+            Self::Kubernetes => claim == kubernetes::CLAIM,
+            Self::Chainguard => chainguard::CLAIMS.contains(&claim),
+            Self::CiProvider(provider) => provider.reads(claim),
+        }
+    }
+
     /// What the claims of a token of `issuer` about `subject` (its `sub`) give.
     ///
     /// # Errors

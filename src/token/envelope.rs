@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{
     error::{Quoted, TokenError},
     json,
+    payload::Payload,
 };
 
 /// The longest token that is looked at, in bytes. Tokens of CI providers are about 2 KiB; Kubernetes and
@@ -26,7 +27,7 @@ pub(super) struct Jws<'a> {
     key_id: Option<String>,
     signing_input: &'a [u8],
     signature: Vec<u8>,
-    payload: Map<String, Value>,
+    payload: Payload,
 }
 
 impl<'a> Jws<'a> {
@@ -36,7 +37,7 @@ impl<'a> Jws<'a> {
     /// `Missing`, `Malformed` or `AlgorithmNotAllowed`.
     pub(super) fn parse(token: &'a str) -> Result<Self, TokenError> {
         let parts = Parts::split(token.trim())?;
-        let header = decode_object(parts.header, "its header is not one strict JSON object")?;
+        let header = decode_header(parts.header)?;
         let algorithm = algorithm(&header)?;
         let key_id = key_id(&header)?;
         refuse_extensions(&header)?;
@@ -45,7 +46,10 @@ impl<'a> Jws<'a> {
             key_id,
             signing_input: parts.signing_input.as_bytes(),
             signature: decode(parts.signature, "its signature is not base64url without padding")?,
-            payload: decode_object(parts.payload, "its payload is not one strict JSON object")?,
+            payload: Payload::parse(&decode(
+                parts.payload,
+                "its payload is not base64url without padding",
+            )?)?,
         })
     }
 
@@ -70,12 +74,12 @@ impl<'a> Jws<'a> {
     }
 
     /// The claims, unverified.
-    pub(super) fn payload(&self) -> &Map<String, Value> {
+    pub(super) fn payload(&self) -> &Payload {
         &self.payload
     }
 
     /// The claims, for whoever verified the signature.
-    pub(super) fn into_payload(self) -> Map<String, Value> {
+    pub(super) fn into_payload(self) -> Payload {
         self.payload
     }
 }
@@ -121,8 +125,9 @@ fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, TokenError> {
     }
 }
 
-fn decode_object(part: &str, problem: &'static str) -> Result<Map<String, Value>, TokenError> {
-    json::parse_object(&decode(part, problem)?).map_err(|_| TokenError::Malformed(problem))
+fn decode_header(part: &str) -> Result<Map<String, Value>, TokenError> {
+    const PROBLEM: &str = "its header is not one strict JSON object";
+    json::parse_object(&decode(part, PROBLEM)?).map_err(|_| TokenError::Malformed(PROBLEM))
 }
 
 fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, TokenError> {

@@ -103,6 +103,16 @@ pub enum TokenError {
         /// What it must be.
         requirement: &'static str,
     },
+    /// A claim that is read here can be read in more than one way, or not at all.
+    #[error(
+        "the identity token's claim {claim} does not have one reading: {problem}; have its issuer send the claim once, as JSON in UTF-8"
+    )]
+    ClaimAmbiguous {
+        /// The claim.
+        claim: Quoted,
+        /// What is wrong with it; nothing of its value.
+        problem: String,
+    },
     /// The issuer's keys could not be fetched, so that nothing can be said about the token; trying again may help.
     #[error(
         "the keys of the identity token's issuer {issuer} cannot be fetched at the moment: try again in ten seconds; the cause is in this server's log"
@@ -121,7 +131,7 @@ impl TokenError {
     pub const fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "token_missing",
-            Self::Malformed(_) => "token_malformed",
+            Self::Malformed(_) | Self::ClaimAmbiguous { .. } => "token_malformed",
             Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
             Self::IssuerNotTrusted { .. } => "issuer_not_trusted",
             Self::UnknownKey { .. } => "unknown_key",

@@ -8,6 +8,8 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use super::error::Quoted;
+
 /// How deep objects and arrays may nest; claims of known issuers nest four deep.
 pub(super) const MAX_DEPTH: usize = 32;
 
@@ -21,6 +23,17 @@ pub(super) fn parse_object(bytes: &[u8]) -> Result<Map<String, Value>, serde_jso
     let object = deserializer.deserialize_map(ObjectVisitor { depth: 1 })?;
     deserializer.end()?;
     Ok(object)
+}
+
+/// Parses `text` as the value of a member of an object that [`parse_object`] would parse.
+///
+/// # Errors
+/// As there. The text of the error repeats nothing but the name of a member that occurs twice.
+pub(super) fn parse_member(text: &str) -> Result<Value, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let value = ValueSeed { depth: 1 }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
 struct ObjectVisitor {
@@ -37,10 +50,12 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let value = entries.next_value_seed(ValueSeed { depth: self.depth })?;
-            if object.insert(key, value).is_some() {
-                return Err(A::Error::custom("a key occurs twice"));
+            if object.contains_key(&key) {
+                let key = Quoted::new(&key);
+                return Err(A::Error::custom(format_args!("the member {key} occurs twice")));
             }
+            let value = entries.next_value_seed(ValueSeed { depth: self.depth })?;
+            object.insert(key, value);
         }
         Ok(object)
     }

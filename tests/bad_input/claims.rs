@@ -238,17 +238,10 @@ async fn json_that_can_be_read_in_two_ways_is_refused() {
             twice(r#""email_verified":false"#, &payload),
         ),
         in_payload("exp twice", twice(r#""exp":1"#, &payload)),
-        in_payload(
-            "an unused claim twice, in depth",
-            twice(r#""a":[{"b":1,"b":1}]"#, &payload),
-        ),
         in_payload("data after the payload", format!("{payload}{payload}")),
         in_payload(
-            "nested too deeply",
-            twice(
-                &format!("\"a\":{}{}", "[".repeat(5000), "]".repeat(5000)),
-                &payload,
-            ),
+            "nested without an end",
+            twice(&format!("\"a\":{}", "[".repeat(5000)), &payload),
         ),
         in_payload("no object", "[]".to_owned()),
     ];

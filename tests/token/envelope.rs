@@ -119,7 +119,6 @@ async fn json_that_parsers_disagree_about_is_refused() {
         )
     };
     let prefixed = |entry: &str, object: &str| format!("{{{entry},{}", &object[1..]).into_bytes();
-    let nested = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     fixture
         .refuse_all(vec![
             with_payload(
@@ -130,23 +129,22 @@ async fn json_that_parsers_disagree_about_is_refused() {
                 "aud twice, once escaped",
                 &prefixed(r#""\u0061ud":"x""#, &payload),
             ),
-            with_payload(
-                "a key twice in depth",
-                &prefixed(r#""x":{"y":1,"y":1}"#, &payload),
-            ),
-            with_payload(
-                "nested too deeply",
-                &prefixed(&format!(r#""x":{nested}"#), &payload),
-            ),
-            with_payload("number out of range", &prefixed(r#""x":1e400"#, &payload)),
             with_payload("NaN", &prefixed(r#""x":NaN"#, &payload)),
-            with_payload("lone surrogate", &prefixed(r#""x":"\ud800""#, &payload)),
-            with_payload("invalid UTF-8", b"{\"x\":\"\xff\"}"),
+            with_payload("lone surrogate in a name", &prefixed(r#""\ud800":1"#, &payload)),
+            with_payload("invalid UTF-8 outside a string", b"{\xff:1}"),
+            with_payload("a control character", &prefixed("\"x\":\"\n\"", &payload)),
+            with_payload("without an end", &prefixed(r#""x":[[[{"#, &payload)),
             with_payload("data after the object", format!("{payload}{payload}").as_bytes()),
             with_payload("an array", format!("[{payload}]").as_bytes()),
             with_payload("a nested token", fixture.good().as_bytes()),
             with_payload("nothing", b" "),
             with_header("alg twice", &prefixed(r#""alg":"none""#, &header)),
+            with_header(
+                "a member twice in depth",
+                &prefixed(r#""x":{"y":1,"y":1}"#, &header),
+            ),
+            with_header("lone surrogate", &prefixed(r#""x":"\ud800""#, &header)),
+            with_header("invalid UTF-8", b"{\"alg\":\"ES256\",\"x\":\"\xff\"}"),
             with_header("data after the header", format!("{header}x").as_bytes()),
             with_header("header null", b"null"),
         ])

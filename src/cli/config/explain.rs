@@ -14,6 +14,7 @@ use mayfly::{
     config::issuers,
     explain::Explanation,
     token::{self, RawToken},
+    trusted_issuer::TrustedIssuers,
 };
 use serde_json::{Map, Value};
 
@@ -87,7 +88,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
         .issuers;
     let mut out = StandardOutput;
     let mut refusal = None;
-    for (number, claims) in arguments.what.claims()?.iter().enumerate() {
+    for (number, claims) in arguments.what.claims(&trusted)?.iter().enumerate() {
         let explanation = Explanation::of(claims, &trusted);
         if arguments.json {
             writeln!(out, "{}", explanation.to_json())?;
@@ -107,7 +108,7 @@ pub(super) fn run(arguments: &ExplainArguments) -> Result<(), Failure> {
 }
 
 impl WhatArguments {
-    fn claims(&self) -> Result<Vec<Map<String, Value>>, Failure> {
+    fn claims(&self, trusted: &TrustedIssuers) -> Result<Vec<Map<String, Value>>, Failure> {
         match (&self.token_file, &self.claims) {
             (Some(path), _) => {
                 let token = read(path)?.trim().to_owned();
@@ -115,7 +116,7 @@ impl WhatArguments {
                     return Err(Empty(path.clone()).into());
                 }
                 let token = RawToken::new(token);
-                Ok(vec![token::unverified_claims(&token)?])
+                Ok(vec![token::unverified_claims(&token, trusted)?])
             }
             (None, Some(path)) => {
                 let objects: Result<Vec<_>, _> = serde_json::Deserializer::from_str(&read(path)?)

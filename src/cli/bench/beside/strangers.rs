@@ -14,6 +14,7 @@ use mayfly::{
     clock::Timestamp,
     dev::{CLIENT_ID, Repository},
     token::{self, RawToken},
+    trusted_issuer::TrustedIssuers,
 };
 use serde_json::{Value, json};
 use tokio::{task::LocalSet, time};
@@ -59,7 +60,7 @@ impl Strangers {
             None => {
                 let repository: Repository = "octo-org/octo-repo".parse()?;
                 let token = target.minter()?.github(&repository, CLIENT_ID, now)?;
-                token::unverified_claims(&RawToken::new(token))?.into()
+                token::unverified_claims(&RawToken::new(token), &TrustedIssuers::new(Vec::new()))?.into()
             }
         };
         let authority = load::authority(target)?.to_owned();
