@@ -211,6 +211,7 @@ impl Server {
             audit: Some(Arc::new(move || of_audit.signing().audit().health().is_ok())),
         };
         let meters = Arc::new(Metrics::new(sources).map_err(|error| ServeError::Assembly(error.into()))?);
+        meters.grpc_registered(&route::GRPC);
         let parts = (authority, settings.timestamps);
         let gate = Arc::new(Gate::new(parts, settings.limits, Arc::clone(&meters)));
         let reporter = HealthReporter::new();

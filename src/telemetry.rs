@@ -26,7 +26,10 @@ use crate::{issuer::CertificateChain, timestamp::TimestampChain, trust::tuf::Sta
 
 use self::reloads::ReloadMetrics;
 pub use self::{
-    external_logs::ExternalLogMetrics, grpc::Served, issuers::IssuerStatuses, keys::KeyMetrics,
+    external_logs::ExternalLogMetrics,
+    grpc::{GrpcKind, GrpcMethod, Served},
+    issuers::IssuerStatuses,
+    keys::KeyMetrics,
     reloads::Reload,
 };
 pub(crate) use self::{
@@ -250,18 +253,23 @@ impl Metrics {
         self.connections_cut.with_label_values(&[reason]).inc();
     }
 
-    /// An HTTP request was answered.
-    pub fn http_served(&self, method: &Method, status: StatusCode, took: Duration) {
-        let labels = [status.as_str(), method_label(method)];
+    /// An HTTP request was answered; `method` is of [`method_name`]. As Fulcio's dashboards expect it: lower case.
+    pub fn http_served(&self, method: &'static str, status: StatusCode, took: Duration) {
+        let labels = [status.as_str(), &method.to_ascii_lowercase()];
         self.http_requests.with_label_values(&labels).inc();
         self.api_latency
             .with_label_values(&labels)
             .observe(took.as_secs_f64());
     }
 
+    /// Shows these gRPC methods as never called.
+    pub fn grpc_registered(&self, methods: &[GrpcMethod]) {
+        self.grpc.register(methods);
+    }
+
     /// A gRPC call began.
-    pub fn grpc_started(&self, call: (&'static str, &'static str)) {
-        self.grpc.began(call);
+    pub fn grpc_started(&self, method: GrpcMethod) {
+        self.grpc.began(method);
     }
 
     /// A gRPC call was answered.
@@ -317,23 +325,34 @@ impl Maker {
         Ok(histogram)
     }
 
+    /// Under our name, and under Fulcio's with its labels, of which two say nothing of this program.
     fn build_info(&self) -> Result<(), prometheus::Error> {
-        let options = Opts::new("mayfly_build_info", "Always 1; the labels say what was built")
-            .const_label("version", env!("CARGO_PKG_VERSION"))
-            .const_label("commit", crate::COMMIT);
-        let gauge = IntGauge::with_opts(options)?;
-        gauge.set(1);
-        self.0.register(Box::new(gauge))
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), crate::COMMIT);
+        let help = "Always 1; the labels say what was built";
+        let ours = Opts::new("mayfly_build_info", help)
+            .const_label("version", version)
+            .const_label("commit", commit);
+        let fulcios = Opts::new("fulcio_build_info", help)
+            .const_label("version", version)
+            .const_label("revision", commit)
+            .const_label("build_date", "unknown")
+            .const_label("goversion", "unknown");
+        for options in [ours, fulcios] {
+            let gauge = IntGauge::with_opts(options)?;
+            gauge.set(1);
+            self.0.register(Box::new(gauge))?;
+        }
+        Ok(())
     }
 }
 
-/// As Fulcio's dashboards expect it: lower case. Callers may invent methods, so the rest is one label.
-fn method_label(method: &Method) -> &'static str {
-    match *method {
-        Method::GET => "get",
-        Method::POST => "post",
-        Method::OPTIONS => "options",
-        Method::HEAD => "head",
-        _ => "other",
-    }
+/// The name of a method, of the bounded set that Go's `promhttp`, which Fulcio uses, tells apart. Callers may invent methods, of any
+/// length; those share one name.
+#[must_use]
+pub fn method_name(method: &Method) -> &'static str {
+    const NAMED: [&str; 10] = [
+        "GET", "PUT", "HEAD", "POST", "DELETE", "CONNECT", "OPTIONS", "NOTIFY", "TRACE", "PATCH",
+    ];
+    let named = NAMED.into_iter().find(|name| *name == method.as_str());
+    named.unwrap_or("unknown")
 }

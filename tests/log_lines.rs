@@ -100,6 +100,8 @@ async fn each_request_is_one_log_line_without_anything_secret() {
     ask(Method::GET, "/prefix/tile/0/SECRET", "no-tile").await;
     ask(Method::GET, "/prefix/plain/SECRET", "plain").await;
     ask(Method::GET, "/healthz", "probe").await;
+    let invented = Method::from_bytes("INVENTED".repeat(7500).as_bytes()).unwrap();
+    ask(invented, "/healthz", "invented").await;
     let mut probe = tonic::Request::new(HealthCheckRequest::default());
     probe
         .metadata_mut()
@@ -155,6 +157,11 @@ async fn each_request_is_one_log_line_without_anything_secret() {
             &["path=\"/prefix/tile/{*path}\"", "status=404"],
         ),
         ("plain", "INFO", &["path=\"/prefix/plain/{name}\"", "status=200"]),
+        (
+            "invented",
+            "INFO",
+            &["method=unknown", "path=\"/healthz\"", "status=405"],
+        ),
         ("probe", "DEBUG", &["path=\"/healthz\"", "status=200"]),
         (
             "grpc-probe",
@@ -167,6 +174,7 @@ async fn each_request_is_one_log_line_without_anything_secret() {
         for part in parts {
             assert!(line.contains(part), "{part}: {line}");
         }
+        assert!(line.len() < 1000, "{line}");
         assert!(!line.contains("issuer=") && !line.contains("serial="), "{line}");
     }
     let granted = of("granted")[0];

@@ -170,7 +170,7 @@ async fn metrics_have_fulcios_names_beside_ours() {
         ("mayfly_issued_total", 1.0),
         (r#"fulcio_api_latency_count{code="201",method="post"}"#, 1.0),
         (r#"http_requests_total{code="400",method="post"}"#, 1.0),
-        (r#"http_requests_total{code="404",method="other"}"#, 1.0),
+        (r#"http_requests_total{code="404",method="unknown"}"#, 1.0),
         (r#"mayfly_refused_total{reason="token_malformed"}"#, 1.0),
         ("mayfly_panics_total", 0.0),
         ("mayfly_requests_in_flight", 0.0),
@@ -182,15 +182,116 @@ async fn metrics_have_fulcios_names_beside_ours() {
             server.scrape().await
         );
     }
-    let build = format!(
-        "mayfly_build_info{{commit=\"{}\",version=\"{}\"}} 1\n",
-        mayfly::COMMIT,
-        env!("CARGO_PKG_VERSION")
-    );
-    assert!(server.scrape().await.contains(&build), "{build}");
+    let (commit, version) = (mayfly::COMMIT, env!("CARGO_PKG_VERSION"));
+    for build in [
+        format!("mayfly_build_info{{commit=\"{commit}\",version=\"{version}\"}} 1\n"),
+        format!(
+            "fulcio_build_info{{build_date=\"unknown\",goversion=\"unknown\",revision=\"{commit}\",version=\"{version}\"}} 1\n"
+        ),
+    ] {
+        assert!(server.scrape().await.contains(&build), "{build}");
+    }
     let elsewhere = client().get(format!("http://{}/api/v2/trustBundle", server.metrics));
     assert_eq!(elsewhere.send().await.unwrap().status(), 404);
     assert_eq!(server.get("/metrics").await.status, 404);
+}
+
+/// go-grpc-prometheus' `Register`, and client_golang's vectors without a combination of labels.
+#[tokio::test]
+async fn before_the_first_request_series_are_as_fulcios() {
+    let server = start().await;
+    let text = server.scrape().await;
+    let series = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+    for (service, method, kind) in [
+        ("dev.sigstore.fulcio.v2.CA", "CreateSigningCertificate", "unary"),
+        ("dev.sigstore.fulcio.v2.CA", "GetTrustBundle", "unary"),
+        ("dev.sigstore.fulcio.v2.CA", "GetConfiguration", "unary"),
+        (
+            "dev.sigstore.fulcio.v1beta.CA",
+            "CreateSigningCertificate",
+            "unary",
+        ),
+        ("dev.sigstore.fulcio.v1beta.CA", "GetRootCertificate", "unary"),
+        ("grpc.health.v1.Health", "Check", "unary"),
+        ("grpc.health.v1.Health", "Watch", "server_stream"),
+    ] {
+        let labels = format!(r#"grpc_method="{method}",grpc_service="{service}",grpc_type="{kind}""#);
+        for name in [
+            "started_total",
+            "msg_received_total",
+            "msg_sent_total",
+            "handling_seconds_count",
+        ] {
+            let line = format!("\ngrpc_server_{name}{{{labels}}} 0\n");
+            assert!(text.contains(&line), "{line}{text}");
+        }
+        let codes = text
+            .lines()
+            .filter(|line| line.starts_with("grpc_server_handled_total{") && line.contains(&labels));
+        assert_eq!(codes.clone().count(), 17, "{service} {method}");
+        assert!(
+            codes.clone().all(|line| line.ends_with("} 0")),
+            "{service} {method}"
+        );
+        for code in ["OK", "Canceled", "Internal", "Unauthenticated"] {
+            let code = format!(r#"grpc_code="{code}","#);
+            assert!(codes.clone().any(|line| line.contains(&code)), "{code}");
+        }
+    }
+    assert!(text.contains("\nfulcio_new_certs 0\n"));
+    assert_eq!(
+        (series("http_requests_total"), series("fulcio_api_latency")),
+        (0, 0)
+    );
+}
+
+/// Fulcio's HTTP gateway calls its own gRPC server.
+#[tokio::test]
+async fn http_requests_count_as_grpc_calls() {
+    let server = start().await;
+    let granted = json!({"certificateSigningRequest": csr_base64()});
+    assert_eq!(server.post_as_alice(V2, &granted).await.status, 200);
+    assert_eq!(server.post_as_alice(V1, &granted).await.status, 201);
+    assert_eq!(server.post(V2, REFUSED).await.status, 400);
+    for path in [
+        "/api/v2/trustBundle",
+        "/api/v2/configuration",
+        "/api/v1/rootCert",
+        "/healthz",
+    ] {
+        assert_eq!(server.get(path).await.status, 200, "{path}");
+    }
+    // Refused by the gateway, or not there in it.
+    for path in [V2, V1, "/readyz", "/api/v2/nope", "/"] {
+        server.get(path).await;
+    }
+    let (v2, v1) = ("dev.sigstore.fulcio.v2.CA", "dev.sigstore.fulcio.v1beta.CA");
+    for (service, method, ok, invalid) in [
+        (v2, "CreateSigningCertificate", 1.0, 1.0),
+        (v2, "GetTrustBundle", 1.0, 0.0),
+        (v2, "GetConfiguration", 1.0, 0.0),
+        (v1, "CreateSigningCertificate", 1.0, 0.0),
+        (v1, "GetRootCertificate", 1.0, 0.0),
+        ("grpc.health.v1.Health", "Check", 1.0, 0.0),
+    ] {
+        let labels = format!(r#"grpc_method="{method}",grpc_service="{service}",grpc_type="unary""#);
+        for (series, value) in [
+            (format!("started_total{{{labels}}}"), ok + invalid),
+            (format!("msg_received_total{{{labels}}}"), ok + invalid),
+            (format!("msg_sent_total{{{labels}}}"), ok),
+            (format!(r#"handled_total{{grpc_code="OK",{labels}}}"#), ok),
+            (
+                format!(r#"handled_total{{grpc_code="InvalidArgument",{labels}}}"#),
+                invalid,
+            ),
+            (format!("handling_seconds_count{{{labels}}}"), ok + invalid),
+        ] {
+            let series = format!("grpc_server_{series}");
+            assert_eq!(server.metric(&series).await, Some(value), "{series}");
+        }
+    }
+    let other = r#"grpc_server_started_total{grpc_method="other",grpc_service="other",grpc_type="unary"}"#;
+    assert_eq!(server.metric(other).await, None);
 }
 
 #[tokio::test]

@@ -38,7 +38,7 @@ use super::{
     notes::{Notes, note_route},
     openapi, route, timestamp, trust,
 };
-use crate::telemetry::{Metrics, Served};
+use crate::telemetry::{self, GrpcMethod, Metrics, Served};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest request id taken from a caller; a UUID has 36 characters.
@@ -178,9 +178,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// What was asked, as far as it is recorded: never headers, queries or bodies.
 struct Asked {
     dialect: Dialect,
-    method: Method,
+    method: &'static str,
     client: Option<ClientAddress>,
-    grpc: (&'static str, &'static str),
+    /// What counts as called: by gRPC, or by HTTP as Fulcio's gateway calls it.
+    called: Option<GrpcMethod>,
 }
 
 /// How it ended.
@@ -195,15 +196,19 @@ struct Outcome<'a> {
 impl Asked {
     fn of<B>(request: &hyper::Request<B>, metrics: &Metrics) -> Self {
         let dialect = Dialect::of(request.headers());
-        let grpc = route::grpc_label(request.uri().path());
-        if dialect == Dialect::Grpc {
-            metrics.grpc_started(grpc);
+        let (method, path) = (request.method(), request.uri().path());
+        let called = match dialect {
+            Dialect::Http => route::gateway_method(method, path),
+            Dialect::Grpc => Some(route::grpc_method(path)),
+        };
+        if let Some(called) = called {
+            metrics.grpc_started(called);
         }
         Self {
             dialect,
-            method: request.method().clone(),
+            method: telemetry::method_name(method),
             client: request.extensions().get().copied(),
-            grpc,
+            called,
         }
     }
 
@@ -214,20 +219,19 @@ impl Asked {
         }
         let status = outcome.response.status();
         let code = outcome.refusal.map_or(tonic::Code::Ok, |error| error.codes().1);
-        let (service, name) = self.grpc;
-        match self.dialect {
-            Dialect::Http => metrics.http_served(&self.method, status, outcome.took),
-            Dialect::Grpc => metrics.grpc_served(&Served {
-                service,
-                method: name,
+        if self.dialect == Dialect::Http {
+            metrics.http_served(self.method, status, outcome.took);
+        }
+        if let Some(method) = self.called {
+            metrics.grpc_served(&Served {
+                method,
                 code,
                 took: outcome.took,
-            }),
+            });
         }
-        let route = outcome.notes.route();
-        let path = match self.dialect {
-            Dialect::Http => route.unwrap_or(route::UNKNOWN),
-            Dialect::Grpc => name,
+        let path = match (self.dialect, self.called) {
+            (Dialect::Grpc, Some(method)) => method.name,
+            _ => outcome.notes.route().unwrap_or(route::UNKNOWN),
         };
         let micros = outcome.took.as_micros();
         let client = self.client.map(|client| tracing::field::display(client.ip()));
@@ -239,8 +243,13 @@ impl Asked {
         }
         // What auditors of the log and probes ask for all the time would hide everything else.
         let is_polled = match self.dialect {
-            Dialect::Http => self.method == Method::GET && status.is_success() && route::is_polled(path),
-            Dialect::Grpc => code == tonic::Code::Ok && service == route::GRPC_HEALTH,
+            Dialect::Http => self.method == "GET" && status.is_success() && route::is_polled(path),
+            Dialect::Grpc => {
+                code == tonic::Code::Ok
+                    && self
+                        .called
+                        .is_some_and(|method| method.service == route::GRPC_HEALTH)
+            }
         };
         match is_polled {
             true => line!(debug),

@@ -11,15 +11,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use tonic::{Status, codec::CompressionEncoding, service::Routes};
-use tonic_health::{
-    pb::health_server::HealthServer,
-    server::{HealthReporter, HealthService},
-};
+use tonic_health::{pb::health_server::HealthServer, server::HealthReporter};
 use tonic_reflection::server::Builder as Reflection;
 
 use super::{
     error::ApiError,
     gate::{Gate, IssuerInfo},
+    health::GrpcHealth,
     proto::{self, ca_server},
     wire,
 };
@@ -43,7 +41,7 @@ pub(super) fn routes(
     let ca = Routes::new(ca)
         .into_axum_router()
         .layer(middleware::from_fn_with_state(Arc::clone(gate), read_whole));
-    let health = HealthServer::new(HealthService::from_health_reporter(reporter));
+    let health = HealthServer::new(GrpcHealth::new(reporter));
     let reflection = || {
         Reflection::configure()
             .register_encoded_file_descriptor_set(proto::DESCRIPTORS)

@@ -13,7 +13,12 @@ use axum::{
 };
 use serde::Serialize;
 use tokio::time;
-use tonic_health::{ServingStatus, server::HealthReporter};
+use tonic::Status;
+use tonic_health::{
+    ServingStatus,
+    pb::{HealthCheckRequest, HealthCheckResponse, health_server::Health},
+    server::{HealthReporter, HealthService},
+};
 use utoipa::ToSchema;
 
 use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
@@ -21,8 +26,6 @@ use crate::{issue::Readiness, timestamp::TimestampAuthority, trust::TrustMateria
 
 /// How old the answer of the gRPC health service may be.
 const HEALTH_PERIOD: Duration = Duration::from_secs(2);
-/// The name under which the gRPC health service also answers for the CA.
-const CA_SERVICE: &str = "dev.sigstore.fulcio.v2.CA";
 /// For whoever opens the address in a browser.
 const INDEX_TEXT: &str = concat!(
     "Mayfly ",
@@ -193,8 +196,38 @@ pub(super) async fn report(gate: Arc<Gate>, reporter: HealthReporter) {
 
 /// What the gRPC health service says from now on.
 pub(super) async fn set(reporter: &HealthReporter, status: ServingStatus) {
-    reporter.set_service_status(CA_SERVICE, status).await;
+    reporter.set_service_status(route::GRPC_CA, status).await;
     reporter.set_service_status("", status).await;
+}
+
+/// The gRPC health service.
+pub(super) struct GrpcHealth(HealthService);
+
+impl GrpcHealth {
+    pub(super) fn new(reporter: HealthReporter) -> Self {
+        Self(HealthService::from_health_reporter(reporter))
+    }
+}
+
+#[tonic::async_trait]
+impl Health for GrpcHealth {
+    type WatchStream = <HealthService as Health>::WatchStream;
+
+    /// Of every service alike, as Fulcio's: a probe may name any.
+    async fn check(
+        &self,
+        mut request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<HealthCheckResponse>, Status> {
+        request.get_mut().service.clear();
+        self.0.check(request).await
+    }
+
+    async fn watch(
+        &self,
+        request: tonic::Request<HealthCheckRequest>,
+    ) -> Result<tonic::Response<Self::WatchStream>, Status> {
+        self.0.watch(request).await
+    }
 }
 
 impl Parts {
