@@ -54,6 +54,7 @@ use self::{
 pub use self::{
     limits::{ConnectionLimits, Limits},
     route::TIMESTAMP as TIMESTAMP_PATH,
+    timestamp::{GrantedStatus, Timestamps},
     tls::{TlsError, TlsFiles},
     tuf::tuf_routes,
 };
@@ -61,7 +62,6 @@ use crate::{
     issue::Authority,
     log::Shards,
     telemetry::{KeyMetrics, Metrics, Sources},
-    timestamp::TimestampAuthority,
 };
 
 /// The generated gRPC types, client and server, of `dev.sigstore.fulcio.v2`.
@@ -135,7 +135,7 @@ pub struct ServerSettings {
     /// What the keys outside this process count.
     pub keys: Option<KeyMetrics>,
     /// The timestamp authority; without one its paths are not there.
-    pub timestamps: Option<Arc<TimestampAuthority>>,
+    pub timestamps: Option<Timestamps>,
 }
 
 impl Default for ServerSettings {

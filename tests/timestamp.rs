@@ -25,7 +25,7 @@ use mayfly::{
     clock::{Clock, SystemClock},
     issuer::ceremony::{KeyKind, TimestampNames, generate_timestamp_authority},
     key::{KeyError, SignatureAlgorithm, SignatureFuture, SigningKey, SoftwareKey},
-    server::{Limits, ServerSettings, TIMESTAMP_PATH},
+    server::{GrantedStatus, Limits, ServerSettings, TIMESTAMP_PATH, Timestamps},
     timestamp::{DEFAULT_POLICY, TimestampAuthority, TimestampChain, TimestampSigner, WatchedClock},
 };
 use running::{Reply, Running, client, send, start, start_with};
@@ -104,7 +104,7 @@ async fn authority(spoilt: &Arc<Spoilt>) -> TimestampAuthority {
 
 async fn running() -> (Running, Arc<Spoilt>) {
     let spoilt = Arc::new(Spoilt::default());
-    let timestamps = Some(Arc::new(authority(&spoilt).await));
+    let timestamps = Some(authority(&spoilt).await.into());
     let settings = ServerSettings {
         timestamps,
         ..ServerSettings::default()
@@ -113,7 +113,7 @@ async fn running() -> (Running, Arc<Spoilt>) {
 }
 
 async fn running_with(limits: Limits) -> Running {
-    let timestamps = Some(Arc::new(authority(&Arc::default()).await));
+    let timestamps = Some(authority(&Arc::default()).await.into());
     let settings = ServerSettings {
         timestamps,
         limits,
@@ -151,7 +151,7 @@ async fn nobody_holds_a_place_by_sending_no_body() {
         );
         silent.push(stream);
     }
-    assert_eq!(ask(&server, QUERY, good()).await.0, 201);
+    assert_eq!(ask(&server, QUERY, good()).await.0, 200);
     let request = serde_json::json!({"publicKeyRequest": server.challenge()});
     assert_eq!(
         server.post_as_alice("/api/v2/signingCert", &request).await.status,
@@ -171,7 +171,7 @@ async fn timestamps_and_certificates_have_places_of_their_own() {
         })
         .await;
         let (status, _, body) = ask(&server, QUERY, good()).await;
-        assert_eq!(status, [503, 201][timestamps]);
+        assert_eq!(status, [503, 200][timestamps]);
         assert_eq!(body.starts_with(b"{"), timestamps == 0);
         let request = serde_json::json!({"publicKeyRequest": server.challenge()});
         let reply = server.post_as_alice("/api/v2/signingCert", &request).await;
@@ -208,7 +208,7 @@ async fn ask_json(server: &Running, body: &str) -> Reply {
 }
 
 #[tokio::test]
-async fn granted_in_both_forms_with_201() {
+async fn granted_in_both_forms_with_200() {
     let (server, _) = running().await;
     let json = r#"{"artifactHash":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","hashAlgorithm":"sha256"}"#;
     for (kind, body) in [
@@ -218,7 +218,7 @@ async fn granted_in_both_forms_with_201() {
         ("application/json; charset=utf-8", json.as_bytes().to_vec()),
     ] {
         let (status, replied, body) = ask(&server, kind, body).await;
-        assert_eq!((status, replied.as_str()), (201, REPLY), "{kind}");
+        assert_eq!((status, replied.as_str()), (200, REPLY), "{kind}");
         // PKIStatusInfo with the status `granted` and nothing else.
         assert_eq!(body[4..9], [0x30, 3, 2, 1, 0], "{kind}");
     }
@@ -228,6 +228,22 @@ async fn granted_in_both_forms_with_201() {
     assert_eq!(chain.status, 200);
     assert_eq!(chain.header("content-type"), "application/pem-certificate-chain");
     assert_eq!(chain.text.matches("-----BEGIN CERTIFICATE-----").count(), 2);
+}
+
+/// Clients of sigstore's authority before its version 2.0 take no other status.
+#[tokio::test]
+async fn granted_with_201_if_it_is_configured_so() {
+    let timestamps = Some(Timestamps {
+        authority: Arc::new(authority(&Arc::default()).await),
+        granted: GrantedStatus::Created,
+    });
+    let settings = ServerSettings {
+        timestamps,
+        ..ServerSettings::default()
+    };
+    let server = start_with(settings, Router::new()).await;
+    assert_eq!(ask(&server, QUERY, good()).await.0, 201);
+    assert_eq!(ask(&server, QUERY, Vec::new()).await.0, 400);
 }
 
 /// In DER with RFC 3161's answer and failure bit in the body, in JSON with the stable reason.
@@ -391,7 +407,7 @@ async fn no_time_from_a_clock_that_was_set() {
     assert_eq!(server.get("/readyz/issuing").await.status, 200);
     *spoilt.clock_off.lock().unwrap() = Duration::ZERO;
     assert_eq!(server.get("/readyz/timestamps").await.status, 200);
-    assert_eq!(ask(&server, QUERY, good()).await.0, 201);
+    assert_eq!(ask(&server, QUERY, good()).await.0, 200);
 }
 
 #[tokio::test]
@@ -403,7 +419,7 @@ async fn no_time_without_a_key() {
     assert!(hex::encode(&answer).ends_with("03050600000040"), "systemFailure");
     assert!(!String::from_utf8_lossy(&answer).contains("hunter2"));
     spoilt.key_gone.store(false, Ordering::Relaxed);
-    assert_eq!(ask(&server, QUERY, good()).await.0, 201);
+    assert_eq!(ask(&server, QUERY, good()).await.0, 200);
 }
 
 #[tokio::test]

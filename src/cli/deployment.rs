@@ -36,7 +36,7 @@ use mayfly::{
         embedded::{EmbeddedLogSettings, SubmissionSettings},
         self_audit::{OwnListener, SelfAudit},
     },
-    server::{Listeners, Server, ServerSettings, TlsFiles},
+    server::{Listeners, Server, ServerSettings, Timestamps, TlsFiles},
     telemetry::KeyMetrics,
     timestamp::TimestampAuthority,
     token::{FetchPolicy, LoopbackHttp},
@@ -176,7 +176,7 @@ pub(crate) struct Around {
     /// What the keys count.
     pub(crate) keys: KeyMetrics,
     /// Who says the time, if anybody does.
-    pub(crate) timestamps: Option<Arc<TimestampAuthority>>,
+    pub(crate) timestamps: Option<Timestamps>,
     /// Proxies in front of the server.
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
@@ -203,7 +203,10 @@ impl Running {
         let authority = Arc::new(authority);
         let in_force = InForce {
             authority: Arc::clone(&authority),
-            timestamps: around.timestamps.clone(),
+            timestamps: around
+                .timestamps
+                .as_ref()
+                .map(|timestamps| Arc::clone(&timestamps.authority)),
         };
         let mut log_service = LogService::new(Arc::clone(&authority), around.submissions, around.routes)?;
         let settings = ServerSettings {
@@ -357,7 +360,13 @@ pub(crate) async fn serve_configured(config: &Path) -> Result<(), Failure> {
         routes: tuf.as_ref().map(TufService::routes).unwrap_or_default(),
         submissions,
         keys: keys.clone(),
-        timestamps,
+        timestamps: timestamps.map(|authority| Timestamps {
+            authority,
+            granted: settings
+                .timestamp()
+                .map(TimestampFiles::granted)
+                .unwrap_or_default(),
+        }),
         trusted_proxies: settings.trusted_proxies().to_vec(),
     };
     let mut running = Running::new((authority, issuer_file), (listeners, tls), around, reload)?;

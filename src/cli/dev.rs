@@ -181,7 +181,7 @@ async fn start(settings: DevSettings) -> Result<(), Failure> {
         routes: provider.router(),
         submissions: SubmissionSettings::default(),
         keys: KeyMetrics::new()?,
-        timestamps: Some(Arc::new(timestamps)),
+        timestamps: Some(timestamps.into()),
         trusted_proxies: ct_log::acceptor::loopback(),
     };
     let running = Running::new((authority, issuer_file), (listeners, None), around, reload)?;

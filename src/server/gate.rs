@@ -14,19 +14,20 @@ use utoipa::ToSchema;
 use super::{
     error::ApiError,
     limits::{BodyLimit, Buffered, Capacity, Limits},
-    notes, wire,
+    notes,
+    timestamp::Timestamps,
+    wire,
 };
 use crate::{
     issue::{Authority, IssueRequest},
     telemetry::Metrics,
-    timestamp::TimestampAuthority,
     trusted_issuer::{IssuerName, TrustedIssuer},
 };
 
 /// What handlers share.
 pub(super) struct Gate {
     authority: Arc<Authority>,
-    timestamps: Option<Arc<TimestampAuthority>>,
+    timestamps: Option<Timestamps>,
     capacity: Capacity,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -60,7 +61,7 @@ pub(super) struct IssuerInfo {
 
 impl Gate {
     pub(super) fn new(
-        (authority, timestamps): (Arc<Authority>, Option<Arc<TimestampAuthority>>),
+        (authority, timestamps): (Arc<Authority>, Option<Timestamps>),
         limits: Limits,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -77,8 +78,8 @@ impl Gate {
         &self.authority
     }
 
-    pub(super) fn timestamps(&self) -> Option<&TimestampAuthority> {
-        self.timestamps.as_deref()
+    pub(super) fn timestamps(&self) -> Option<&Timestamps> {
+        self.timestamps.as_ref()
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -22,7 +22,7 @@ use tonic_health::{
 use utoipa::ToSchema;
 
 use super::{answer::ErrorBody, error::ApiError, gate::Gate, route};
-use crate::{issue::Readiness, timestamp::TimestampAuthority, trust::TrustMaterial};
+use crate::{issue::Readiness, trust::TrustMaterial};
 
 /// How old the answer of the gRPC health service may be.
 const HEALTH_PERIOD: Duration = Duration::from_secs(2);
@@ -234,7 +234,7 @@ impl Parts {
     fn of(gate: &Gate, readiness: &Readiness) -> Self {
         let log = gate.authority().log();
         let trusted_root = TrustMaterial::of(gate.authority()).trusted_root().map(drop);
-        let timestamps = gate.timestamps().map(TimestampAuthority::health);
+        let timestamps = gate.timestamps().map(|timestamps| timestamps.authority.health());
         Self {
             issuing: Part::from(readiness.own()),
             log: log.reading().map(Part::from),

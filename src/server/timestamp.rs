@@ -20,6 +20,35 @@ const QUERY: &str = "application/timestamp-query";
 /// RFC 3161 3.4.
 pub(super) const REPLY: &str = "application/timestamp-reply";
 
+/// A timestamp authority, as it is served.
+#[derive(Clone)]
+pub struct Timestamps {
+    /// Who says the time.
+    pub authority: Arc<TimestampAuthority>,
+    /// With which status.
+    pub granted: GrantedStatus,
+}
+
+/// The status of an answer with a timestamp.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GrantedStatus {
+    /// 200, as of sigstore's timestamp authority since its version 2.0. OpenSSL's HTTP client takes no other.
+    #[default]
+    Ok,
+    /// 201, as before. The client of those versions takes no other.
+    Created,
+}
+
+impl From<TimestampAuthority> for Timestamps {
+    /// With 200.
+    fn from(authority: TimestampAuthority) -> Self {
+        Self {
+            authority: Arc::new(authority),
+            granted: GrantedStatus::default(),
+        }
+    }
+}
+
 /// How the caller asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
@@ -43,7 +72,7 @@ pub(super) fn routes() -> Router<Arc<Gate>> {
     path = route::TIMESTAMP,
     request_body(content = Vec<u8>, content_type = "application/timestamp-query"),
     responses(
-        (status = 201, description = "TimeStampResp (RFC 3161)", body = Vec<u8>, content_type = "application/timestamp-reply"),
+        (status = 200, description = "TimeStampResp (RFC 3161); 201 if this instance is configured so", body = Vec<u8>, content_type = "application/timestamp-reply"),
         (status = 404, description = "This instance has no timestamp authority", body = ErrorBody),
         (status = "4XX", description = "What the caller must fix", body = ErrorBody),
         (status = "5XX", description = "Worth trying again; see Retry-After", body = ErrorBody),
@@ -53,12 +82,16 @@ pub(super) async fn timestamp(
     State(gate): State<Arc<Gate>>,
     request: Request,
 ) -> Result<impl IntoResponse, ApiError> {
-    let authority = gate.timestamps().ok_or_else(ApiError::not_found)?;
+    let timestamps = gate.timestamps().ok_or_else(ApiError::not_found)?;
     let began = Instant::now();
-    let outcome = stamp(&gate, authority, request).await;
+    let outcome = stamp(&gate, &timestamps.authority, request).await;
     let label = outcome.as_ref().map_or_else(ApiError::reason, |_| "granted");
     gate.metrics().timestamped(label, began.elapsed());
-    outcome.map(|reply| (StatusCode::CREATED, [(CONTENT_TYPE, REPLY)], reply))
+    let status = match timestamps.granted {
+        GrantedStatus::Ok => StatusCode::OK,
+        GrantedStatus::Created => StatusCode::CREATED,
+    };
+    outcome.map(|reply| (status, [(CONTENT_TYPE, REPLY)], reply))
 }
 
 /// The timestamp authority's certificates as PEM: its own first, the root last.
@@ -71,8 +104,8 @@ pub(super) async fn timestamp(
     )
 )]
 pub(super) async fn chain(State(gate): State<Arc<Gate>>) -> Result<impl IntoResponse, ApiError> {
-    let authority = gate.timestamps().ok_or_else(ApiError::not_found)?;
-    Ok((PEM_CHAIN, authority.signer().chain().to_pem()))
+    let timestamps = gate.timestamps().ok_or_else(ApiError::not_found)?;
+    Ok((PEM_CHAIN, timestamps.authority.signer().chain().to_pem()))
 }
 
 async fn stamp(gate: &Gate, authority: &TimestampAuthority, request: Request) -> Result<Vec<u8>, ApiError> {

@@ -1,6 +1,6 @@
 //! Services beside the CA: the timestamp authority, the TUF repository.
 
-use mayfly::key::KeySettings;
+use mayfly::{key::KeySettings, server::GrantedStatus};
 
 use crate::settings::{Installation, MINIMAL};
 
@@ -17,6 +17,11 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
         &KeySettings::plain_file(installation.path("ca-key.pem"))
     );
     assert_eq!(timestamp.policy().to_string(), "1.3.6.1.4.1.57264.2");
+    assert_eq!(timestamp.granted(), GrantedStatus::Ok);
+    for (status, granted) in [("200", GrantedStatus::Ok), ("201", GrantedStatus::Created)] {
+        let settings = with(&format!("chain: ca.pem, key: ca-key.pem, status: {status}")).load();
+        assert_eq!(settings.unwrap().timestamp().unwrap().granted(), granted);
+    }
     let settings = with("chain: ca.pem, key: \"awskms:///alias/time\", policy: 1.2.3.4")
         .load()
         .unwrap();
@@ -42,6 +47,10 @@ fn a_timestamp_authority_has_a_chain_a_key_and_a_policy() {
         (
             "chain: ca.pem, key: ca-key.pem, ntp: []",
             "5: timestamp.ntp: names no time server",
+        ),
+        (
+            "chain: ca.pem, key: ca-key.pem, status: 202",
+            "5: timestamp.status: `202` is neither 200 nor 201",
         ),
         (
             "chain: ca.pem, key: ca-key.pem, polcy: 1.2.3",

@@ -24,7 +24,7 @@ def ask(url, request):
     headers = {"Content-Type": "application/timestamp-query"}
     asked = urllib.request.Request(url, request.as_bytes(), headers)
     with urllib.request.urlopen(asked) as answer:
-        assert answer.status == 201, answer.status
+        assert answer.status == 200, answer.status
         return decode_timestamp_response(answer.read())
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Our timestamp authority under OpenSSL's `ts`, rfc3161-client and cosign: what it signs verifies, and a signature does so after
-# its certificate has expired. (faketime starts Mayfly an hour in the past, so that cosign's clock is an hour ahead.)
+# Our timestamp authority under OpenSSL's `ts` and HTTP client, rfc3161-client, cosign and osslsigncode: what it signs verifies, and
+# a signature does so after its certificate has expired. (faketime starts Mayfly an hour in the past, so that cosign's clock is an hour ahead.)
 source "$(dirname "$0")/lib.sh"
 export HOME="$WORK/home"
 mkdir "$HOME"
@@ -27,7 +27,7 @@ for options in "-sha256 -cert" "-sha384 -cert" "-sha512 -cert" "-sha256 -cert -n
   echo "  $options"
   # shellcheck disable=SC2086  # several words
   openssl ts -query -data blob $options -out query.tsq 2>/dev/null
-  expect 201 "$(ask application/timestamp-query query.tsq reply.tsr)" "status"
+  expect 200 "$(ask application/timestamp-query query.tsq reply.tsr)" "status"
   openssl ts -verify -queryfile query.tsq -in reply.tsr -CAfile tsa2.pem -untrusted tsa1.pem 2>/dev/null | grep -q 'Verification: OK' ||
     fail "OpenSSL does not verify"
   refused "imprint|mismatch" openssl ts -verify -data other -in reply.tsr -CAfile tsa2.pem -untrusted tsa1.pem
@@ -49,7 +49,7 @@ openssl ts -reply -in refused.tsr -text 2>/dev/null | grep -q 'policy is not sup
 step "the JSON form, for the same file"
 jq -n --arg hash "$(openssl dgst -sha256 -binary blob | base64 -w0)" \
   '{artifactHash: $hash, hashAlgorithm: "sha256", certificates: true, nonce: 1234567890123456789012}' >query.json
-expect 201 "$(ask application/json query.json reply.tsr)" "status"
+expect 200 "$(ask application/json query.json reply.tsr)" "status"
 openssl ts -verify -data blob -in reply.tsr -CAfile tsa2.pem 2>/dev/null | grep -q 'Verification: OK' || fail "OpenSSL does not verify"
 
 step "rfc3161-client"
@@ -71,6 +71,10 @@ jq -r .verificationMaterial.certificate.rawBytes bundle.json | base64 -d | opens
 verify_blob "$TRUSTED_ROOT" bundle.json --use-signed-timestamps blob
 refused "leaf certificate verification failed" verify_blob "$TRUSTED_ROOT" bundle.json blob
 
+URL=$API/api/v1/timestamp
+jq -r '.timestampAuthorities[0].certChain.certificates[1].rawBytes' "$TRUSTED_ROOT" | base64 -d |
+  openssl x509 -inform DER -out authority.pem
+
 step "an attestation, an hour later"
 jq -n '{"a": "predicate"}' >predicate.json
 cosign attest-blob -y --identity-token token --signing-config "$SIGNING_CONFIG" --trusted-root "$TRUSTED_ROOT" \
@@ -78,6 +82,18 @@ cosign attest-blob -y --identity-token token --signing-config "$SIGNING_CONFIG" 
 cosign verify-blob-attestation --trusted-root "$TRUSTED_ROOT" --insecure-ignore-tlog --use-signed-timestamps \
   --bundle attestation.json --type https://example.com/predicate --certificate-identity "$EMAIL" \
   --certificate-oidc-issuer "$ISSUER" blob
+
+# It asks by OpenSSL's HTTP client, which takes no other status than 200.
+step "osslsigncode, an hour later"
+echo 'Write-Output "hello"' >script.ps1
+request_certificate token "$EMAIL" signer
+cat signer/leaf.pem signer/intermediate.pem >signer/chain.pem
+osslsigncode sign -certs signer/chain.pem -key key.pem -h sha256 -ts "$URL" -in script.ps1 -out signed.ps1
+verify_script() { osslsigncode verify -CAfile signer/root.pem -TSA-CAfile "$1" -in "$2"; }
+verify_script authority.pem signed.ps1
+refused "verification: failed" verify_script signer/root.pem signed.ps1
+osslsigncode sign -certs signer/chain.pem -key key.pem -h sha256 -in script.ps1 -out unstamped.ps1
+refused "certificate has expired" verify_script authority.pem unstamped.ps1
 
 step "no timestamp, another bundle's, an unknown authority's: refused"
 jq 'del(.verificationMaterial.timestampVerificationData)' bundle.json >without.json

@@ -113,7 +113,7 @@ impl Ceremony {
         }));
         client.request(&token, EMAIL).await.unwrap().issued();
         let expected = match server.join("timestamp.pem").exists() {
-            true => 201,
+            true => 200,
             false => 404,
         };
         assert_eq!(client.timestamp().await.unwrap().0, expected);

@@ -68,7 +68,7 @@ impl Load {
 
 async fn granted(client: &Client) -> Vec<u8> {
     let (status, token) = client.timestamp().await.unwrap();
-    assert_eq!(status, 201, "{}", String::from_utf8_lossy(&token));
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&token));
     token
 }
 

@@ -17,10 +17,19 @@ use crate::{
         yaml::Node,
     },
     key::KeySettings,
+    server::GrantedStatus,
     timestamp::{DEFAULT_POLICY, ntp::NtpServer},
 };
 
-const TIMESTAMP: Keys = &["chain", "key", "passphrase", "policy", "ntp", "also-trusted"];
+const TIMESTAMP: Keys = &[
+    "chain",
+    "key",
+    "passphrase",
+    "policy",
+    "status",
+    "ntp",
+    "also-trusted",
+];
 
 /// The timestamp authority's chain, the key of its first certificate, and its policy.
 #[derive(Clone, Debug)]
@@ -28,6 +37,7 @@ pub struct TimestampFiles {
     chain: PathBuf,
     key: KeySettings,
     policy: ObjectIdentifier,
+    granted: GrantedStatus,
     ntp: Vec<NtpServer>,
     also_trusted: Vec<AlsoTrusted>,
 }
@@ -49,6 +59,12 @@ impl TimestampFiles {
     #[must_use]
     pub fn policy(&self) -> ObjectIdentifier {
         self.policy
+    }
+
+    /// The status of an answer with a timestamp.
+    #[must_use]
+    pub fn granted(&self) -> GrantedStatus {
+        self.granted
     }
 
     /// The time servers that must confirm the machine's clock, if any must.
@@ -77,12 +93,14 @@ pub(super) fn settings(
     let chain = chain.and_then(|text| folder.file(&text, problems));
     let key = key::read(&fields, Existing::Yes, folder, problems);
     let policy = policy(&fields, problems);
+    let granted = granted(&fields, problems);
     let ntp = ntp(&fields, problems);
     let also_trusted = read::also_trusted(&fields, folder, problems);
     Some(TimestampFiles {
         chain: chain?,
         key: key?,
         policy: policy?,
+        granted: granted?,
         ntp: ntp?,
         also_trusted: also_trusted?,
     })
@@ -99,6 +117,25 @@ fn policy(fields: &Fields<'_>, problems: &mut Problems) -> Option<ObjectIdentifi
         problems.report(&text.place, what, suggestion);
     }
     policy
+}
+
+fn granted(fields: &Fields<'_>, problems: &mut Problems) -> Option<GrantedStatus> {
+    let Some(text) = fields.text("status", problems) else {
+        return Some(GrantedStatus::default());
+    };
+    match text.value {
+        "200" => Some(GrantedStatus::Ok),
+        "201" => Some(GrantedStatus::Created),
+        other => {
+            let what = format!("`{other}` is neither 200 nor 201");
+            problems.report(
+                &text.place,
+                what,
+                "Leave it out, unless your clients take only 201",
+            );
+            None
+        }
+    }
 }
 
 fn ntp(fields: &Fields<'_>, problems: &mut Problems) -> Option<Vec<NtpServer>> {
