@@ -303,6 +303,7 @@ impl Service for App {
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response {
         let error = match refusal {
             Refusal::Fields => ApiError::too_many_header_fields(),
+            Refusal::Host => ApiError::host(),
             Refusal::Overloaded => ApiError::overloaded(),
         };
         self.refuse(error, headers)
@@ -324,6 +325,7 @@ impl Service for MetricsPage {
     fn refuse(&self, refusal: Refusal, _headers: &HeaderMap) -> Response {
         match refusal {
             Refusal::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
+            Refusal::Host => StatusCode::BAD_REQUEST.into_response(),
             Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }

@@ -239,6 +239,39 @@ async fn heads_that_are_too_large_or_ambiguous_are_refused() {
     server.assert_alive().await;
 }
 
+/// RFC 9112 section 3.2.
+#[tokio::test]
+async fn http_1_1_needs_one_host() {
+    let server = start().await;
+    for (head, status) in [
+        ("HTTP/1.1\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a\r\nhost: a\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a\r\nx: y\r\nHost: b\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a b\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a/b\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a, b\r\n", "400"),
+        ("HTTP/1.1\r\nhost: you@a\r\n", "400"),
+        ("HTTP/1.0\r\nhost: a\r\nhost: b\r\n", "400"),
+        ("HTTP/1.0\r\n", "200"),
+        ("HTTP/1.1\r\nhost:\r\n", "200"),
+        ("HTTP/1.1\r\nhost: a_b.example:443\r\n", "200"),
+        ("HTTP/1.1\r\nhost: [::1]:5555\r\n", "200"),
+    ] {
+        for address in [server.api, server.metrics] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            send(
+                &mut stream,
+                &format!("GET /healthz {head}connection: close\r\n\r\n"),
+            )
+            .await;
+            let answer = read_to_end(&mut stream).await;
+            assert_eq!(&answer[9..12], status, "{head:?}: {answer}");
+            let names_it = address != server.api || status == "200" || answer.contains("host_invalid");
+            assert!(names_it, "{answer}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_length_beside_chunks_never_smuggles_a_request() {
     let server = start().await;

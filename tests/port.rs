@@ -189,7 +189,7 @@ async fn handshakes_that_stall_or_are_none_are_closed() {
     for said in [
         &b""[..],
         b"\x16\x03\x01",
-        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\n\r\n",
         &[0xff; 4096],
         &tls_1_0_hello,
     ] {

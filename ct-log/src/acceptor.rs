@@ -19,6 +19,7 @@ mod budget;
 mod connection;
 mod descriptors;
 mod holdings;
+mod host;
 mod limits;
 mod places;
 mod request;
@@ -117,6 +118,8 @@ impl Handshake for Clear {
 pub enum Refusal {
     /// It has more than [`Limits::fields`] header fields: 431.
     Fields,
+    /// It has no sound `Host`: 400.
+    Host,
     /// There are too many requests, or answers that were not read: 503, try again.
     Overloaded,
 }

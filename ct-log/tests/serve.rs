@@ -20,6 +20,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use serving::{Scene, add_chain, pem};
 use support::{Pki, precertificate_params};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn size_of(directory: &Path) -> String {
     fs::read_to_string(directory.join("checkpoint"))
@@ -151,6 +152,28 @@ async fn log_lines_that_nobody_reads_stop_nothing() {
         drop(lines);
         assert_eq!(size_of(&scene.path("log")), "61");
     }
+}
+
+/// RFC 9112 section 3.2.
+#[tokio::test]
+async fn http_1_1_needs_one_host() {
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let address = server.url.strip_prefix("http://").unwrap();
+    for (head, status) in [
+        ("HTTP/1.1\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a\r\nhost: a\r\n", "400"),
+        ("HTTP/1.1\r\nhost: a\r\n", "200"),
+        ("HTTP/1.0\r\n", "200"),
+    ] {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = format!("GET /health {head}connection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(&answer[9..12], status, "{head:?}: {answer}");
+    }
+    assert_eq!(server.stop().await, Some(0));
 }
 
 /// More than a process may have by the soft limit of most systems. None of them says anything.

@@ -176,6 +176,15 @@ impl ApiError {
         )
     }
 
+    /// RFC 9112 section 3.2.
+    pub(super) fn host() -> Self {
+        Self::new(
+            Kind::InvalidRequest,
+            "host_invalid",
+            "The request must have one header field Host, with a host and perhaps a port",
+        )
+    }
+
     pub(super) fn body_timeout() -> Self {
         Self::new(
             Kind::BodyTimeout,

@@ -11,6 +11,7 @@ use super::account::{Account, Flight};
 use super::body::{Counted, Underway};
 use super::budget::{Budget, Reservation};
 use super::holdings::Overloaded;
+use super::host;
 use super::limits::Limits;
 use super::places::Open;
 use super::{Refusal, Service};
@@ -29,6 +30,8 @@ pub(super) fn begin<S: Service>(
     let (flight, place) = Flight::begin(&open.account);
     let refusal = if request.headers().len() > limits.fields {
         Some(Refusal::Fields)
+    } else if !host::is_sound(&request) {
+        Some(Refusal::Host)
     } else {
         place.is_err().then_some(Refusal::Overloaded)
     };

@@ -43,6 +43,7 @@ impl Service for Paths {
     fn refuse(&self, refusal: Refusal, _headers: &HeaderMap) -> Response<Body> {
         match refusal {
             Refusal::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
+            Refusal::Host => StatusCode::BAD_REQUEST.into_response(),
             Refusal::Overloaded => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         }
     }

@@ -31,6 +31,7 @@ impl Service for Answering {
     fn refuse(&self, refusal: Refusal, _headers: &HeaderMap) -> Response<Body> {
         match refusal {
             Refusal::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response(),
+            Refusal::Host => StatusCode::BAD_REQUEST.into_response(),
             Refusal::Overloaded => {
                 let later = [(RETRY_AFTER, HeaderValue::from_static("1"))];
                 (StatusCode::SERVICE_UNAVAILABLE, later).into_response()
