@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use ct_log::public_files::make_folders;
 use rustix::fs::{CWD, RenameFlags};
 use tempfile::{NamedTempFile, TempDir};
 
@@ -38,7 +39,7 @@ impl StagedFolder {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
-        fs::create_dir_all(parent)?;
+        make_folders(parent)?;
         let folder = tempfile::Builder::new()
             .prefix(prefix)
             .permissions(Permissions::from_mode(SECRET_FOLDER))

@@ -2,10 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Read},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
 
@@ -50,13 +51,16 @@ impl Dev {
     }
 
     fn start_in(directory: &Path, arguments: &[&str]) -> Self {
-        let mut child = mayfly(&["dev", "--port", "0"])
+        let child = mayfly(&["dev", "--port", "0"])
             .args(arguments)
             .current_dir(directory)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .spawn();
+        Self::of(child.unwrap())
+    }
+
+    fn of(mut child: Child) -> Self {
         let output = BufReader::new(child.stdout.take().unwrap());
         Self { child, output }
     }
@@ -87,6 +91,66 @@ impl Drop for Dev {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What `mayfly dev` makes, below its folder: paths and modes.
+fn made_with_umask(umask: &str) -> BTreeMap<PathBuf, u32> {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("made/by/mayfly");
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        r#"umask "$0" && exec "$@""#,
+        umask,
+        env!("CARGO_BIN_EXE_mayfly"),
+    ]);
+    command
+        .args(["dev", "--port", "0", "--json", "--data-dir"])
+        .arg(&data);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut dev = Dev::of(child.unwrap());
+    dev.ready();
+    assert_eq!(dev.stop(), (String::new(), Some(0)), "{umask}");
+    let mut made = BTreeMap::new();
+    let mut folders = vec![directory.path().join("made")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                folders.push(path.clone());
+            }
+            let mut below = path.strip_prefix(directory.path()).unwrap().to_owned();
+            // Each time another CA's.
+            if below
+                .parent()
+                .is_some_and(|folder| folder.ends_with("log/issuer"))
+            {
+                below.set_file_name("issuer.der");
+            }
+            made.insert(below, metadata.permissions().mode() & 0o777);
+        }
+    }
+    made
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let made = made_with_umask("022");
+    for (path, mode) in [
+        ("made/by", 0o755),
+        ("made/by/mayfly", 0o700),
+        ("made/by/mayfly/ca", 0o755),
+        ("made/by/mayfly/ca/key.pem", 0o600),
+        ("made/by/mayfly/ca/root.pem", 0o644),
+        ("made/by/mayfly/audit.jsonl", 0o640),
+        ("made/by/mayfly/log/checkpoint", 0o644),
+    ] {
+        assert_eq!(made.get(Path::new(path)), Some(&mode), "{path}: {made:?}");
+    }
+    for umask in ["077", "000"] {
+        assert_eq!(made_with_umask(umask), made, "{umask}");
     }
 }
 

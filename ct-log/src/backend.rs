@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::clock::{Clock, SystemClock};
 use crate::key::LogKey;
+use crate::public_files;
 use crate::settings::LogSettings;
 #[cfg(all(feature = "postgres", feature = "s3"))]
 use crate::storage::PostgresAndS3;
@@ -195,7 +196,7 @@ fn refuse_files(files: &dyn Files, directory: &Path) -> Result<(), OpenError> {
 }
 
 fn make_directory(directory: &Path) -> Result<(), OpenError> {
-    fs::create_dir_all(directory).map_err(storage::io_error("create the directory"))
+    public_files::make_folders(directory).map_err(storage::io_error("create the directory"))
 }
 
 fn lock_directory(path: &Path) -> Result<(Directory, LockFile), OpenError> {

@@ -2,7 +2,7 @@
 //! that it acknowledged, in a second one beside it. A log's directory that was rolled back as a whole cannot know it; the marks do (C15).
 //! The entries of SCTs that are known to be given out are looked up, too.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::RwLock;
@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogPublicKey;
 use crate::leaf::{LeafIndex, LogId, SequencedEntry};
 use crate::proof::Plan;
+use crate::public_files;
 use crate::publish::Published;
 use crate::read::data_tile;
 use crate::sct::Sct;
@@ -36,8 +37,7 @@ impl HighWaterMark {
 
     /// At the birth of a log: it may not be another log's.
     pub(crate) fn begin(&self) -> Result<(), OpenError> {
-        let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(&self.path);
+        let file = public_files::open(&self.path);
         let length = file.and_then(|file| Ok(file.metadata()?.len()));
         let acknowledged = beside(&self.path, ACKNOWLEDGED).try_exists();
         let acknowledged = acknowledged.map_err(storage::io_error("look for a high-water mark"))?;
@@ -117,7 +117,7 @@ impl HighWaterMark {
     pub(crate) fn raise(&self, note: &str) -> io::Result<()> {
         threads::check_alive()?;
         let unfinished = beside(&self.path, ".new");
-        let mut file = File::create(&unfinished)?;
+        let mut file = public_files::create(&unfinished)?;
         file.write_all(note.as_bytes())?;
         file.sync_all()?;
         fs::rename(&unfinished, &self.path)

@@ -63,6 +63,7 @@ mod lookup;
 pub mod output;
 mod pool;
 pub mod proof;
+pub mod public_files;
 mod publish;
 mod reach;
 mod read;

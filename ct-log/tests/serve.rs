@@ -154,6 +154,41 @@ async fn log_lines_that_nobody_reads_stop_nothing() {
     }
 }
 
+/// A web server can read what is public, and only the owner can write.
+#[tokio::test]
+async fn modes_do_not_depend_on_the_umask() {
+    for umask in ["077", "000", "022"] {
+        let mut scene = Scene::new();
+        scene.directory = scene.path("made/by/the/log");
+        let server = scene.start_as(scene.command_with_umask(umask)).await;
+        assert_eq!(server.add(&scene.pki, 1).await.status(), StatusCode::OK);
+        while server.get("tile/data/000.p/1").await.status() != StatusCode::OK {}
+        assert_eq!(server.stop().await, Some(0));
+        let mut folders = vec![scene.path("made")];
+        let mut names = Vec::new();
+        while let Some(folder) = folders.pop() {
+            assert_eq!(mode(&folder), 0o755, "{umask}: {}", folder.display());
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    assert_eq!(mode(&path), 0o644, "{umask}: {}", path.display());
+                    names.push(path.file_name().unwrap().to_owned());
+                }
+            }
+        }
+        for name in ["checkpoint", "log.json", "index.redb"] {
+            assert!(names.iter().any(|made| made == name), "{name}: {names:?}");
+        }
+        assert_eq!(mode(&scene.path("key.pem")), 0o600, "{umask}");
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 /// RFC 9112 section 3.2.
 #[tokio::test]
 async fn http_1_1_needs_one_host() {

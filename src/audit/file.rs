@@ -1,9 +1,9 @@
 //! The file of the record: appended to, and found at its path or not at all.
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
+    fs::{File, Metadata, OpenOptions, Permissions},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -64,15 +64,24 @@ pub(super) enum AppendError {
     Failed(io::Error),
 }
 
+fn open_or_create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(MODE);
+    match options.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.create(true).open(path),
+        created => {
+            let file = created?;
+            // Whatever the umask is.
+            file.set_permissions(Permissions::from_mode(MODE))?;
+            Ok(file)
+        }
+    }
+}
+
 impl RecordFile {
     /// Opens the file, which is made if it is not there, and ends a last line that was cut short, so that it spoils no other.
     pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(MODE)
-            .open(path)?;
+        let file = open_or_create(path)?;
         let metadata = file.metadata()?;
         let mut opened = Self {
             identity: metadata.is_file().then(|| Identity::of(&metadata)),

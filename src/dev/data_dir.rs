@@ -5,10 +5,12 @@
 //! so a directory that lacks a part was damaged later, and nothing guesses how to mend it.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, File, TryLockError},
     io,
     path::{Path, PathBuf},
 };
+
+use ct_log::public_files;
 
 use super::ready::Ready;
 use crate::staging::{SECRET_FOLDER, StagedFolder, replace_passing_file};
@@ -183,13 +185,7 @@ impl DataDir {
     /// [`DataDirError::InUse`] if another process has it; [`DataDirError::Io`].
     pub fn lock(&self) -> Result<DataDirLock, DataDirError> {
         let path = self.lock_file();
-        let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(io_error(&path))?;
+        let file = public_files::open(&path).map_err(io_error(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(DataDirLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(DataDirError::InUse {
@@ -207,7 +203,7 @@ impl DataDir {
     pub fn stage(&self) -> Result<Staged, DataDirError> {
         let folder = StagedFolder::beside(&self.0, ".mayfly-dev-").map_err(io_error(&self.0))?;
         let staged = DataDir::at(folder.path());
-        fs::create_dir(staged.ca()).map_err(io_error(&self.0))?;
+        public_files::make_folder(&staged.ca()).map_err(io_error(&self.0))?;
         Ok(Staged {
             folder,
             staged,

@@ -6,6 +6,7 @@ use redb::backends::InMemoryBackend;
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition};
 
 use crate::leaf::LogId;
+use crate::public_files;
 use crate::recent::Identity;
 use crate::tree::Hash;
 use crate::wire::Reader;
@@ -64,7 +65,11 @@ impl Database {
             });
         let tables = match place {
             Place::Memory => builder.create_with_backend(InMemoryBackend::new())?,
-            Place::File(path) => builder.create(path)?,
+            Place::File(path) => {
+                // An empty file is a new database.
+                public_files::open(path)?;
+                builder.create(path)?
+            }
         };
         let transaction = tables.begin_write()?;
         transaction.open_table(LEAVES)?;

@@ -1,9 +1,11 @@
 //! The file operations that a log is built on: the one seam between it and the operating system.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+
+use crate::public_files;
 
 /// Length of a segment in bytes. It holds two batches of the greatest size, or 2,048 of the smallest.
 const SEGMENT_BYTES: u64 = 8 * 1024 * 1024;
@@ -92,12 +94,7 @@ impl Directory {
     /// Takes the exclusive lock of the directory. It belongs to the open file, not to the process: a second opener is
     /// refused even here, and a forked child cannot release it.
     pub(crate) fn lock(&self) -> Result<LockFile, LockError> {
-        let mut options = OpenOptions::new();
-        let file = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.root.join("lock"));
+        let file = public_files::open(&self.root.join("lock"));
         let file = file.map_err(|error| match error.kind() {
             ErrorKind::NotFound => LockError::Missing,
             _ => LockError::Io(error),
@@ -116,10 +113,7 @@ impl Directory {
 
 impl Files for Directory {
     fn create(&self, path: &str, length: u64) -> io::Result<Box<dyn OpenFile>> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(self.path(path))?;
+        let mut file = public_files::create_new(&self.path(path))?;
         let mut left = length;
         while left > 0 {
             let chunk = usize::try_from(left).unwrap_or(usize::MAX).min(ZEROS.len());
@@ -142,7 +136,7 @@ impl Files for Directory {
     }
 
     fn make_directory(&self, path: &str) -> io::Result<()> {
-        match fs::create_dir(self.path(path)) {
+        match public_files::make_folder(&self.path(path)) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             result => result,
         }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::leaf::{LogId, UnixMillis};
+use crate::public_files;
 use crate::threads;
 use crate::tree::Hash;
 
@@ -107,7 +108,7 @@ impl HighWater {
         // Not in the place of the extension: a mark of the same name writes its own.
         let mut temporary = self.path.clone().into_os_string();
         temporary.push(".new");
-        let mut file = File::create(&temporary)?;
+        let mut file = public_files::create(temporary.as_ref())?;
         file.write_all(&serde_json::to_vec(&mark)?)?;
         file.sync_data()?;
         fs::rename(&temporary, &self.path)?;

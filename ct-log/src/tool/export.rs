@@ -14,6 +14,7 @@ use super::place::{AnySource, KeyArguments, Place, PlaceArguments};
 use crate::Checkpoint;
 use crate::check::{Problem, Source as _, StaticCopy, check_growth};
 use crate::output::StandardOutput;
+use crate::public_files;
 use crate::storage::{Directory, Store};
 
 pub(super) const AFTER_HELP: &str = "\
@@ -59,7 +60,7 @@ pub(super) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
     if to.join("log.json").exists() {
         return Err(format!("{} is a log that can be written, not a static copy", to.display()).into());
     }
-    fs::create_dir_all(to)?;
+    public_files::make_folders(to)?;
     // Two at once would find each other's unfinished files.
     let _lock = file::lock(&to.join("tmp.lock"))?;
     if let Some(copy) = StaticCopy::find(to) {

@@ -1,8 +1,10 @@
 //! Files that a command keeps: replaced as a whole, or written once.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
+
+use crate::public_files;
 
 /// A state file that one process has for itself.
 #[derive(Debug)]
@@ -43,8 +45,7 @@ impl StateFile {
 
 /// Takes a lock, which is released when the file is dropped.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(path)?;
+    let file = public_files::open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -58,7 +59,7 @@ pub(super) fn lock(path: &Path) -> io::Result<File> {
 /// Replaces a file as a whole, durably.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = beside(path, ".new");
-    let mut file = File::create(&temporary)?;
+    let mut file = public_files::create(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

@@ -14,6 +14,7 @@ use super::place::{FromArguments, Place};
 use crate::Checkpoint;
 use crate::check::{SignedCheckpoint, StoredLog, check_growth};
 use crate::output::{self, StandardOutput};
+use crate::public_files;
 use crate::storage::{self, Directory, LockError, Store};
 
 pub(super) const AFTER_HELP: &str = "\
@@ -88,7 +89,7 @@ pub(super) async fn run(arguments: RestoreArguments) -> Result<(), Failure> {
 }
 
 async fn restore(directory: &Path, place: &Place, now: SignedCheckpoint) -> Result<(), Failure> {
-    fs::create_dir_all(directory)?;
+    public_files::make_folders(directory)?;
     refuse_occupied(directory)?;
     let files = Directory::new(directory);
     let _lock = files.lock().map_err(|error| match error {

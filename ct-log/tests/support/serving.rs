@@ -88,8 +88,23 @@ impl Scene {
         command
     }
 
+    /// The same, in a process that takes those permissions away from what it makes.
+    pub(crate) fn command_with_umask(&self, umask: &str) -> Command {
+        let command = self.command();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"umask "$0" && exec "$@""#, umask]);
+        shell.arg(command.as_std().get_program());
+        shell.args(command.as_std().get_args());
+        shell.kill_on_drop(true).stderr(Stdio::piped());
+        shell
+    }
+
     pub(crate) async fn start(&self) -> Server {
-        let mut child = self.command().spawn().unwrap();
+        self.start_as(self.command()).await
+    }
+
+    pub(crate) async fn start_as(&self, mut command: Command) -> Server {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let line = lines.next_line().await.unwrap().unwrap();
         let address = line.split("address=").nth(1).unwrap().split(' ').next().unwrap();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Args;
-use ct_log::output::StandardOutput;
+use ct_log::{output::StandardOutput, public_files::make_folders};
 use mayfly::{
     clock::{Clock, SystemClock},
     config::Settings,
@@ -112,7 +112,7 @@ fn files(halves: &PublicHalves) -> Result<Vec<TrustFile>, TrustError> {
 }
 
 fn write(files: &[TrustFile], folder: &Path, force: bool) -> Result<(), Failure> {
-    fs::create_dir_all(folder).map_err(io_error(folder))?;
+    make_folders(folder).map_err(io_error(folder))?;
     let leftovers = log_keys(folder).map_err(io_error(folder))?;
     let places = || files.iter().map(|file| folder.join(&file.name));
     let mut present = places()

@@ -1,11 +1,12 @@
 //! A change that waits for signatures, in a folder that can be carried from one signer to the next.
 
 use std::{
-    fmt, fs, mem,
+    fmt, mem,
     path::{Path, PathBuf},
     slice,
 };
 
+use ct_log::public_files::make_folder;
 use tough::schema::{Role, RoleType, Root, Signed, Targets};
 
 use super::{
@@ -109,7 +110,7 @@ impl Proposal {
         let staged = StagedFolder::beside(folder, STAGED).map_err(io_error(folder))?;
         self.write(staged.path())?;
         let targets = staged.path().join(TARGETS);
-        fs::create_dir(&targets).map_err(io_error(&targets))?;
+        make_folder(&targets).map_err(io_error(&targets))?;
         for file in files {
             let (name, target) = file.target()?;
             let path = targets.join(target_file(&name, &target));

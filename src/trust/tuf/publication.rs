@@ -13,6 +13,7 @@ use std::{
 };
 
 use aws_lc_rs::digest::{SHA256, digest};
+use ct_log::public_files::make_folder;
 use futures_util::stream;
 use tough::{
     Bytes, ExpirationEnforcement, IntoVec, RepositoryLoader, Transport, TransportError, TransportErrorKind,
@@ -128,7 +129,7 @@ impl Publication {
         let staged = StagedFolder::beside(place, STAGED).map_err(io_error(place))?;
         let folder = staged.path();
         let targets = folder.join(TARGETS);
-        fs::create_dir(&targets).map_err(io_error(&targets))?;
+        make_folder(&targets).map_err(io_error(&targets))?;
         for folder in [folder, &targets] {
             fs::set_permissions(folder, Permissions::from_mode(PUBLIC_FOLDER)).map_err(io_error(folder))?;
         }
