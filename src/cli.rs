@@ -49,6 +49,7 @@ Examples:
 
 Environment:
   MAYFLY_LOG     which log lines to write, as in RUST_LOG; \"info\" if unset
+  NO_COLOR       if set and not empty, no colours
 
 Exit codes:
   0  done; for a server: stopped by SIGINT or SIGTERM, after the requests in flight

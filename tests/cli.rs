@@ -11,6 +11,7 @@ use std::{
 };
 
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, jwk::JwkSet};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -151,6 +152,68 @@ fn modes_do_not_depend_on_the_umask() {
     }
     for umask in ["077", "000"] {
         assert_eq!(made_with_umask(umask), made, "{umask}");
+    }
+}
+
+/// Both sides of a new terminal.
+fn terminal() -> (fs::File, fs::File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&ours).unwrap();
+    unlockpt(&ours).unwrap();
+    let name = ptsname(&ours, Vec::new()).unwrap();
+    let theirs = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(name.to_str().unwrap());
+    (ours.into(), theirs.unwrap())
+}
+
+/// What a program writes to a terminal, up to `end`.
+fn written(mut terminal: fs::File, end: &str) -> String {
+    let mut text = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&text).contains(end) {
+        let read = terminal.read(&mut buffer).unwrap();
+        text.extend_from_slice(buffer.get(..read).unwrap());
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// <https://no-color.org>
+#[test]
+fn no_color_means_no_colors() {
+    for (no_color, has_colors) in [(None, true), (Some(""), true), (Some("1"), false)] {
+        let with_it = |mut command: Command| {
+            command.env_remove("NO_COLOR").env("TERM", "xterm");
+            if let Some(value) = no_color {
+                command.env("NO_COLOR", value);
+            }
+            command
+        };
+        let (ours, theirs) = terminal();
+        let mut help = with_it(mayfly(&["--help"]));
+        let mut help = help.stdout(theirs).spawn().unwrap();
+        let text = written(ours, "the log is not sound");
+        assert!(help.wait().unwrap().success());
+        assert_eq!(text.contains('\x1b'), has_colors, "{no_color:?}: {text}");
+
+        let directory = tempfile::tempdir().unwrap();
+        let (ours, theirs) = terminal();
+        let arguments = [
+            "dev",
+            "--port",
+            "0",
+            "--json",
+            "--data-dir",
+            &path(&directory, "dev"),
+        ];
+        let mut dev = with_it(mayfly(&arguments));
+        let dev = dev.stdout(Stdio::piped()).stderr(theirs).spawn().unwrap();
+        let mut dev = Dev::of(dev);
+        dev.ready();
+        let text = written(ours, "micros");
+        assert_eq!(text.contains('\x1b'), has_colors, "{no_color:?}: {text}");
+        dev.stop();
     }
 }
 

@@ -1,7 +1,7 @@
 //! `ct-log`: a log's server, and what an operator or auditor does to a log from outside.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
@@ -11,6 +11,7 @@ use ct_log::tool::{self, LogCommand};
 const AFTER_HELP: &str = "\
 Environment:
   CT_LOG_LOG     which log lines to write, as in RUST_LOG; \"info\" if unset
+  NO_COLOR       if set and not empty, no colours
 ";
 
 /// A Certificate Transparency log: its server, and what an operator or auditor does to a log from outside
@@ -40,7 +41,7 @@ fn start_logging() -> io::Result<()> {
         .with_env_filter(output::filter("CT_LOG_LOG"))
         .with_writer(lines)
         .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal())
+        .with_ansi(output::has_colors())
         .with_target(false)
         .compact()
         .init();

@@ -13,7 +13,7 @@ mod results;
 
 use std::env;
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
@@ -37,6 +37,14 @@ pub fn standard_error() -> io::Result<Lines> {
     })?;
     watch_panics();
     Ok(lines)
+}
+
+/// Whether log lines on standard error have colours: it is a terminal, and `NO_COLOR` is empty or not set
+/// (<https://no-color.org>), as `clap` has it of its help.
+#[must_use]
+pub fn has_colors() -> bool {
+    let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    !refused && io::stderr().is_terminal()
 }
 
 /// Which log lines to write, as the variable says in the form of `RUST_LOG`; "info" if it is not set. What of it cannot be understood

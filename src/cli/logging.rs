@@ -1,6 +1,6 @@
 //! Log lines, on standard error.
 
-use std::io::{self, IsTerminal};
+use std::io;
 
 use clap::ValueEnum;
 use ct_log::output;
@@ -23,7 +23,7 @@ pub(crate) fn start(format: LogFormat) -> io::Result<()> {
         .with_env_filter(output::filter(FILTER_VARIABLE))
         .with_writer(writer)
         .log_internal_errors(false)
-        .with_ansi(io::stderr().is_terminal());
+        .with_ansi(output::has_colors());
     match format {
         LogFormat::Text => lines.with_target(false).compact().init(),
         LogFormat::Json => lines.json().flatten_event(true).init(),
