@@ -28,7 +28,7 @@ mod trust;
 mod tuf;
 mod wire;
 
-use std::{future::Future, io, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -36,7 +36,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use ct_log::{
-    acceptor::{Acceptor, Clear, ConnectionEvent, IpNet, Refusal, Service},
+    acceptor::{Acceptor, Clear, ConnectionEvent, IpNet, ListenError, Refusal, Service, listen},
     output,
 };
 use hyper::{HeaderMap, Request, body::Incoming};
@@ -155,14 +155,9 @@ impl Default for ServerSettings {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// In use, not ours, or not allowed.
-    #[error("cannot listen on {address}: choose another port, or end the program that has it")]
-    Listen {
-        /// The address that was asked for.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    /// The address is in use, not this machine's, or not allowed.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The server's own certificate or key.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -349,13 +344,6 @@ impl MetricsPage {
             _ => StatusCode::NOT_FOUND.into_response(),
         }
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
-    let failed = |source| ServeError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = listener.local_addr().map_err(failed)?;
-    Ok((listener, bound))
 }
 
 fn joined(what: &str, ended: Result<(), tokio::task::JoinError>) {

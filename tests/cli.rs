@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Output, Stdio},
 };
@@ -215,6 +215,20 @@ fn no_color_means_no_colors() {
         assert_eq!(text.contains('\x1b'), has_colors, "{no_color:?}: {text}");
         dev.stop();
     }
+}
+
+/// In containers every port may be anybody's.
+#[test]
+#[ignore = "needs root"]
+fn a_port_that_takes_a_privilege_is_named_with_the_cure() {
+    let mut command = mayfly(&["dev", "--port", "443", "--data-dir", "/proc/none"]);
+    let output = command.uid(65534).gid(65534).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = stderr(&output);
+    assert!(
+        said.contains("127.0.0.1:443") && said.contains("CAP_NET_BIND_SERVICE"),
+        "{said}"
+    );
 }
 
 /// The commit of the sources, if they are in a repository of their own.

@@ -160,7 +160,7 @@ async fn an_address_in_use_is_named() {
     let server = start().await;
     let error = Listeners::bind(server.api, None).await.unwrap_err();
     assert!(
-        matches!(error, ServeError::Listen { address, .. } if address == server.api),
+        matches!(&error, ServeError::Listen(error) if error.address() == server.api),
         "{error:?}"
     );
 }

@@ -21,6 +21,7 @@ mod descriptors;
 mod holdings;
 mod host;
 mod limits;
+mod listen;
 mod places;
 mod request;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub use descriptors::raise_descriptor_limit;
 pub use holdings::Overloaded;
 pub use ipnet::IpNet;
 pub use limits::Limits;
+pub use listen::{ListenError, listen};
 pub use places::ConnectionRefusal;
 
 use connection::{LATE_GRACE, Shared};

@@ -112,7 +112,9 @@ async fn a_port_in_use_is_named() {
     let (code, stderr) = installation.refusal();
     assert_eq!(code, Some(1));
     assert!(
-        stderr.contains(&format!("cannot listen on {address}")),
+        stderr.contains(&format!(
+            "cannot listen on {address}: choose another port, or end the program that has this one"
+        )),
         "{stderr}"
     );
     assert!(!installation.path("log").exists());

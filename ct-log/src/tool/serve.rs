@@ -17,7 +17,6 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use clap::Args;
 use der::{DateTime, Encode as _};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -25,7 +24,7 @@ use x509_cert::Certificate;
 
 use super::birth;
 use super::failure::Failure;
-use crate::acceptor::{Acceptor, Clear, IpNet, Limits, parse_network, raise_descriptor_limit};
+use crate::acceptor::{Acceptor, Clear, IpNet, Limits, listen, parse_network, raise_descriptor_limit};
 use crate::chain::Policy;
 use crate::http::Submissions;
 use crate::{Log, LogSettings, Origin, Window, WriteFailure};
@@ -127,10 +126,8 @@ pub(super) async fn run(arguments: ServeArguments) -> Result<(), Failure> {
         Duration::from_secs(1),
     );
     let settings = arguments.settings()?;
-    let listener = TcpListener::bind(arguments.listen).await;
-    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", arguments.listen))?;
+    let (listener, address) = listen(arguments.listen).await?;
     let log = birth::open_or_create(settings, &arguments.key)?;
-    let address = listener.local_addr()?;
     tracing::info!(%address, origin = %log.origin(), id = %log.public_key().log_id(), entries = log.size(), "serving");
     let router = router(&log, submissions.clone());
     let (close, closing) = watch::channel(false);
