@@ -7,7 +7,7 @@ use tokio::{net::TcpSocket, time};
 use crate::{
     fake_issuer::{FakeIssuer, SigningKey},
     installation::Installation,
-    program::HANG,
+    program::{HANG, mayfly},
 };
 
 /// Between two looks.
@@ -53,4 +53,20 @@ async fn it_serves_before_its_issuer_does() {
     });
     assert_eq!(issued.await.unwrap().sct.leaf_index().get(), 0);
     assert_eq!(serving.client.get("/readyz").await.status, 200);
+}
+
+/// A proxy would resolve the names of issuers itself, past the check of their addresses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_is_asked_without_the_proxy_of_the_environment() {
+    // A port that is taken, and refuses connections.
+    let proxy = TcpSocket::new_v4().unwrap();
+    proxy.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let installation = Installation::new().await;
+    let mut command = mayfly();
+    for variable in ["http_proxy", "https_proxy", "all_proxy"] {
+        command.env(variable, &url).env(variable.to_uppercase(), &url);
+    }
+    let serving = installation.serve_as(command.env_remove("no_proxy").env_remove("NO_PROXY"));
+    serving.request().await.issued();
 }
