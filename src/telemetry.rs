@@ -253,7 +253,8 @@ impl Metrics {
         self.connections_cut.with_label_values(&[reason]).inc();
     }
 
-    /// An HTTP request was answered; `method` is of [`method_name`]. As Fulcio's dashboards expect it: lower case.
+    /// An HTTP request was answered; `method` is of [`method_name`], and a label in lower case, as
+    /// Fulcio's dashboards expect it.
     pub fn http_served(&self, method: &'static str, status: StatusCode, took: Duration) {
         let labels = [status.as_str(), &method.to_ascii_lowercase()];
         self.http_requests.with_label_values(&labels).inc();
@@ -346,8 +347,8 @@ impl Maker {
     }
 }
 
-/// The name of a method, of the bounded set that Go's `promhttp`, which Fulcio uses, tells apart. Callers may invent methods, of any
-/// length; those share one name.
+/// The name of a method, of the bounded set that Go's `promhttp`, which Fulcio uses, tells apart.
+/// Callers may invent methods, of any length; those share one name.
 #[must_use]
 pub fn method_name(method: &Method) -> &'static str {
     const NAMED: [&str; 10] = [

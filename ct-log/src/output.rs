@@ -39,8 +39,8 @@ pub fn standard_error() -> io::Result<Lines> {
     Ok(lines)
 }
 
-/// Whether log lines on standard error have colours: it is a terminal, and `NO_COLOR` is empty or not set
-/// (<https://no-color.org>), as `clap` has it of its help.
+/// Whether log lines on standard error have colours: it is a terminal, and `NO_COLOR` is empty or
+/// not set (<https://no-color.org>), as `clap` has it of its help.
 #[must_use]
 pub fn has_colors() -> bool {
     let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -80,7 +80,7 @@ pub(super) fn grpc_method(path: &str) -> GrpcMethod {
         .unwrap_or(OTHER)
 }
 
-/// The gRPC method that Fulcio's HTTP gateway calls for a request, which therefore counts as a call of it.
+/// The gRPC method that Fulcio's HTTP gateway calls for a request, which counts as a call of it.
 pub(super) fn gateway_method(method: &Method, path: &str) -> Option<GrpcMethod> {
     match (method, path) {
         (&Method::POST, SIGNING_CERT) => Some(CREATE),

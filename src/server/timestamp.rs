@@ -32,7 +32,8 @@ pub struct Timestamps {
 /// The status of an answer with a timestamp.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum GrantedStatus {
-    /// 200, as of sigstore's timestamp authority since its version 2.0. OpenSSL's HTTP client takes no other.
+    /// 200, as of sigstore's timestamp authority since its version 2.0. OpenSSL's HTTP client takes no
+    /// other.
     #[default]
     Ok,
     /// 201, as before. The client of those versions takes no other.
