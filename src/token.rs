@@ -7,6 +7,7 @@
 //! last: an unsigned claim can have a token refused, which is its sender's own affair, and grants nothing.
 
 mod address;
+mod algorithm;
 mod cache;
 mod claims;
 mod envelope;

@@ -348,6 +348,9 @@ impl IssuerKeys {
         running.outcome = match self.fetcher.keys(&self.issuer).await {
             Ok(fetched) => {
                 self.counts.succeeded.fetch_add(1, Ordering::Relaxed);
+                if let Some(left_out) = &fetched.left_out {
+                    tracing::warn!(issuer = self.issuer.as_str(), "{left_out}");
+                }
                 self.cached
                     .store(Some(Arc::new(CachedKeys::new(fetched, asked_at, Instant::now()))));
                 Ok(())

@@ -4,10 +4,10 @@
 //! (RFC 7515 sections 4.1.2 to 4.1.6) would let a token bring its own key, so nothing reads them.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 use super::{
+    algorithm::Algorithm,
     error::{Quoted, TokenError},
     json,
     payload::Payload,
@@ -134,24 +134,8 @@ fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, TokenError> {
     let Some(name) = header.get("alg").and_then(Value::as_str) else {
         return Err(TokenError::Malformed("its header has no alg string"));
     };
-    allowed_algorithm(name).ok_or_else(|| TokenError::AlgorithmNotAllowed {
+    Algorithm::named(name).ok_or_else(|| TokenError::AlgorithmNotAllowed {
         algorithm: Quoted::new(name),
-    })
-}
-
-/// The allow-list (RFC 7518 section 3.1, RFC 8037 section 3.1): asymmetric only, compared byte for byte.
-fn allowed_algorithm(name: &str) -> Option<Algorithm> {
-    Some(match name {
-        "RS256" => Algorithm::RS256,
-        "RS384" => Algorithm::RS384,
-        "RS512" => Algorithm::RS512,
-        "PS256" => Algorithm::PS256,
-        "PS384" => Algorithm::PS384,
-        "PS512" => Algorithm::PS512,
-        "ES256" => Algorithm::ES256,
-        "ES384" => Algorithm::ES384,
-        "EdDSA" => Algorithm::EdDSA,
-        _ => return None,
     })
 }
 

@@ -22,7 +22,7 @@ pub enum TokenError {
     Malformed(&'static str),
     /// The header's `alg` is outside the allow-list, or is not the algorithm of the issuer's key.
     #[error(
-        "the identity token is signed with algorithm {algorithm}, which is not allowed here: the issuer must sign with a key that it publishes, by one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
+        "the identity token is signed with algorithm {algorithm}, which is not allowed here: the issuer must sign with a key that it publishes, by one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA, Ed25519"
     )]
     AlgorithmNotAllowed {
         /// The header's `alg`.
@@ -41,7 +41,7 @@ pub enum TokenError {
     },
     /// The issuer publishes no key that could have signed the token.
     #[error(
-        "the identity token's key {key} is not among the keys that its issuer {issuer} publishes: ask the issuer for a new token"
+        "the identity token's key {key} is not among the usable keys that its issuer {issuer} publishes: ask the issuer for a new token"
     )]
     UnknownKey {
         /// The configured issuer.

@@ -23,7 +23,7 @@ use super::{
     address::{CheckedResolver, FetchPolicy, UrlError},
     error::Quoted,
     json,
-    keys::{KeySet, MAX_KEYS},
+    keys::{KeySet, LeftOut, MAX_KEYS},
 };
 use crate::{identity::Rule, response::body, trusted_issuer::TrustedIssuer};
 
@@ -68,6 +68,7 @@ impl IssuerUrl {
 #[derive(Debug)]
 pub(super) struct FetchedKeys {
     pub(super) keys: KeySet,
+    pub(super) left_out: Option<LeftOut>,
     pub(super) max_age: Option<Duration>,
 }
 
@@ -147,8 +148,10 @@ impl Fetcher {
         if keys.len() > MAX_KEYS {
             return Err(FetchError::TooManyKeys);
         }
+        let (keys, left_out) = KeySet::from_jwks(keys);
         Ok(FetchedKeys {
-            keys: KeySet::from_jwks(keys),
+            keys,
+            left_out,
             max_age: document.max_age,
         })
     }

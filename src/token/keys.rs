@@ -1,17 +1,22 @@
-//! The keys of one issuer: parsed once from its JWKS (RFC 7517), each bound to the algorithms that fit it.
+//! The keys of one issuer: parsed once from its JWKS (RFC 7517), each bound to the algorithms that
+//! fit it. A key that is taken is one that the verifier has parsed.
 
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ED25519, ParsedPublicKey, VerificationAlgorithm,
-};
+mod left_out;
+
+use aws_lc_rs::signature::{ParsedPublicKey, RsaPublicKeyComponents};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use curve25519_dalek::edwards::CompressedEdwardsY;
-use jsonwebtoken::{
-    Algorithm, DecodingKey, DecodingKeyKind,
-    crypto::aws_lc::DEFAULT_PROVIDER,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
-};
+use num_bigint::BigUint;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
-use super::envelope::{Jws, MAX_KEY_ID_BYTES};
+pub(super) use self::left_out::LeftOut;
+use self::left_out::Unusable;
+use super::{
+    algorithm::{Algorithm, OnCurve, RSA},
+    envelope::{Jws, MAX_KEY_ID_BYTES},
+    error::Quoted,
+};
 
 /// The most keys that an issuer may publish; the largest known set has about ten.
 pub(super) const MAX_KEYS: usize = 100;
@@ -20,17 +25,8 @@ pub(super) const MAX_KEYS: usize = 100;
 /// only by mistake.
 const MAX_TRIED_KEYS: usize = 16;
 
-/// RSA moduli, in bytes: 2048 bits (RFC 7518 section 3.3) to the 8192 bits that the verifier takes.
-const RSA_MODULUS_BYTES: std::ops::RangeInclusive<usize> = 256..=1024;
-
-const RSA_ALGORITHMS: &[Algorithm] = &[
-    Algorithm::RS256,
-    Algorithm::RS384,
-    Algorithm::RS512,
-    Algorithm::PS256,
-    Algorithm::PS384,
-    Algorithm::PS512,
-];
+/// RSA moduli, in bits: from RFC 7518 section 3.3 to what the verifier takes.
+const RSA_MODULUS_BITS: std::ops::RangeInclusive<u64> = 2048..=8192;
 
 /// The public signature keys that an issuer publishes.
 #[derive(Debug)]
@@ -48,10 +44,18 @@ pub(super) enum Mismatch {
 }
 
 impl KeySet {
-    /// Keys that are private, symmetric, for encryption, too weak or of an unknown kind are left out: they verify
-    /// nothing, and must not spoil the rest (RFC 7517 section 5).
-    pub(super) fn from_jwks(keys: &[Value]) -> Self {
-        Self(keys.iter().filter_map(VerificationKey::from_jwk).collect())
+    /// The keys that can verify a token, and what is to be said about the others: they must not
+    /// spoil the rest (RFC 7517 section 5).
+    pub(super) fn from_jwks(jwks: &[Value]) -> (Self, Option<LeftOut>) {
+        let mut keys = Vec::new();
+        let mut left_out = LeftOut::of(jwks.len());
+        for jwk in jwks {
+            match VerificationKey::from_jwk(jwk) {
+                Ok(key) => keys.push(key),
+                Err(reason) => left_out.add(jwk, &reason),
+            }
+        }
+        (Self(keys), left_out.if_any())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -68,14 +72,20 @@ impl KeySet {
     /// No key verifies it.
     pub(super) fn verify(&self, token: &Jws<'_>) -> Result<(), Mismatch> {
         let named = || self.0.iter().filter(|key| key.is_named_by(token.key_id()));
-        let mut fitting = named().filter(|key| key.fits(token.algorithm())).peekable();
+        let mut fitting = named()
+            .filter_map(|key| key.verifier(token.algorithm()))
+            .peekable();
         if fitting.peek().is_none() {
             return Err(match token.key_id() {
                 Some(_) if named().next().is_some() => Mismatch::Algorithm,
                 _ => Mismatch::UnknownKey,
             });
         }
-        if fitting.take(MAX_TRIED_KEYS).any(|key| key.verifies(token)) {
+        let (input, signature) = (token.signing_input(), token.signature());
+        if fitting
+            .take(MAX_TRIED_KEYS)
+            .any(|key| key.verify_sig(input, signature).is_ok())
+        {
             return Ok(());
         }
         Err(Mismatch::Signature)
@@ -85,46 +95,38 @@ impl KeySet {
 #[derive(Debug)]
 struct VerificationKey {
     key_id: Option<String>,
-    algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    verifiers: Vec<(Algorithm, ParsedPublicKey)>,
 }
 
 impl VerificationKey {
-    fn from_jwk(value: &Value) -> Option<Self> {
+    fn from_jwk(value: &Value) -> Result<Self, Unusable> {
+        let jwk: Jwk = serde_path_to_error::deserialize(value)
+            .map_err(|error| Unusable::NoJwk(Quoted::new(&error.to_string())))?;
+        if !matches!(given(&jwk.public_key_use), None | Some("sig")) {
+            return Err(Unusable::NotForSignatures);
+        }
+        let operations = jwk.key_ops.as_deref().unwrap_or_default();
+        if !operations.is_empty() && !operations.iter().any(|operation| operation == "verify") {
+            return Err(Unusable::KeyOps);
+        }
         // "d" is private in every asymmetric key type (RFC 7518 section 6): a published private key proves nothing.
-        if value.get("d").is_some() {
-            return None;
+        if jwk.d.is_some() {
+            return Err(Unusable::Private);
         }
-        let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
-        let common = &jwk.common;
-        let for_signatures = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature));
-        let for_verifying = common
-            .key_operations
-            .as_ref()
-            .is_none_or(|operations| operations.contains(&KeyOperations::Verify));
-        if !for_signatures || !for_verifying {
-            return None;
+        if jwk.kid.as_ref().is_some_and(|id| id.len() > MAX_KEY_ID_BYTES) {
+            return Err(Unusable::KeyId);
         }
-        if common
-            .key_id
-            .as_ref()
-            .is_some_and(|id| id.len() > MAX_KEY_ID_BYTES)
-        {
-            return None;
+        let mut verifiers = jwk.verifiers()?;
+        if let Some(name) = given(&jwk.alg) {
+            let algorithm = Algorithm::named(name);
+            verifiers.retain(|(fitting, _)| algorithm == Some(*fitting));
+            if verifiers.is_empty() {
+                return Err(Unusable::Algorithm(Quoted::new(name)));
+            }
         }
-        let (fitting, key) = usable_key(&jwk)?;
-        let algorithms = match common.key_algorithm {
-            None => fitting.to_vec(),
-            Some(named) => vec![
-                Algorithm::try_from(named)
-                    .ok()
-                    .filter(|named| fitting.contains(named))?,
-            ],
-        };
-        Some(Self {
-            key_id: jwk.common.key_id,
-            algorithms,
-            key,
+        Ok(Self {
+            key_id: jwk.kid,
+            verifiers,
         })
     }
 
@@ -133,39 +135,95 @@ impl VerificationKey {
         key_id.is_none() || self.key_id.as_deref() == key_id
     }
 
-    fn fits(&self, algorithm: Algorithm) -> bool {
-        self.algorithms.contains(&algorithm)
-    }
-
-    fn verifies(&self, token: &Jws<'_>) -> bool {
-        (DEFAULT_PROVIDER.verifier_factory)(&token.algorithm(), &self.key)
-            .is_ok_and(|verifier| verifier.verify(token.signing_input(), token.signature()).is_ok())
+    fn verifier(&self, algorithm: Algorithm) -> Option<&ParsedPublicKey> {
+        let found = self.verifiers.iter().find(|(fitting, _)| *fitting == algorithm);
+        found.map(|(_, key)| key)
     }
 }
 
-/// The algorithms that a key's type and curve allow, for a key that is strong and well-formed.
-fn usable_key(jwk: &Jwk) -> Option<(&'static [Algorithm], DecodingKey)> {
-    let key = DecodingKey::from_jwk(jwk).ok()?;
-    match (&jwk.algorithm, key.kind()) {
-        (AlgorithmParameters::RSA(_), DecodingKeyKind::RsaModulusExponent { n, .. }) => RSA_MODULUS_BYTES
-            .contains(&n.len())
-            .then_some((RSA_ALGORITHMS, key)),
-        (AlgorithmParameters::EllipticCurve(parameters), DecodingKeyKind::SecretOrDer(point)) => {
-            let (algorithms, verifier): (&[_], &'static dyn VerificationAlgorithm) = match parameters.curve {
-                EllipticCurve::P256 => (&[Algorithm::ES256], &ECDSA_P256_SHA256_FIXED),
-                EllipticCurve::P384 => (&[Algorithm::ES384], &ECDSA_P384_SHA384_FIXED),
-                _ => return None,
-            };
-            ParsedPublicKey::new(verifier, point).ok()?;
-            Some((algorithms, key))
+/// A JSON Web Key (RFC 7517 section 4), as far as it is read: `x5c` and its like are not.
+#[derive(Deserialize)]
+struct Jwk {
+    #[serde(default)]
+    kty: String,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    d: Option<IgnoredAny>,
+    kid: Option<String>,
+    alg: Option<String>,
+    #[serde(rename = "use")]
+    public_key_use: Option<String>,
+    key_ops: Option<Vec<String>>,
+}
+
+impl Jwk {
+    /// The key for each algorithm that its type and curve allow, if it is strong and well-formed.
+    fn verifiers(&self) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
+        let crv = self.crv.as_deref().unwrap_or_default();
+        match (self.kty.as_str(), OnCurve::named(&self.kty, crv)) {
+            ("RSA", _) => self.rsa(),
+            (_, Some(curve)) => Ok(vec![self.on(&curve)?]),
+            ("EC" | "OKP", None) => Err(Unusable::Curve(Quoted::new(crv))),
+            (other, None) => Err(Unusable::KeyType(Quoted::new(other))),
         }
-        (AlgorithmParameters::OctetKeyPair(parameters), DecodingKeyKind::SecretOrDer(point)) => {
-            let usable = parameters.curve == EllipticCurve::Ed25519
-                && ParsedPublicKey::new(&ED25519, point).is_ok()
-                && !has_small_order(point);
-            usable.then_some((&[Algorithm::EdDSA], key))
+    }
+
+    /// Numbers have no leading zeros (RFC 7518 section 2), but some issuers write one. They change
+    /// nothing.
+    fn rsa(&self) -> Result<Vec<(Algorithm, ParsedPublicKey)>, Unusable> {
+        let number = |encoded| Ok(BigUint::from_bytes_be(&decode(encoded)?));
+        let (modulus, exponent) = (number(&self.n)?, number(&self.e)?);
+        if !RSA_MODULUS_BITS.contains(&modulus.bits()) {
+            return Err(Unusable::RsaBits(modulus.bits()));
         }
-        _ => None,
+        let components = RsaPublicKeyComponents {
+            n: modulus.to_bytes_be(),
+            e: exponent.to_bytes_be(),
+        };
+        let parse = |(algorithm, parameters)| {
+            let key = components.to_parsed_public_key(parameters).ok()?;
+            // Only a key that is read from its encoding is checked.
+            let key = ParsedPublicKey::new(parameters, key.as_ref()).ok()?;
+            Some((algorithm, key))
+        };
+        let parsed: Option<Vec<_>> = RSA.into_iter().map(parse).collect();
+        parsed.ok_or(Unusable::Numbers)
+    }
+
+    fn on(&self, curve: &OnCurve) -> Result<(Algorithm, ParsedPublicKey), Unusable> {
+        let part = |encoded| decode(encoded).and_then(|part| exactly(curve.bytes, part));
+        let key = match curve.algorithm {
+            Algorithm::Ed25519 => part(&self.x)?,
+            // Uncompressed (SEC 1 section 2.3.3).
+            _ => [vec![4], part(&self.x)?, part(&self.y)?].concat(),
+        };
+        if curve.algorithm == Algorithm::Ed25519 && has_small_order(&key) {
+            return Err(Unusable::Numbers);
+        }
+        let parsed = ParsedPublicKey::new(curve.verifier, key).map_err(|_| Unusable::Numbers)?;
+        Ok((curve.algorithm, parsed))
+    }
+}
+
+/// An optional parameter that is empty says as much as one that is absent.
+fn given(parameter: &Option<String>) -> Option<&str> {
+    parameter.as_deref().filter(|value| !value.is_empty())
+}
+
+fn decode(encoded: &Option<String>) -> Result<Vec<u8>, Unusable> {
+    let encoded = encoded.as_deref().unwrap_or_default();
+    BASE64_URL_SAFE_NO_PAD
+        .decode(encoded)
+        .map_err(|_| Unusable::Numbers)
+}
+
+fn exactly(bytes: usize, part: Vec<u8>) -> Result<Vec<u8>, Unusable> {
+    match part.len() == bytes {
+        true => Ok(part),
+        false => Err(Unusable::Numbers),
     }
 }
 
@@ -176,3 +234,6 @@ fn has_small_order(point: &[u8]) -> bool {
         .and_then(|point| point.decompress())
         .is_none_or(|point| point.is_small_order())
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,15 +51,15 @@ impl IssuerKeys {
     }
 
     fn refusal(&self, mismatch: Mismatch, jws: &Jws<'_>) -> TokenError {
-        let algorithm = format!("{:?}", jws.algorithm());
+        let algorithm = jws.algorithm().name();
         match mismatch {
             Mismatch::Signature => TokenError::SignatureInvalid,
             Mismatch::Algorithm => TokenError::AlgorithmNotAllowed {
-                algorithm: Quoted::new(&algorithm),
+                algorithm: Quoted::new(algorithm),
             },
             Mismatch::UnknownKey => TokenError::UnknownKey {
                 issuer: self.quoted_url(),
-                key: Quoted::new(jws.key_id().unwrap_or(&algorithm)),
+                key: Quoted::new(jws.key_id().unwrap_or(algorithm)),
             },
         }
     }

@@ -28,6 +28,7 @@ mod installation;
 #[path = "../support/instance.rs"]
 mod instance;
 mod issuer_down;
+mod issuer_keys;
 mod load;
 mod log_lines;
 mod memory;

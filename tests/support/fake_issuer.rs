@@ -18,8 +18,9 @@ use aws_lc_rs::{
     rand::SystemRandom,
     rsa::KeySize,
     signature::{
-        self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair, RsaEncoding, RsaKeyPair, RsaPublicKeyComponents,
+        self, ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+        ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RsaEncoding, RsaKeyPair,
+        RsaPublicKeyComponents,
     },
 };
 use axum::{
@@ -249,7 +250,8 @@ impl SigningKey {
         let pair = match algorithm {
             "ES256" => Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap()),
             "ES384" => Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P384_SHA384_FIXED_SIGNING).unwrap()),
-            "EdDSA" => Pair::Ed25519(Ed25519KeyPair::generate().unwrap()),
+            "ES512" => Pair::Ecdsa(EcdsaKeyPair::generate(&ECDSA_P521_SHA512_FIXED_SIGNING).unwrap()),
+            "EdDSA" | "Ed25519" => Pair::Ed25519(Ed25519KeyPair::generate().unwrap()),
             _ => Pair::Rsa(Box::new(RsaKeyPair::generate(KeySize::Rsa2048).unwrap())),
         };
         Self {
@@ -264,10 +266,10 @@ impl SigningKey {
         let mut jwk = match &self.pair {
             Pair::Ecdsa(pair) => {
                 let (x, y) = pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
-                let curve = if self.algorithm == "ES256" {
-                    "P-256"
-                } else {
-                    "P-384"
+                let curve = match self.algorithm {
+                    "ES256" => "P-256",
+                    "ES384" => "P-384",
+                    _ => "P-521",
                 };
                 json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)})
             }

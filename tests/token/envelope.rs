@@ -156,8 +156,8 @@ async fn only_asymmetric_algorithms_are_allowed() {
     let fixture = Fixture::warm().await;
     let mut rows = Vec::new();
     for algorithm in [
-        "none", "None", "NONE", "nOnE", "", "HS256", "HS384", "HS512", "hs256", "es256", "ES512", "ES256K",
-        "RS1", "RSA-OAEP", "dir", "ES256\0", " ES256",
+        "none", "None", "NONE", "nOnE", "", "HS256", "HS384", "HS512", "hs256", "es256", "ed25519", "Ed448",
+        "ES256K", "RS1", "RSA-OAEP", "dir", "ES256\0", " ES256",
     ] {
         let header = fixture.header_with("alg", algorithm);
         let token = fixture.key.token_with_header(&header, &fixture.claims());

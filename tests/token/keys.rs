@@ -1,7 +1,9 @@
 //! Which of an issuer's keys verify which tokens.
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
 use super::{
-    fake_issuer::{FakeIssuer, SigningKey},
+    fake_issuer::{FakeIssuer, SigningKey, encode},
     *,
 };
 
@@ -33,7 +35,7 @@ fn without(mut jwk: Value, parameter: &str) -> Value {
 #[tokio::test]
 async fn every_allowed_algorithm_verifies() {
     for algorithm in [
-        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+        "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
     ] {
         let key = SigningKey::generate(algorithm, "key-1");
         assert_eq!(with_jwks(vec![key.jwk()], &key).await, "accepted", "{algorithm}");
@@ -56,6 +58,7 @@ async fn a_key_serves_only_the_algorithms_that_fit_it() {
     let rsa = SigningKey::generate("RS256", "key-1");
     let p256 = SigningKey::generate("ES256", "key-1");
     let p384 = SigningKey::generate("ES384", "key-1");
+    let p521 = SigningKey::generate("ES512", "key-1");
     let ed25519 = SigningKey::generate("EdDSA", "key-1");
     let not_allowed = "algorithm_not_allowed";
     assert_eq!(
@@ -66,8 +69,8 @@ async fn a_key_serves_only_the_algorithms_that_fit_it() {
         with_jwks(vec![with(rsa.jwk(), "alg", "RS512")], &rsa).await,
         not_allowed
     );
-    for key in [&rsa, &p256, &p384, &ed25519] {
-        for other in [&rsa, &p256, &p384, &ed25519] {
+    for key in [&rsa, &p256, &p384, &p521, &ed25519] {
+        for other in [&rsa, &p256, &p384, &p521, &ed25519] {
             let expected = if std::ptr::eq(key, other) {
                 "accepted"
             } else {
@@ -91,6 +94,59 @@ async fn a_key_serves_only_the_algorithms_that_fit_it() {
     );
 }
 
+/// RFC 9864 names the curve in `alg`; a key and its tokens need not use the same name.
+#[tokio::test]
+async fn ed25519_has_two_names() {
+    let old = SigningKey::generate("EdDSA", "key-1");
+    assert_eq!(
+        with_jwks(vec![with(old.jwk(), "alg", "Ed25519")], &old).await,
+        "accepted"
+    );
+    let new = SigningKey::generate("Ed25519", "key-1");
+    assert_eq!(
+        with_jwks(vec![with(new.jwk(), "alg", "EdDSA")], &new).await,
+        "accepted"
+    );
+}
+
+/// As Java's `BigInteger.toByteArray` makes them.
+#[tokio::test]
+async fn leading_zeros_of_rsa_numbers_change_nothing() {
+    let key = SigningKey::generate("RS256", "key-1");
+    for parameter in ["n", "e"] {
+        let jwk = key.jwk();
+        let number = BASE64_URL_SAFE_NO_PAD
+            .decode(jwk[parameter].as_str().unwrap())
+            .unwrap();
+        let padded = encode([vec![0], number].concat());
+        assert_eq!(
+            with_jwks(vec![with(jwk, parameter, padded)], &key).await,
+            "accepted",
+            "{parameter}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_a_key_set_says_in_vain_is_passed_over() {
+    let key = SigningKey::generate("RS256", "key-1");
+    for (parameter, value) in [
+        ("alg", json!("")),
+        ("alg", json!(null)),
+        ("use", json!("")),
+        ("key_ops", json!([])),
+        ("x5c", json!("MIIB")),
+        ("x5t", json!(1)),
+        ("kty2", json!({"a": [1]})),
+    ] {
+        assert_eq!(
+            with_jwks(vec![with(key.jwk(), parameter, value)], &key).await,
+            "accepted",
+            "{parameter}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn unusable_keys_are_left_out_without_spoiling_the_rest() {
     let key = SigningKey::generate("ES256", "key-1");
@@ -107,6 +163,7 @@ async fn unusable_keys_are_left_out_without_spoiling_the_rest() {
         with(key.jwk(), "x", "AAAA"),
         with(key.jwk(), "crv", "P-521"),
         with(key.jwk(), "crv", "secp256k1"),
+        with(key.jwk(), "alg", "RSA"),
         with(edward.jwk(), "x", identity),
         with(edward.jwk(), "x", zero.as_str()),
         with(edward.jwk(), "x", "AAAA"),
