@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use ct_log::remote::{Coding, CodingError};
 use reqwest::{Response, header::RETRY_AFTER};
 
 /// Why the body of an answer was not read.
@@ -11,10 +12,14 @@ pub(crate) enum BodyError {
     Transport(reqwest::Error),
     /// It is larger than was allowed.
     TooLarge,
+    /// It is encoded, and cannot be decoded.
+    Coding(CodingError),
 }
 
-/// The body, if it has `largest` bytes at most; no more than that is held.
+/// The body, decoded if it is gzipped, if it has `largest` bytes at most both as it came and
+/// decoded; no more than that is held.
 pub(crate) async fn body(mut response: Response, largest: usize) -> Result<Vec<u8>, BodyError> {
+    let coding = Coding::of(response.headers()).map_err(BodyError::Coding)?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(BodyError::Transport)? {
         if body.len().saturating_add(chunk.len()) > largest {
@@ -22,7 +27,10 @@ pub(crate) async fn body(mut response: Response, largest: usize) -> Result<Vec<u
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    coding.decode(body, largest).map_err(|error| match error {
+        CodingError::TooLarge(_) => BodyError::TooLarge,
+        error => BodyError::Coding(error),
+    })
 }
 
 /// `Retry-After`: seconds or a date (RFC 9110 section 10.2.3).

@@ -2,6 +2,7 @@
 //! deadline, and nobody is sent to another host.
 
 mod answer;
+mod coding;
 mod place;
 
 use std::net::SocketAddr;
@@ -11,7 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
-pub use place::{OwnScheme, RemoteError, TlsTrust};
+pub use coding::{Coding, CodingError};
+pub use place::{OwnScheme, RemoteError, TlsTrust, same_host_only};
 
 use crate::check::{Source, SourceError};
 use crate::leaf::{Fingerprint, MAX_ENTRY_BYTES, SequencedEntry};

@@ -7,7 +7,7 @@ mod exchange;
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
-use ct_log::{ExternalLogKey, ExternalSct, LogSpec, external::ExternalSctError};
+use ct_log::{ExternalLogKey, ExternalSct, LogSpec, external::ExternalSctError, remote::CodingError};
 use tokio::{
     sync::Semaphore,
     time::{self, Instant},
@@ -225,6 +225,9 @@ pub enum AttemptError {
     /// More than 64 KiB.
     #[error("its answer is larger than 64 KiB")]
     TooLarge,
+    /// The answer is encoded, and cannot be decoded.
+    #[error("its answer {0}")]
+    Coding(CodingError),
     /// The answer is no SCT for the entry.
     #[error(transparent)]
     Sct(#[from] ExternalSctError),
@@ -241,7 +244,7 @@ impl AttemptError {
                 Some((*retry_after).max(RETRY_PAUSE))
             }
             Self::Transport(_) | Self::Timeout | Self::Status(500..) => Some(RETRY_PAUSE),
-            Self::Status(_) | Self::TooLarge | Self::Sct(_) | Self::Clock => None,
+            Self::Status(_) | Self::TooLarge | Self::Coding(_) | Self::Sct(_) | Self::Clock => None,
         }
     }
 
@@ -250,7 +253,7 @@ impl AttemptError {
             Self::Transport(_) | Self::Timeout | Self::Resting { .. } => Attempted::Unreachable,
             Self::SentAway { .. } => Attempted::SentAway,
             Self::Status(_) => Attempted::Refused,
-            Self::TooLarge | Self::Sct(_) | Self::Clock => Attempted::BadAnswer,
+            Self::TooLarge | Self::Coding(_) | Self::Sct(_) | Self::Clock => Attempted::BadAnswer,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Discovery and JWKS over HTTPS (OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5): two requests, no
-//! redirect, bounded in size and time.
+//! Discovery and JWKS over HTTPS (OpenID Connect Discovery 1.0 section 4, RFC 7517 section 5): two requests,
+//! which may be redirected on the same host, bounded in size and time.
 //!
 //! The JWKS may be on another host than the issuer (Google's is); the issuer's own document names it, over TLS.
 
@@ -11,7 +11,12 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Certificate, Client, StatusCode, header::CACHE_CONTROL, redirect};
+use ct_log::remote::same_host_only;
+use reqwest::{
+    Certificate, Client, StatusCode,
+    header::{ACCEPT_ENCODING, CACHE_CONTROL},
+    redirect,
+};
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
@@ -177,7 +182,8 @@ impl Fetcher {
     }
 
     async fn get(&self, issuer: &IssuerUrl, url: Url) -> Result<Document, FetchError> {
-        let mut request = self.client(issuer, &url).await?.get(url.clone());
+        let client = self.client(issuer, &url).await?;
+        let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "gzip");
         if let Access::Cluster(account) = &issuer.access
             && url.origin() == issuer.discovery.origin()
             && let Some(token) = account.token().map_err(FetchError::ServiceAccount)?
@@ -245,7 +251,8 @@ async fn https_client(policy: &Arc<FetchPolicy>, roots: Option<Vec<u8>>) -> Resu
 /// No proxy: it would resolve names itself, past [`CheckedResolver`].
 fn client(policy: &Arc<FetchPolicy>) -> reqwest::ClientBuilder {
     Client::builder()
-        .redirect(redirect::Policy::none())
+        .redirect(redirect::Policy::custom(same_host_only))
+        .referer(false)
         .no_proxy()
         .timeout(FETCH_TIMEOUT)
         .dns_resolver(CheckedResolver(Arc::clone(policy)))

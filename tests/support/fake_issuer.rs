@@ -51,6 +51,8 @@ pub enum Answer {
     RedirectTo(String),
     /// 200 with this body.
     Body(Vec<u8>),
+    /// 200 with this body, said to be in this content coding.
+    Encoded(&'static str, Vec<u8>),
     /// Never.
     Hang,
 }
@@ -77,6 +79,7 @@ struct Shared {
     jwks_requests: AtomicUsize,
     other_requests: AtomicUsize,
     authorizations: AtomicUsize,
+    accepted_coding: Mutex<Option<String>>,
     requests: watch::Sender<usize>,
 }
 
@@ -98,6 +101,7 @@ impl FakeIssuer {
             jwks_requests: AtomicUsize::new(0),
             other_requests: AtomicUsize::new(0),
             authorizations: AtomicUsize::new(0),
+            accepted_coding: Mutex::new(None),
             requests: watch::Sender::new(0),
         });
         let routes = Router::new()
@@ -107,6 +111,7 @@ impl FakeIssuer {
                 get(tenant_discovery),
             )
             .route("/jwks", get(jwks))
+            .route("/jwks-after/{redirects}", get(jwks_after))
             .fallback(other)
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
@@ -151,6 +156,11 @@ impl FakeIssuer {
     /// Requests for a tenant's discovery document that carried credentials.
     pub fn authorizations(&self) -> usize {
         self.shared.authorizations.load(Ordering::SeqCst)
+    }
+
+    /// `Accept-Encoding` of the last request for the JWKS.
+    pub fn accepted_coding(&self) -> Option<String> {
+        self.shared.accepted_coding.lock().unwrap().clone()
     }
 
     /// All requests, also those for other paths.
@@ -203,8 +213,27 @@ async fn tenant_discovery(
     respond(answer, document.to_string().into_response()).await
 }
 
-async fn jwks(State(shared): State<Arc<Shared>>) -> Response {
+/// The JWKS after so many redirects on this host.
+async fn jwks_after(
+    State(shared): State<Arc<Shared>>,
+    Path(redirects): Path<usize>,
+    headers: HeaderMap,
+) -> Response {
+    match redirects.checked_sub(1) {
+        None => jwks(State(shared), headers).await,
+        Some(left) => (
+            StatusCode::FOUND,
+            [(header::LOCATION, format!("/jwks-after/{left}"))],
+        )
+            .into_response(),
+    }
+}
+
+async fn jwks(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     shared.count(&shared.jwks_requests);
+    *shared.accepted_coding.lock().unwrap() = headers
+        .get(header::ACCEPT_ENCODING)
+        .map(|coding| coding.to_str().unwrap().to_owned());
     let answer = shared.jwks.lock().unwrap().clone();
     let keys = shared.keys.lock().unwrap().clone();
     let mut response = json!({"keys": keys}).to_string().into_response();
@@ -227,6 +256,7 @@ async fn respond(answer: Answer, proper: Response) -> Response {
         Answer::Status(status) => (StatusCode::from_u16(status).unwrap(), proper).into_response(),
         Answer::RedirectTo(url) => (StatusCode::FOUND, [(header::LOCATION, url)]).into_response(),
         Answer::Body(body) => body.into_response(),
+        Answer::Encoded(coding, body) => ([(header::CONTENT_ENCODING, coding)], body).into_response(),
         Answer::Hang => std::future::pending().await,
     }
 }

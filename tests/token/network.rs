@@ -1,6 +1,6 @@
 //! What a bad issuer, or a bad address, can do: nothing to anybody else.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{io::Write as _, net::TcpListener, sync::Arc};
 
 use mayfly::token::{KeyState, TokenVerifierError};
 
@@ -38,11 +38,6 @@ async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
             plain(Answer::RedirectTo(elsewhere.url().to_owned())),
         ),
         (
-            "redirect to itself",
-            Document::Jwks,
-            plain(Answer::RedirectTo("/jwks".to_owned())),
-        ),
-        (
             "redirect to metadata",
             Document::Jwks,
             plain(Answer::RedirectTo("http://169.254.169.254/".to_owned())),
@@ -59,9 +54,19 @@ async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
         ),
         ("nothing", Document::Jwks, plain(Answer::Body(Vec::new()))),
         (
-            "gzip",
+            "gzip that is not said to be",
             Document::Jwks,
-            plain(Answer::Body(b"\x1f\x8b\x08\x00".to_vec())),
+            plain(Answer::Body(gzip(b"{\"keys\":[]}"))),
+        ),
+        (
+            "gzip that is none",
+            Document::Jwks,
+            plain(Answer::Encoded("gzip", b"{\"keys\":[]}".to_vec())),
+        ),
+        (
+            "gzip that breaks off",
+            Document::Discovery,
+            plain(Answer::Encoded("gzip", gzip(b"{}")[..12].to_vec())),
         ),
         (
             "too large",
@@ -140,6 +145,68 @@ async fn documents_are_read_up_to_the_limit() {
     fixture.issuer.answer(Document::Jwks, Answer::Body(body));
     pass(COOL_DOWN).await;
     fixture.accept_good().await;
+}
+
+#[tokio::test]
+async fn documents_may_be_gzipped_and_have_the_same_limit() {
+    let fixture = Fixture::new().await;
+    let mut body = json!({"keys": [fixture.key.jwk()]}).to_string().into_bytes();
+    body.resize(256 * 1024 + 1, b' ');
+    fixture
+        .issuer
+        .answer(Document::Jwks, Answer::Encoded("gzip", gzip(&body)));
+    let cause = assert_unavailable(&fixture.verifier, &fixture.good()).await;
+    assert_eq!(cause, "the issuer's document is larger than 256 KiB");
+    assert_eq!(fixture.issuer.accepted_coding().as_deref(), Some("gzip"));
+    body.pop();
+    let url = fixture.issuer.url();
+    let discovery = json!({"issuer": url, "jwks_uri": format!("{url}/jwks")});
+    for (document, body) in [
+        (Document::Discovery, discovery.to_string().into_bytes()),
+        (Document::Jwks, body),
+    ] {
+        fixture
+            .issuer
+            .answer(document, Answer::Encoded("gzip", gzip(&body)));
+    }
+    pass(COOL_DOWN).await;
+    fixture.accept_good().await;
+}
+
+#[tokio::test]
+async fn another_coding_than_gzip_is_named() {
+    let fixture = Fixture::new().await;
+    fixture.issuer.answer(
+        Document::Jwks,
+        Answer::Encoded("br", b"\x0b\x02\x80{}\x03".to_vec()),
+    );
+    let cause = assert_unavailable(&fixture.verifier, &fixture.good()).await;
+    let expected = "the issuer's document is encoded as br; only gzip is accepted";
+    assert_eq!(cause, expected);
+}
+
+#[tokio::test]
+async fn three_redirects_on_the_same_host_are_followed() {
+    let fixture = Fixture::new().await;
+    let url = fixture.issuer.url();
+    let after = |redirects| json!({"issuer": url, "jwks_uri": format!("{url}/jwks-after/{redirects}")});
+    fixture
+        .issuer
+        .answer(Document::Discovery, Answer::json(&after(4)));
+    let cause = assert_unavailable(&fixture.verifier, &fixture.good()).await;
+    assert!(cause.contains("redirects"), "{cause}");
+    assert_eq!(fixture.issuer.jwks_requests(), 0);
+    fixture
+        .issuer
+        .answer(Document::Discovery, Answer::json(&after(3)));
+    pass(COOL_DOWN).await;
+    fixture.accept_good().await;
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 #[tokio::test]

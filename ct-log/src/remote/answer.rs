@@ -1,13 +1,11 @@
 //! One answer of a log: asked for again while that may help, and no larger than it may be.
 
-use std::io::Read as _;
 use std::time::Duration;
 
-use flate2::read::MultiGzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::header::ACCEPT_ENCODING;
 use reqwest::{Response, StatusCode};
 
-use super::RemoteLog;
+use super::{Coding, CodingError, RemoteLog};
 use crate::check::SourceError;
 
 /// Waits before each further attempt at what failed in a way that passes.
@@ -62,19 +60,15 @@ impl RemoteLog {
             _ if status.is_server_error() => return Err(Failed::Passing(format!("the answer is {status}"))),
             _ => return Err(Failed::Lasting(format!("the answer is {status}"))),
         }
-        let zipped = is_zipped(response.headers())?;
+        let undecodable = |error: CodingError| Failed::Lasting(format!("it {}", in_one_line(&error)));
+        let coding = Coding::of(response.headers()).map_err(undecodable)?;
         let body = read_body(response, limit).await?;
-        if zipped { unzip(&body, limit) } else { Ok(body) }
+        coding.decode(body, limit).map_err(undecodable)
     }
 }
 
 fn transport(error: &reqwest::Error) -> Failed {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
+    let text = in_one_line(error);
     if error.is_redirect() {
         Failed::Lasting(text)
     } else {
@@ -82,12 +76,14 @@ fn transport(error: &reqwest::Error) -> Failed {
     }
 }
 
-fn is_zipped(headers: &HeaderMap) -> Result<bool, Failed> {
-    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => Ok(false),
-        Some(b"gzip") => Ok(true),
-        Some(_) => Err(Failed::Lasting("it is encoded, but not as gzip".to_owned())),
+fn in_one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
     }
+    text
 }
 
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failed> {
@@ -101,34 +97,6 @@ async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Fail
     Ok(body)
 }
 
-/// What comes out has the same limit as what came in.
-fn unzip(body: &[u8], limit: usize) -> Result<Vec<u8>, Failed> {
-    let mut unzipped = Vec::new();
-    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = MultiGzDecoder::new(body).take(most).read_to_end(&mut unzipped);
-    read.map_err(|error| Failed::Lasting(format!("it is not gzip: {error}")))?;
-    if unzipped.len() > limit {
-        return Err(too_large(limit));
-    }
-    Ok(unzipped)
-}
-
 fn too_large(limit: usize) -> Failed {
     Failed::Lasting(format!("it is over {limit} bytes"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn little_gzip_does_not_become_much() {
-        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        std::io::Write::write_all(&mut bomb, &[0; 1_000_000]).unwrap();
-        let bomb = bomb.finish().unwrap();
-        assert!(bomb.len() < 2_000);
-        assert!(matches!(unzip(&bomb, 999_999), Err(Failed::Lasting(_))));
-        assert_eq!(unzip(&bomb, 1_000_000).ok().unwrap().len(), 1_000_000);
-        assert!(unzip(&bomb[..100], 1_000_000).is_err());
-    }
 }

@@ -117,7 +117,8 @@ pub(super) fn client(prefix: &Url, trust: TlsTrust) -> Result<Client, RemoteErro
     client.build().map_err(RemoteError::Tls)
 }
 
-fn same_host_only(attempt: Attempt<'_>) -> Action {
+/// Follows redirects to the same scheme, host and port, three at most.
+pub fn same_host_only(attempt: Attempt<'_>) -> Action {
     let first = attempt.previous().first();
     let same = first.is_some_and(|first| first.origin() == attempt.url().origin());
     if !same {

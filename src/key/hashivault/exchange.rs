@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use ct_log::remote::CodingError;
 use reqwest::{Client, Method, StatusCode, header::HeaderValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -134,6 +135,7 @@ impl From<BodyError> for VaultError {
         match error {
             BodyError::Transport(error) => Self::Transport(error),
             BodyError::TooLarge => Self::TooLarge,
+            BodyError::Coding(error) => Self::Coding(error),
         }
     }
 }
@@ -181,6 +183,8 @@ pub(in crate::key) enum VaultError {
     OtherKey,
     #[error("Vault's answer is larger than 4 MiB")]
     TooLarge,
+    #[error("Vault's answer {0}")]
+    Coding(CodingError),
     #[error("Vault's answer is not what it should be")]
     Garbled,
     #[error("Vault did not answer in time")]
@@ -199,6 +203,7 @@ impl VaultError {
             Self::Transport(_)
             | Self::OtherKey
             | Self::TooLarge
+            | Self::Coding(_)
             | Self::Garbled
             | Self::Late
             | Self::Interrupted => Trouble::Passing,

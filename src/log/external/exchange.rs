@@ -71,6 +71,7 @@ impl From<BodyError> for AttemptError {
         match error {
             BodyError::Transport(error) => Self::Transport(error),
             BodyError::TooLarge => Self::TooLarge,
+            BodyError::Coding(error) => Self::Coding(error),
         }
     }
 }

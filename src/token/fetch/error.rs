@@ -2,6 +2,8 @@
 
 use std::{error::Error, iter};
 
+use ct_log::remote::CodingError;
+
 use crate::{
     response::BodyError,
     token::{
@@ -23,9 +25,15 @@ pub enum FetchError {
     /// Not done within five seconds.
     #[error("the issuer did not answer within 5 s")]
     Timeout,
-    /// Not 200; redirects are not followed.
-    #[error("the issuer answered with status {0} (redirects are not followed)")]
+    /// To another scheme, host or port, or more than three times.
+    #[error("the issuer redirects to another host, or too often; that is not followed")]
+    Redirect,
+    /// Not 200.
+    #[error("the issuer answered with status {0}")]
     Status(u16),
+    /// In another coding than gzip, or damaged.
+    #[error("the issuer's document {0}")]
+    Coding(CodingError),
     /// More than 256 KiB.
     #[error("the issuer's document is larger than 256 KiB")]
     TooLarge,
@@ -68,6 +76,7 @@ impl From<BodyError> for FetchError {
         match error {
             BodyError::Transport(error) => Self::Transport(error),
             BodyError::TooLarge => Self::TooLarge,
+            BodyError::Coding(error) => Self::Coding(error),
         }
     }
 }
@@ -79,6 +88,9 @@ impl FetchError {
     }
 
     pub(super) fn of_request(error: reqwest::Error) -> Self {
+        if error.is_redirect() {
+            return Self::Redirect;
+        }
         let causes = iter::successors(error.source(), |&cause| cause.source());
         let refused = causes.filter_map(|cause| cause.downcast_ref()).next();
         match refused {
