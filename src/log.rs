@@ -28,7 +28,7 @@ use ct_log::StorageError;
 pub(crate) use self::shards::written;
 pub use self::{
     choice::{Embedding, Failure, NoSct},
-    external::{AttemptError, ExternalLogSettings, Use},
+    external::{AttemptError, EndpointError, ExternalLogSettings, Use},
     in_process::EmbeddedError,
     sct::{EMBEDDED, VerifiedSct},
     shards::{NOTICE, Outlook, Shards, ShardsError, path_of},
@@ -324,6 +324,6 @@ pub enum LogsError {
         /// Its name.
         name: Arc<str>,
         /// Why.
-        source: reqwest::Error,
+        source: EndpointError,
     },
 }

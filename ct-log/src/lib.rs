@@ -85,6 +85,8 @@ mod submission;
 mod tests;
 mod threads;
 pub mod tile;
+#[cfg(any(feature = "client", feature = "postgres"))]
+pub mod tls;
 #[cfg(feature = "tools")]
 pub mod tool;
 pub mod tree;

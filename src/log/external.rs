@@ -15,6 +15,7 @@ use tokio::{
 use url::Url;
 
 use self::exchange::Endpoint;
+pub use self::exchange::EndpointError;
 use super::{VerifiedSct, submission::Submission};
 use crate::{
     breaker::{Breaker, Leave, Rests},
@@ -87,7 +88,7 @@ impl ExternalLog {
         settings: ExternalLogSettings,
         metrics: &ExternalLogMetrics,
         clock: Arc<dyn Clock>,
-    ) -> Result<Self, reqwest::Error> {
+    ) -> Result<Self, EndpointError> {
         Ok(Self {
             endpoint: Endpoint::new(endpoint_url(&settings.url), settings.roots.as_deref())?,
             breaker: Breaker::new(RESTS),
@@ -205,7 +206,10 @@ pub enum AttemptError {
         /// Until it may be asked again.
         retry_after: Duration,
     },
-    /// No connection, TLS refused, or the exchange broke off.
+    /// Its TLS certificate is not trusted.
+    #[error("{0}")]
+    Certificate(String),
+    /// No connection, or the exchange broke off.
     #[error("the request failed")]
     Transport(#[source] reqwest::Error),
     /// Not done in time.
@@ -243,14 +247,18 @@ impl AttemptError {
             Self::Resting { retry_after } | Self::SentAway { retry_after, .. } => {
                 Some((*retry_after).max(RETRY_PAUSE))
             }
-            Self::Transport(_) | Self::Timeout | Self::Status(500..) => Some(RETRY_PAUSE),
+            Self::Certificate(_) | Self::Transport(_) | Self::Timeout | Self::Status(500..) => {
+                Some(RETRY_PAUSE)
+            }
             Self::Status(_) | Self::TooLarge | Self::Coding(_) | Self::Sct(_) | Self::Clock => None,
         }
     }
 
     fn outcome(&self) -> Attempted {
         match self {
-            Self::Transport(_) | Self::Timeout | Self::Resting { .. } => Attempted::Unreachable,
+            Self::Certificate(_) | Self::Transport(_) | Self::Timeout | Self::Resting { .. } => {
+                Attempted::Unreachable
+            }
             Self::SentAway { .. } => Attempted::SentAway,
             Self::Status(_) => Attempted::Refused,
             Self::TooLarge | Self::Coding(_) | Self::Sct(_) | Self::Clock => Attempted::BadAnswer,

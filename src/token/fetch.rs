@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 
-use ct_log::remote::same_host_only;
+use ct_log::{remote::same_host_only, tls};
 use reqwest::{
-    Certificate, Client, StatusCode,
+    Client, StatusCode,
     header::{ACCEPT_ENCODING, CACHE_CONTROL},
     redirect,
 };
@@ -239,13 +239,18 @@ impl Fetcher {
 async fn https_client(policy: &Arc<FetchPolicy>, roots: Option<Vec<u8>>) -> Result<Client, FetchError> {
     let builder = client(policy).https_only(true);
     let build = move || {
-        let roots = roots.map(|pem| Certificate::from_pem_bundle(&pem)).transpose()?;
-        builder.tls_certs_merge(roots.into_iter().flatten()).build()
+        let builder = match roots {
+            Some(pem) => tls::http_client(
+                builder,
+                tls::beside_the_systems(&pem).map_err(FetchError::CaCertificates)?,
+            ),
+            None => builder,
+        };
+        builder.build().map_err(FetchError::Transport)
     };
     tokio::task::spawn_blocking(build)
         .await
         .map_err(|_| FetchError::Interrupted)?
-        .map_err(FetchError::Transport)
 }
 
 /// No proxy: it would resolve names itself, past [`CheckedResolver`].

@@ -15,6 +15,7 @@ mod informational;
 mod instance;
 mod keys;
 mod policy;
+mod tls;
 
 use std::{
     sync::{Arc, Mutex},

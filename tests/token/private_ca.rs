@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::{Request, Response, body::Bytes, header::AUTHORIZATION, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use mayfly::token::ServiceAccount;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use tokio::net::TcpListener;
 use tokio_rustls::{
     TlsAcceptor,
@@ -34,15 +35,20 @@ struct TlsIssuer {
 impl TlsIssuer {
     /// `jwks_uri` is on the issuer's own host unless given.
     async fn start(jwks_uri: Option<String>) -> Self {
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let key_der = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+        Self::start_as(&certificate_for("127.0.0.1"), jwks_uri).await
+    }
+
+    async fn start_as(certificate: &CertificateParams, jwks_uri: Option<String>) -> Self {
+        let signing_key = KeyPair::generate().unwrap();
+        let made = certificate.self_signed(&signing_key).unwrap();
+        let key_der = PrivateKeyDer::from_pem_slice(signing_key.serialize_pem().as_bytes()).unwrap();
         let tls = ServerConfig::builder_with_provider(Arc::new(
             tokio_rustls::rustls::crypto::aws_lc_rs::default_provider(),
         ))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key_der)
+        .with_single_cert(vec![made.der().clone()], key_der)
         .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
@@ -59,7 +65,7 @@ impl TlsIssuer {
         ));
         Self {
             url,
-            ca: made.cert.pem(),
+            ca: made.pem(),
             key,
             seen,
             server,
@@ -116,6 +122,10 @@ async fn serve(
     }
 }
 
+fn certificate_for(host: &str) -> CertificateParams {
+    CertificateParams::new(vec![host.to_owned()]).unwrap()
+}
+
 fn entry(url: &str, rule: Rule, ca: Option<&str>) -> TrustedIssuer {
     let name = IssuerName::exact(url).unwrap();
     TrustedIssuer::new(name, "sigstore".to_owned(), ChallengeClaim::Subject, rule)
@@ -148,6 +158,35 @@ async fn a_private_ca_counts_for_the_issuer_that_it_was_configured_for_alone() {
             .iter()
             .all(|(_, authorization)| authorization.is_empty())
     );
+}
+
+/// What `openssl req -x509` makes is a certificate of an authority, which Go takes for a server's too.
+#[tokio::test]
+async fn the_certificate_of_the_server_itself_may_be_given() {
+    let mut authority = certificate_for("127.0.0.1");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = TlsIssuer::start_as(&authority, None).await;
+    let given = verifier_of(
+        vec![entry(&issuer.url, Rule::email(), Some(&issuer.ca))],
+        strict(),
+    );
+    assert_eq!(reason(&given, &issuer.token()).await, "accepted");
+    let without = verifier_of(vec![entry(&issuer.url, Rule::email(), None)], strict());
+    let cause = assert_unavailable(&without, &issuer.token()).await;
+    assert!(
+        cause.contains("give this very certificate as `ca-cert`"),
+        "{cause}"
+    );
+
+    let mut authority = certificate_for("localhost");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let issuer = TlsIssuer::start_as(&authority, None).await;
+    let given = verifier_of(
+        vec![entry(&issuer.url, Rule::email(), Some(&issuer.ca))],
+        strict(),
+    );
+    let cause = assert_unavailable(&given, &issuer.token()).await;
+    assert!(cause.contains("is not for 127.0.0.1"), "{cause}");
 }
 
 #[tokio::test]

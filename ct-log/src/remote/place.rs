@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::redirect::{Action, Attempt, Policy};
-use reqwest::{Certificate, Client, Url};
+use reqwest::{Client, Url};
+
+use crate::tls::{self, TrustError};
 
 /// For a connection, TLS included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,7 +22,7 @@ pub enum TlsTrust {
     /// The authorities of this system.
     #[default]
     System,
-    /// Also the authorities in this PEM text.
+    /// Also the authorities and servers whose certificates are in this PEM text.
     With(Vec<u8>),
     /// Anybody. For a log of this very process: what counts is the signature of the log.
     DangerousAnybody,
@@ -50,7 +52,10 @@ pub enum RemoteError {
         /// What was given.
         url: String,
     },
-    /// The TLS library refused the authorities.
+    /// The given certificates cannot be used.
+    #[error(transparent)]
+    Certificates(TrustError),
+    /// The TLS library refused the settings.
     #[error("the TLS client cannot be set up")]
     Tls(#[source] reqwest::Error),
 }
@@ -109,8 +114,8 @@ pub(super) fn client(prefix: &Url, trust: TlsTrust) -> Result<Client, RemoteErro
     client = match trust {
         TlsTrust::System => client,
         TlsTrust::With(pem) => {
-            let roots = Certificate::from_pem_bundle(&pem).map_err(RemoteError::Tls)?;
-            client.tls_certs_merge(roots)
+            let trusted = tls::beside_the_systems(&pem).map_err(RemoteError::Certificates)?;
+            tls::http_client(client, trusted)
         }
         TlsTrust::DangerousAnybody => client.tls_danger_accept_invalid_certs(true),
     };

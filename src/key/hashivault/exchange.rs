@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use ct_log::remote::CodingError;
+use ct_log::{remote::CodingError, tls::TrustError};
 use reqwest::{Client, Method, StatusCode, header::HeaderValue};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -159,6 +159,8 @@ pub(in crate::key) enum VaultError {
     Variable(&'static str),
     #[error("the file of VAULT_CACERT cannot be read")]
     Authorities(#[source] io::Error),
+    #[error("the certificates of VAULT_CACERT cannot be used")]
+    Certificates(#[source] TrustError),
     #[error("the token for Vault is missing: name its place as `passphrase`, or set VAULT_TOKEN")]
     NoToken(#[source] PassphraseError),
     #[error("the token for Vault is not one line of text")]
@@ -211,6 +213,7 @@ impl VaultError {
             | Self::Address
             | Self::Variable(_)
             | Self::Authorities(_)
+            | Self::Certificates(_)
             | Self::NoToken(_)
             | Self::Token
             | Self::Forbidden

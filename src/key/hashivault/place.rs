@@ -2,8 +2,9 @@
 
 use std::{env, fs, path::PathBuf};
 
+use ct_log::tls;
 use reqwest::{
-    Certificate, Client,
+    Client,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
@@ -98,7 +99,7 @@ impl Place {
         let client = match &self.authorities {
             Some(path) => {
                 let pem = fs::read(path).map_err(VaultError::Authorities)?;
-                client.tls_certs_only(Certificate::from_pem_bundle(&pem).map_err(VaultError::Transport)?)
+                tls::http_client(client, tls::only(&pem).map_err(VaultError::Certificates)?)
             }
             // Without TLS there is nothing to trust, and the machine may have no certificates at all.
             None if self.address.scheme() == "http" => client.tls_certs_only([]),

@@ -1,9 +1,10 @@
 //! One `add-pre-chain` over HTTP: no redirects, bounded in size and time.
 
-use std::time::Duration;
+use std::{error::Error as _, iter, time::Duration};
 
 use axum::body::Bytes;
-use reqwest::{Certificate, Client, ClientBuilder, StatusCode, header::CONTENT_TYPE, redirect};
+use ct_log::tls::{self, TrustError, certificate_refused};
+use reqwest::{Client, ClientBuilder, StatusCode, header::CONTENT_TYPE, redirect};
 use url::Url;
 
 use super::AttemptError;
@@ -26,11 +27,12 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// With `roots` (PEM) its certificate must be below one of them; without, below one that this machine trusts.
-    pub(super) fn new(url: Url, roots: Option<&[u8]>) -> Result<Self, reqwest::Error> {
+    /// With `roots` (PEM) its certificate must be one of them or below one; without, below one that
+    /// this machine trusts.
+    pub(super) fn new(url: Url, roots: Option<&[u8]>) -> Result<Self, EndpointError> {
         let builder = client();
         let builder = match roots {
-            Some(pem) => builder.tls_certs_only(Certificate::from_pem_bundle(pem)?),
+            Some(pem) => tls::http_client(builder, tls::only(pem)?),
             // Without TLS there is nothing to trust, and the machine may have no certificates at all.
             None if url.scheme() == "http" => builder.tls_certs_only([]),
             None => builder,
@@ -45,7 +47,7 @@ impl Endpoint {
     pub(super) async fn post(&self, submission: Bytes) -> Result<Vec<u8>, AttemptError> {
         let request = self.client.post(self.url.clone());
         let request = request.header(CONTENT_TYPE, "application/json").body(submission);
-        let response = request.send().await.map_err(AttemptError::Transport)?;
+        let response = request.send().await.map_err(AttemptError::of_request)?;
         match response.status() {
             StatusCode::OK => Ok(body(response, MAX_ANSWER).await?),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Err(AttemptError::SentAway {
@@ -57,6 +59,18 @@ impl Endpoint {
     }
 }
 
+/// Why a log cannot be asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndpointError {
+    /// The certificates that are configured for it cannot be used.
+    #[error(transparent)]
+    Certificates(#[from] TrustError),
+    /// The HTTP client cannot be made.
+    #[error(transparent)]
+    Client(#[from] reqwest::Error),
+}
+
 /// No proxy from the environment: the operator named an address, and means it.
 fn client() -> ClientBuilder {
     Client::builder()
@@ -64,6 +78,16 @@ fn client() -> ClientBuilder {
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .user_agent(concat!("mayfly/", env!("CARGO_PKG_VERSION")))
+}
+
+impl AttemptError {
+    fn of_request(error: reqwest::Error) -> Self {
+        let mut causes = iter::successors(error.source(), |&cause| cause.source());
+        match causes.find_map(certificate_refused) {
+            Some(words) => Self::Certificate(words),
+            None => Self::Transport(error),
+        }
+    }
 }
 
 impl From<BodyError> for AttemptError {

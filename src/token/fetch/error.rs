@@ -2,7 +2,10 @@
 
 use std::{error::Error, iter};
 
-use ct_log::remote::CodingError;
+use ct_log::{
+    remote::CodingError,
+    tls::{TrustError, certificate_refused},
+};
 
 use crate::{
     response::BodyError,
@@ -19,7 +22,13 @@ pub enum FetchError {
     /// Private or loopback addresses only.
     #[error("{}", AddressRefused)]
     Address,
-    /// No connection, TLS refused, or the exchange broke off.
+    /// The certificates that the issuer's own must lead to cannot be used.
+    #[error("the certificates that are trusted for the issuer cannot be used")]
+    CaCertificates(#[source] TrustError),
+    /// The issuer's TLS certificate is not trusted.
+    #[error("{0}")]
+    Certificate(String),
+    /// No connection, or the exchange broke off.
     #[error("the request to the issuer failed")]
     Transport(#[source] reqwest::Error),
     /// Not done within five seconds.
@@ -91,10 +100,12 @@ impl FetchError {
         if error.is_redirect() {
             return Self::Redirect;
         }
-        let causes = iter::successors(error.source(), |&cause| cause.source());
-        let refused = causes.filter_map(|cause| cause.downcast_ref()).next();
-        match refused {
-            Some(AddressRefused) => Self::Address,
+        let causes = || iter::successors(error.source(), |&cause| cause.source());
+        if causes().any(<dyn Error>::is::<AddressRefused>) {
+            return Self::Address;
+        }
+        match causes().find_map(certificate_refused) {
+            Some(words) => Self::Certificate(words),
             None => Self::Transport(error),
         }
     }

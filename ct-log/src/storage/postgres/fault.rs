@@ -8,6 +8,7 @@ use tokio_postgres::types::{WasNull, WrongType};
 
 use crate::reach::{Away, is_away};
 use crate::storage::{CommitError, is_full};
+use crate::tls::certificate_refused;
 
 use super::client::Error;
 
@@ -65,7 +66,7 @@ fn text(error: &tokio_postgres::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&certificate_refused(error).unwrap_or_else(|| error.to_string()));
         cause = error.source();
     }
     text

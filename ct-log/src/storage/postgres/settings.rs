@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use tokio_postgres::config::{Config, Host, SslMode, TargetSessionAttrs};
+
+use crate::tls;
 
 /// Longest time for one address to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -87,25 +86,13 @@ impl PostgresSettings {
         self
     }
 
-    /// Speaks TLS only, and only to a server whose certificate is for its name in the address and comes from one of these
-    /// authorities. `pem` holds their certificates.
+    /// Speaks TLS only, and only to a server whose certificate is for its name in the address, and
+    /// comes from one of these authorities or is one of these. `pem` holds the certificates.
     ///
     /// # Errors
     /// There is none in it.
     pub fn certificate_authorities(mut self, pem: &[u8]) -> Result<PostgresSettings, PostgresSettingsError> {
-        let unreadable = PostgresSettingsError::CertificateAuthority;
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let added = certificate.ok().and_then(|der| roots.add(der).ok());
-            added.ok_or(PostgresSettingsError::CertificateAuthority)?;
-        }
-        if roots.is_empty() {
-            return Err(unreadable);
-        }
-        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| PostgresSettingsError::CertificateAuthority)?;
-        let client = builder.with_root_certificates(roots).with_no_client_auth();
+        let client = tls::only(pem).map_err(|_| PostgresSettingsError::CertificateAuthority)?;
         self.config.ssl_mode(SslMode::Require);
         self.tls = Some(Arc::new(client));
         Ok(self)

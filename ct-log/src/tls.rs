@@ -1,0 +1,206 @@
+//! Certificates that an operator gives (`ca-cert`): of authorities, or of the servers themselves.
+//!
+//! A certificate that a server presents is accepted if it leads to one of them, or is one of them:
+//! then its dates and its names are checked, and nothing else, as in Go's `crypto/x509`. So what
+//! `openssl req -x509` makes, which is a certificate of an authority (`CA:TRUE`), will do.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use der::Decode;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use x509_cert::Certificate;
+
+/// Certificates that cannot be trusted as they are given.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrustError {
+    /// No PEM, or PEM without a certificate.
+    #[error("no certificate can be read; it must be PEM with at least one CERTIFICATE")]
+    NoCertificate,
+    /// The TLS library refuses one of them, or those of this system cannot be read.
+    #[error("the certificates cannot be used")]
+    Unusable(#[source] rustls::Error),
+}
+
+/// Trusts these certificates (PEM) and no others.
+///
+/// # Errors
+/// There is none among them, or one that cannot be used.
+pub fn only(pem: &[u8]) -> Result<ClientConfig, TrustError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = OrItself::alone(read(pem)?, &provider)?;
+    config(verifier, provider)
+}
+
+/// Trusts these certificates (PEM) beside those of this system.
+///
+/// # Errors
+/// There is none among them, or one that cannot be used.
+#[cfg(feature = "client")]
+pub fn beside_the_systems(pem: &[u8]) -> Result<ClientConfig, TrustError> {
+    let given = read(pem)?;
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let inner = rustls_platform_verifier::Verifier::new_with_extra_roots(
+        given.iter().cloned(),
+        Arc::clone(&provider),
+    );
+    let inner = Arc::new(inner.map_err(TrustError::Unusable)?);
+    config(OrItself { given, inner }, provider)
+}
+
+/// Speaks TLS by this configuration, with HTTP/2 or HTTP/1.1.
+#[cfg(feature = "client")]
+pub fn http_client(builder: reqwest::ClientBuilder, mut config: ClientConfig) -> reqwest::ClientBuilder {
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    builder.tls_backend_preconfigured(config)
+}
+
+/// If a connection failed because of the server's certificate: what is wrong with it, and what to
+/// do. `error` is the one that says so, and not one that it caused.
+pub fn certificate_refused(error: &(dyn Error + 'static)) -> Option<String> {
+    let Some(rustls::Error::InvalidCertificate(reason)) = innermost(error).downcast_ref() else {
+        return None;
+    };
+    let put_it = "as `ca-cert` (for Vault in VAULT_CACERT, for commands by --tls-roots)";
+    Some(match reason {
+        // The second, if another authority has the name of a given one.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
+            "the server's certificate comes from no authority that is trusted here: give the certificate of its \
+             authority, or the server's own, {put_it}"
+        ),
+        CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => format!(
+            "the server's certificate is one of an authority (CA:TRUE) and not trusted by itself: give this very \
+             certificate {put_it}"
+        ),
+        CertificateError::NotValidForNameContext { expected, .. } => format!(
+            "the server's certificate is not for {}: reach the server by a name in its certificate, or give it one \
+             that has this name as subjectAltName",
+            expected.to_str()
+        ),
+        CertificateError::ExpiredContext { .. } => {
+            "the server's certificate has expired: renew it, or set this machine's clock".to_owned()
+        }
+        CertificateError::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet: compare its clock with this machine's".to_owned()
+        }
+        reason => format!("the server's certificate is refused: {reason}"),
+    })
+}
+
+/// I/O errors do not name what they contain as their source.
+fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => innermost(inner),
+        None => error,
+    }
+}
+
+fn read(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TrustError::NoCertificate),
+    }
+}
+
+fn config(verifier: OrItself, provider: Arc<CryptoProvider>) -> Result<ClientConfig, TrustError> {
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TrustError::Unusable)?;
+    Ok(builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth())
+}
+
+/// Accepts what `inner` accepts, and the given certificates themselves.
+#[derive(Debug)]
+struct OrItself {
+    given: Vec<CertificateDer<'static>>,
+    inner: Arc<dyn ServerCertVerifier>,
+}
+
+impl OrItself {
+    /// Accepts what leads to these certificates, and themselves.
+    fn alone(
+        given: Vec<CertificateDer<'static>>,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<OrItself, TrustError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in &given {
+            roots.add(certificate.clone()).map_err(TrustError::Unusable)?;
+        }
+        let inner =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+        let inner = inner.map_err(|error| TrustError::Unusable(rustls::Error::General(error.to_string())))?;
+        Ok(OrItself { given, inner })
+    }
+}
+
+impl ServerCertVerifier for OrItself {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let is_given = self.given.iter().any(|given| given == end_entity);
+        if is_given && let Ok(certificate) = Certificate::from_der(end_entity) {
+            check_dates(&certificate, now)?;
+            verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        self.inner
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+fn check_dates(certificate: &Certificate, time: UnixTime) -> Result<(), CertificateError> {
+    let validity = certificate.tbs_certificate().validity();
+    let unix = |duration: Duration| UnixTime::since_unix_epoch(duration);
+    let not_before = unix(validity.not_before.to_unix_duration());
+    let not_after = unix(validity.not_after.to_unix_duration());
+    if time < not_before {
+        return Err(CertificateError::NotValidYetContext { time, not_before });
+    }
+    if time > not_after {
+        return Err(CertificateError::ExpiredContext { time, not_after });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
