@@ -28,6 +28,26 @@ pub enum TokenError {
         /// The header's `alg`.
         algorithm: Quoted,
     },
+    /// The issuer's discovery document names the algorithms of its tokens, and this is none of them.
+    #[error(
+        "the identity token is signed with algorithm {algorithm}, but its issuer {issuer} says that it signs with {named} (id_token_signing_alg_values_supported of its discovery document): ask the issuer for a token by one of these, or its operator to name the algorithm"
+    )]
+    AlgorithmNotNamed {
+        /// The header's `alg`.
+        algorithm: Quoted,
+        /// The token's `iss`.
+        issuer: Quoted,
+        /// The names of algorithms that are known here.
+        named: String,
+    },
+    /// The discovery document at the token's `iss` is of another issuer (OpenID Connect Discovery 1.0 section 4.3).
+    #[error(
+        "the identity token's issuer {issuer} publishes the discovery document of another issuer: use a token whose iss is exactly the issuer of that document"
+    )]
+    IssuerMismatch {
+        /// The token's `iss`.
+        issuer: Quoted,
+    },
     /// No entry of the issuer file has this `iss`.
     #[error(
         "the identity token's issuer {issuer} is not trusted here: use a token of a configured issuer (GET /api/v2/configuration lists them), or have the operator add this one{}",
@@ -132,7 +152,8 @@ impl TokenError {
         match self {
             Self::Missing => "token_missing",
             Self::Malformed(_) | Self::ClaimAmbiguous { .. } => "token_malformed",
-            Self::AlgorithmNotAllowed { .. } => "algorithm_not_allowed",
+            Self::AlgorithmNotAllowed { .. } | Self::AlgorithmNotNamed { .. } => "algorithm_not_allowed",
+            Self::IssuerMismatch { .. } => "issuer_mismatch",
             Self::IssuerNotTrusted { .. } => "issuer_not_trusted",
             Self::UnknownKey { .. } => "unknown_key",
             Self::KeyNotYetKnown { .. } => "key_not_yet_known",

@@ -3,6 +3,7 @@
 //!
 //! The JWKS may be on another host than the issuer (Google's is); the issuer's own document names it, over TLS.
 
+mod document;
 mod error;
 
 use std::{
@@ -18,16 +19,16 @@ use reqwest::{
     redirect,
 };
 use secrecy::ExposeSecret;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
 use tokio::sync::OnceCell;
 use url::Url;
 
+use self::document::{Discovery, JwkSet};
 pub use self::error::FetchError;
 use super::{
     ServiceAccount,
     address::{CheckedResolver, FetchPolicy, UrlError},
     error::Quoted,
-    json,
     keys::{KeySet, LeftOut, MAX_KEYS},
 };
 use crate::{identity::Rule, response::body, trusted_issuer::TrustedIssuer};
@@ -138,33 +139,31 @@ impl Fetcher {
     }
 
     async fn discover(&self, issuer: &IssuerUrl) -> Result<FetchedKeys, FetchError> {
-        let configuration = self.get(issuer, issuer.discovery.clone()).await?;
-        let said = text(&configuration.object, "issuer")?;
+        let (discovery, _): (Discovery, _) = self.get(issuer, issuer.discovery.clone()).await?;
+        let said = discovery.issuer()?;
         if said != issuer.identifier {
             return Err(FetchError::IssuerMismatch {
                 said: Quoted::new(said),
             });
         }
-        let keys = self.jwks_url(issuer, &configuration.object)?;
-        let document = self.get(issuer, keys).await?;
-        let Some(Value::Array(keys)) = document.object.get("keys") else {
-            return Err(FetchError::NotADocument("keys"));
-        };
+        let algorithms = discovery.algorithms()?;
+        let url = self.jwks_url(issuer, discovery.jwks_uri()?)?;
+        let (jwks, max_age): (JwkSet, _) = self.get(issuer, url).await?;
+        let keys = jwks.keys()?;
         if keys.len() > MAX_KEYS {
             return Err(FetchError::TooManyKeys);
         }
-        let (keys, left_out) = KeySet::from_jwks(keys);
+        let (keys, left_out) = KeySet::from_jwks(keys, algorithms);
         Ok(FetchedKeys {
             keys,
             left_out,
-            max_age: document.max_age,
+            max_age,
         })
     }
 
     /// An issuer on HTTPS must not send us to plain HTTP, not even on loopback. The API server of a cluster often names an
     /// address at which it is known outside; the pod's token is for its own address, where the same keys are.
-    fn jwks_url(&self, issuer: &IssuerUrl, configuration: &Map<String, Value>) -> Result<Url, FetchError> {
-        let jwks_uri = text(configuration, "jwks_uri")?;
+    fn jwks_url(&self, issuer: &IssuerUrl, jwks_uri: &str) -> Result<Url, FetchError> {
         if let Access::Cluster(_) = &issuer.access {
             return issuer
                 .discovery
@@ -181,7 +180,12 @@ impl Fetcher {
         Ok(url)
     }
 
-    async fn get(&self, issuer: &IssuerUrl, url: Url) -> Result<Document, FetchError> {
+    /// A document, and how long it may be cached.
+    async fn get<T: DeserializeOwned>(
+        &self,
+        issuer: &IssuerUrl,
+        url: Url,
+    ) -> Result<(T, Option<Duration>), FetchError> {
         let client = self.client(issuer, &url).await?;
         let mut request = client.get(url.clone()).header(ACCEPT_ENCODING, "gzip");
         if let Access::Cluster(account) = &issuer.access
@@ -199,8 +203,7 @@ impl Fetcher {
             .get(CACHE_CONTROL)
             .and_then(|value| max_age(value.to_str().ok()?));
         let body = body(response, MAX_DOCUMENT_BYTES).await?;
-        let object = json::parse_object(&body).map_err(FetchError::NotJson)?;
-        Ok(Document { object, max_age })
+        Ok((document::parse(&body)?, max_age))
     }
 
     async fn client(&self, issuer: &IssuerUrl, url: &Url) -> Result<Client, FetchError> {
@@ -264,18 +267,6 @@ fn client(policy: &Arc<FetchPolicy>) -> reqwest::ClientBuilder {
         .user_agent(concat!("mayfly/", env!("CARGO_PKG_VERSION")))
 }
 
-struct Document {
-    object: Map<String, Value>,
-    max_age: Option<Duration>,
-}
-
-fn text<'a>(document: &'a Map<String, Value>, key: &'static str) -> Result<&'a str, FetchError> {
-    document
-        .get(key)
-        .and_then(Value::as_str)
-        .ok_or(FetchError::NotADocument(key))
-}
-
 /// `max-age` of `Cache-Control` (RFC 9111 section 5.2.2.1). `Age` is not subtracted: the lifetime is clamped anyway.
 fn max_age(cache_control: &str) -> Option<Duration> {
     cache_control
@@ -287,8 +278,6 @@ fn max_age(cache_control: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::{super::address::LoopbackHttp, *};
     use crate::trusted_issuer::{ChallengeClaim, IssuerName};
 
@@ -298,11 +287,8 @@ mod tests {
     }
 
     fn may_lead_to(fetcher: &Fetcher, issuer: &str, jwks_uri: &str) -> bool {
-        let configuration = json!({ "jwks_uri": jwks_uri });
         let issuer = fetcher.issuer(issuer, &entry(issuer)).unwrap();
-        fetcher
-            .jwks_url(&issuer, configuration.as_object().unwrap())
-            .is_ok()
+        fetcher.jwks_url(&issuer, jwks_uri).is_ok()
     }
 
     #[test]

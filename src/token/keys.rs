@@ -30,7 +30,11 @@ const RSA_MODULUS_BITS: std::ops::RangeInclusive<u64> = 2048..=8192;
 
 /// The public signature keys that an issuer publishes.
 #[derive(Debug)]
-pub(super) struct KeySet(Vec<VerificationKey>);
+pub(super) struct KeySet {
+    keys: Vec<VerificationKey>,
+    /// Of the issuer's tokens, by its own word; if there are none, those that the keys allow.
+    algorithms: Vec<Algorithm>,
+}
 
 /// Why no key of the set verifies a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub(super) enum Mismatch {
     UnknownKey,
     /// A key has the token's `kid` but is not for its algorithm.
     Algorithm,
+    /// A key fits, but the issuer names other algorithms.
+    AlgorithmNotNamed,
     /// The keys that could have signed it did not.
     Signature,
 }
@@ -46,7 +52,7 @@ pub(super) enum Mismatch {
 impl KeySet {
     /// The keys that can verify a token, and what is to be said about the others: they must not
     /// spoil the rest (RFC 7517 section 5).
-    pub(super) fn from_jwks(jwks: &[Value]) -> (Self, Option<LeftOut>) {
+    pub(super) fn from_jwks(jwks: &[Value], algorithms: Vec<Algorithm>) -> (Self, Option<LeftOut>) {
         let mut keys = Vec::new();
         let mut left_out = LeftOut::of(jwks.len());
         for jwk in jwks {
@@ -55,15 +61,21 @@ impl KeySet {
                 Err(reason) => left_out.add(jwk, &reason),
             }
         }
-        (Self(keys), left_out.if_any())
+        (Self { keys, algorithms }, left_out.if_any())
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.keys.len()
+    }
+
+    /// The names of the algorithms that the issuer names.
+    pub(super) fn algorithms(&self) -> String {
+        let names: Vec<_> = self.algorithms.iter().map(|algorithm| algorithm.name()).collect();
+        names.join(", ")
     }
 
     /// Checks the signature with the key that the token names; without `kid`, with every key that fits.
@@ -71,7 +83,7 @@ impl KeySet {
     /// # Errors
     /// No key verifies it.
     pub(super) fn verify(&self, token: &Jws<'_>) -> Result<(), Mismatch> {
-        let named = || self.0.iter().filter(|key| key.is_named_by(token.key_id()));
+        let named = || self.keys.iter().filter(|key| key.is_named_by(token.key_id()));
         let mut fitting = named()
             .filter_map(|key| key.verifier(token.algorithm()))
             .peekable();
@@ -80,6 +92,9 @@ impl KeySet {
                 Some(_) if named().next().is_some() => Mismatch::Algorithm,
                 _ => Mismatch::UnknownKey,
             });
+        }
+        if !self.algorithms.is_empty() && !self.algorithms.contains(&token.algorithm()) {
+            return Err(Mismatch::AlgorithmNotNamed);
         }
         let (input, signature) = (token.signing_input(), token.signature());
         if fitting

@@ -10,7 +10,7 @@ use super::{
     cache::{IssuerKeys, NewerKeys},
     envelope::Jws,
     error::Quoted,
-    keys::Mismatch,
+    keys::{KeySet, Mismatch},
 };
 
 impl IssuerKeys {
@@ -29,7 +29,7 @@ impl IssuerKeys {
         let mismatch = match cached.keys().verify(jws) {
             Ok(()) => return Ok(()),
             Err(mismatch) if !may_be_rotation(mismatch, jws) || cached.are_newer_than(arrived) => {
-                return Err(self.refusal(mismatch, jws));
+                return Err(self.refusal(mismatch, jws, cached.keys()));
             }
             Err(mismatch) => mismatch,
         };
@@ -41,8 +41,8 @@ impl IssuerKeys {
             NewerKeys::Fetched(newer) => newer
                 .keys()
                 .verify(jws)
-                .map_err(|mismatch| self.refusal(mismatch, jws)),
-            NewerKeys::None => Err(self.refusal(mismatch, jws)),
+                .map_err(|mismatch| self.refusal(mismatch, jws, newer.keys())),
+            NewerKeys::None => Err(self.refusal(mismatch, jws, cached.keys())),
             NewerKeys::NotAsked(retry_after) => Err(TokenError::KeyNotYetKnown {
                 issuer: self.quoted_url(),
                 retry_after,
@@ -50,12 +50,17 @@ impl IssuerKeys {
         }
     }
 
-    fn refusal(&self, mismatch: Mismatch, jws: &Jws<'_>) -> TokenError {
+    fn refusal(&self, mismatch: Mismatch, jws: &Jws<'_>, keys: &KeySet) -> TokenError {
         let algorithm = jws.algorithm().name();
         match mismatch {
             Mismatch::Signature => TokenError::SignatureInvalid,
             Mismatch::Algorithm => TokenError::AlgorithmNotAllowed {
                 algorithm: Quoted::new(algorithm),
+            },
+            Mismatch::AlgorithmNotNamed => TokenError::AlgorithmNotNamed {
+                algorithm: Quoted::new(algorithm),
+                issuer: self.quoted_url(),
+                named: keys.algorithms(),
             },
             Mismatch::UnknownKey => TokenError::UnknownKey {
                 issuer: self.quoted_url(),
@@ -65,9 +70,10 @@ impl IssuerKeys {
     }
 
     fn unavailable(&self, source: Arc<FetchError>) -> TokenError {
-        TokenError::IssuerUnavailable {
-            issuer: self.quoted_url(),
-            source,
+        let issuer = self.quoted_url();
+        match *source {
+            FetchError::IssuerMismatch { .. } => TokenError::IssuerMismatch { issuer },
+            _ => TokenError::IssuerUnavailable { issuer, source },
         }
     }
 
@@ -80,6 +86,6 @@ fn may_be_rotation(mismatch: Mismatch, jws: &Jws<'_>) -> bool {
     match mismatch {
         Mismatch::UnknownKey => true,
         Mismatch::Signature => jws.key_id().is_none(),
-        Mismatch::Algorithm => false,
+        Mismatch::Algorithm | Mismatch::AlgorithmNotNamed => false,
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 
 /// Retry after the cool-down of ten seconds (checked with each answer).
 const UNAVAILABLE: Refusal = Refusal(503, Code::Unavailable, "issuer_unavailable");
+const MISMATCH: Refusal = Refusal(400, Code::InvalidArgument, "issuer_mismatch");
 
 /// An issuer that answers requests for one document like this.
 async fn misbehaving(key: &SigningKey, document: Document, answer: Answer) -> FakeIssuer {
@@ -62,7 +63,11 @@ async fn the_tokens_of_an_issuer_without_keys_are_refused_for_now_and_no_others(
         let ask = Ask::new(token, Key::good());
         for interface in Interface::ALL {
             let sent = ask.over(interface).unwrap();
-            fixture.refuse(name, sent, UNAVAILABLE, &ask.secrets()).await;
+            let refusal = match name {
+                "discovery of another issuer" => MISMATCH,
+                _ => UNAVAILABLE,
+            };
+            fixture.refuse(name, sent, refusal, &ask.secrets()).await;
         }
     }
     assert_eq!(

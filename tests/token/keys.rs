@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use super::{
-    fake_issuer::{FakeIssuer, SigningKey, encode},
+    fake_issuer::{Answer, Document, FakeIssuer, SigningKey, encode},
     *,
 };
 
@@ -145,6 +145,38 @@ async fn what_a_key_set_says_in_vain_is_passed_over() {
             "{parameter}"
         );
     }
+}
+
+/// As in Fulcio. Names that are not known here do not count.
+#[tokio::test]
+async fn an_issuer_names_the_algorithms_of_its_tokens() {
+    let key = SigningKey::generate("RS256", "key-1");
+    let issuer = FakeIssuer::start(&[]).await;
+    issuer.publish_jwks(vec![without(key.jwk(), "alg")]);
+    let verified = async |named: Value| {
+        let url = issuer.url();
+        let document = json!({
+            "issuer": url,
+            "jwks_uri": format!("{url}/jwks"),
+            "id_token_signing_alg_values_supported": named,
+        });
+        issuer.answer(Document::Discovery, Answer::json(&document));
+        verify(&verifier(&[(url, "sigstore")]), &key.token(&claims(&issuer))).await
+    };
+    for named in [
+        json!(["ES256", "RS256"]),
+        json!(["HS256", "none"]),
+        json!([]),
+        json!(null),
+    ] {
+        assert!(verified(named.clone()).await.is_ok(), "{named}");
+    }
+    let error = verified(json!(["ES512", "none", "PS256"])).await.unwrap_err();
+    assert_eq!(error.reason(), "algorithm_not_allowed");
+    assert!(
+        error.to_string().contains("it signs with ES512, PS256"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -15,8 +15,6 @@ const FETCH_PATIENCE: Duration = Duration::from_secs(6);
 #[tokio::test]
 async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
     let elsewhere = FakeIssuer::start(&[]).await;
-    let elsewhere_document =
-        json!({"issuer": elsewhere.url(), "jwks_uri": format!("{}/jwks", elsewhere.url())});
     let huge = vec![b' '; 256 * 1024 + 1];
     let jwks_at = |issuer: &str, url: &str| Answer::json(&json!({"issuer": issuer, "jwks_uri": url}));
     type Misbehaviour<'a> = (&'a str, Document, Box<dyn Fn(&str) -> Answer + 'a>);
@@ -86,9 +84,15 @@ async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
             plain(Answer::json(&json!({"keys": {}}))),
         ),
         (
-            "another issuer",
+            "no list of algorithms",
             Document::Discovery,
-            plain(Answer::json(&elsewhere_document)),
+            Box::new(|issuer| {
+                Answer::json(&json!({
+                    "issuer": issuer,
+                    "jwks_uri": format!("{issuer}/jwks"),
+                    "id_token_signing_alg_values_supported": "ES256",
+                }))
+            }),
         ),
         (
             "no jwks_uri",
@@ -132,6 +136,54 @@ async fn a_misbehaving_issuer_is_unavailable_and_recovers() {
         fixture.accept_good().await;
     }
     assert_eq!(elsewhere.requests(), 0);
+}
+
+/// The sender chose the `iss`, by a pattern at least; trying again would not help.
+#[tokio::test]
+async fn the_document_of_another_issuer_is_the_senders_fault() {
+    let key = SigningKey::generate("ES256", "key-1");
+    let issuer = FakeIssuer::start(&[&key]).await;
+    let iss = format!("{}/tenant", issuer.url());
+    let document = json!({"issuer": "https://issuer.example", "jwks_uri": format!("{}/jwks", issuer.url())});
+    let token =
+        key.token(&json!({"iss": iss, "aud": "sigstore", "sub": "alice", "iat": NOW, "exp": NOW + 1}));
+    let pattern = IssuerName::pattern(&format!("{}/*", issuer.url())).unwrap();
+    let by_pattern = TrustedIssuer::new(
+        pattern,
+        "sigstore".to_owned(),
+        ChallengeClaim::Subject,
+        Rule::email(),
+    );
+    for entry in [trusted(&iss, "sigstore"), by_pattern] {
+        issuer.answer(Document::Discovery, Answer::json(&document));
+        let issuers = TrustedIssuers::new(vec![entry]);
+        let verifier = TokenVerifier::new(issuers, FetchPolicy::new(LoopbackHttp::Allowed)).unwrap();
+        let before = issuer.requests();
+        for _ in 0..2 {
+            let error = verify(&verifier, &token).await.unwrap_err();
+            assert_eq!(error.reason(), "issuer_mismatch");
+            assert_eq!(error.retry_after(), None);
+            assert!(error.to_string().contains(&iss), "{error}");
+            assert!(!error.to_string().contains("issuer.example"), "{error}");
+        }
+        assert_eq!(issuer.requests(), before + 1);
+        issuer.answer(Document::Discovery, Answer::Proper);
+        pass(COOL_DOWN).await;
+        assert_eq!(reason(&verifier, &token).await, "accepted");
+    }
+}
+
+/// Go's decoder takes the last one; here, one that counts may not be there twice.
+#[tokio::test]
+async fn members_that_nobody_reads_may_occur_twice() {
+    let fixture = Fixture::new().await;
+    let url = fixture.issuer.url();
+    let discovery =
+        format!(r#"{{"issuer": "{url}", "x": 1, "jwks_uri": "{url}/jwks", "x": {{"y": 1, "y": 2}}}}"#);
+    fixture
+        .issuer
+        .answer(Document::Discovery, Answer::Body(discovery.into_bytes()));
+    fixture.accept_good().await;
 }
 
 #[tokio::test]

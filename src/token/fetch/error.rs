@@ -46,8 +46,8 @@ pub enum FetchError {
     /// More than 256 KiB.
     #[error("the issuer's document is larger than 256 KiB")]
     TooLarge,
-    /// Not one JSON object.
-    #[error("the issuer's document is not one strict JSON object")]
+    /// Not one JSON object, or one with a member twice that counts.
+    #[error("the issuer's document is not the JSON object that it must be")]
     NotJson(#[source] serde_json::Error),
     /// A JSON object that lacks what it must have.
     #[error("the issuer's document has no valid {0:?}")]

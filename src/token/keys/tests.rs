@@ -6,7 +6,7 @@ use super::*;
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 fn left_out(jwks: &[Value]) -> String {
-    let (_, left_out) = KeySet::from_jwks(jwks);
+    let (_, left_out) = KeySet::from_jwks(jwks, Vec::new());
     left_out.map(|left_out| left_out.to_string()).unwrap_or_default()
 }
 
