@@ -32,6 +32,7 @@ use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
@@ -39,7 +40,7 @@ use ct_log::{
     acceptor::{Acceptor, Clear, ConnectionEvent, IpNet, ListenError, Refusal, Service, listen},
     output,
 };
-use hyper::{HeaderMap, Request, body::Incoming};
+use hyper::{HeaderMap, Request};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_rustls::TlsAcceptor;
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -290,7 +291,7 @@ impl From<AssemblyError> for ServeError {
 }
 
 impl Service for App {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
+    async fn answer(&self, request: Request<Body>) -> Response {
         let dialect = Dialect::of(request.headers());
         panics::answered(dialect, self.answer(request)).await
     }
@@ -313,8 +314,8 @@ impl Service for App {
 struct MetricsPage(Arc<Metrics>);
 
 impl Service for MetricsPage {
-    async fn answer(&self, request: Request<Incoming>) -> Response {
-        panics::answered(Dialect::Http, self.page(&request)).await
+    async fn answer(&self, request: Request<Body>) -> Response {
+        panics::answered(Dialect::Http, self.page(request.uri().path())).await
     }
 
     fn refuse(&self, refusal: Refusal, _headers: &HeaderMap) -> Response {
@@ -331,8 +332,8 @@ impl Service for MetricsPage {
 }
 
 impl MetricsPage {
-    async fn page(&self, request: &Request<Incoming>) -> Response {
-        match request.uri().path() {
+    async fn page(&self, path: &str) -> Response {
+        match path {
             "/metrics" => match self.0.render() {
                 Ok(text) => ([(CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
                 Err(error) => {

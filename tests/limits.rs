@@ -6,6 +6,8 @@
     reason = "tests"
 )]
 
+#[path = "limits/awaited.rs"]
+mod awaited;
 #[path = "support/fake_issuer.rs"]
 mod fake_issuer;
 #[path = "support/instance.rs"]
@@ -124,6 +126,12 @@ async fn a_slow_or_broken_body_is_refused() {
     server.assert_alive().await;
 }
 
+fn never_ending() -> reqwest::Body {
+    type Never = Result<hyper::body::Frame<axum::body::Bytes>, std::convert::Infallible>;
+    let stalled = futures_util::stream::pending::<Never>();
+    reqwest::Body::wrap(http_body_util::StreamBody::new(stalled))
+}
+
 #[tokio::test]
 async fn a_slow_grpc_message_is_refused() {
     let server = start_limited(Limits {
@@ -131,17 +139,13 @@ async fn a_slow_grpc_message_is_refused() {
         ..Limits::standard()
     })
     .await;
-    type Never = Result<hyper::body::Frame<axum::body::Bytes>, std::convert::Infallible>;
-    let stalled = reqwest::Body::wrap(http_body_util::StreamBody::new(futures_util::stream::pending::<
-        Never,
-    >()));
     let request = builder()
         .http2_prior_knowledge()
         .build()
         .unwrap()
         .post(server.url("/dev.sigstore.fulcio.v2.CA/CreateSigningCertificate"))
         .header("content-type", "application/grpc");
-    let response = request.body(stalled).send().await.unwrap();
+    let response = request.body(never_ending()).send().await.unwrap();
     let status = tonic::Status::from_header_map(response.headers()).unwrap();
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(status.get_details_error_info().unwrap().reason, "body_timeout");
@@ -371,8 +375,7 @@ async fn bodies_together_take_no_more_memory_than_allowed() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_or_panics_harms_no_other() {
-    let extra = Router::new()
-        .route("/never", get(pending::<()>))
+    let extra = never()
         .route("/panic", get(async || -> () { panic!("SECRET") }))
         .route("/half", get(half));
     let limits = Limits {
@@ -452,12 +455,16 @@ async fn half() -> Body {
 
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_places_come_back() {
-    let server = start_limited(connections(ConnectionLimits {
+    let limits = connections(ConnectionLimits {
         connections: 1,
         ..ConnectionLimits::standard()
-    }))
-    .await;
-    let busy = half_a_request(&server).await;
+    });
+    let settings = ServerSettings {
+        limits,
+        ..ServerSettings::default()
+    };
+    let server = start_with(settings, never()).await;
+    let busy = busy(&server, 1.0).await;
     assert_eq!(read_to_end(&mut server.connect().await).await, "");
     let refused = server
         .metric(r#"mayfly_connections_refused_total{reason="full"}"#)
@@ -465,6 +472,18 @@ async fn connections_over_the_limit_are_closed_and_places_come_back() {
     assert_eq!(refused, Some(1.0));
     drop(busy);
     while client().get(server.url("/healthz")).send().await.is_err() {}
+}
+
+fn never() -> Router {
+    Router::new().route("/never", get(pending::<()>))
+}
+
+/// A connection with a request that is being answered, as the last of so many.
+async fn busy(server: &Running, requests: f64) -> TcpStream {
+    let mut stream = server.connect().await;
+    send(&mut stream, "GET /never HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    while server.metric("mayfly_requests_in_flight").await != Some(requests) {}
+    stream
 }
 
 #[tokio::test]
@@ -498,8 +517,8 @@ async fn a_client_has_a_share_of_the_connections_unless_it_is_a_proxy() {
             trusted_proxies,
             ..ServerSettings::default()
         };
-        let server = start_with(settings, Router::new()).await;
-        let _busy = [half_a_request(&server).await, half_a_request(&server).await];
+        let server = start_with(settings, never()).await;
+        let _busy = [busy(&server, 1.0).await, busy(&server, 2.0).await];
         let answered = client().get(server.url("/healthz")).send().await.is_ok();
         assert_eq!(answered, !refused);
         let series = r#"mayfly_connections_refused_total{reason="client"}"#;

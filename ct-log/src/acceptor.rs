@@ -7,6 +7,8 @@
 //! - A silent connection ends after [`Limits::head`], an idle one after [`Limits::idle`], each
 //!   after [`Limits::age`]. If all places are taken, the connection that has been idle for longest
 //!   makes room for a new one.
+//! - A request takes a place among those that are answered when its body is there. If too many
+//!   bodies are awaited, the request that has been awaited for longest is refused (503).
 //! - Answers are counted from when they are made until their last byte was sent. Beyond
 //!   [`Limits::answers`] large ones are refused (503). If 16 KiB of an answer, or its rest, are not
 //!   read in [`Limits::stalled`], the connection is cut.
@@ -14,6 +16,7 @@
 
 mod account;
 mod address;
+mod arrival;
 mod body;
 mod budget;
 mod connection;
@@ -24,6 +27,7 @@ mod limits;
 mod listen;
 mod places;
 mod request;
+mod request_body;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -36,7 +40,6 @@ use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::FutureExt as _;
-use hyper::body::Incoming;
 use hyper::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,11 +83,12 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What answers requests.
 pub trait Service: Send + Sync + 'static {
     /// Answers one request, whatever happens. Its extensions have the [`Budget`] of its client,
-    /// and its [`ClientAddress`] unless it comes from a proxy.
-    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+    /// and its [`ClientAddress`] unless it comes from a proxy. Its body has no trailers.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
 
-    /// The answer to a request that is refused unseen, with the headers that it came with, or to
-    /// one whose answer cannot be held: then `headers` is empty.
+    /// The answer to a request that is refused unseen, with the headers that it came with; to one
+    /// whose body was awaited, with its `Content-Type` and `X-Request-Id` only; or to one whose
+    /// answer cannot be held: then `headers` is empty.
     fn refuse(&self, refusal: Refusal, headers: &HeaderMap) -> Response<Body>;
 
     /// Takes note of what happens to connections.
@@ -122,7 +126,8 @@ pub enum Refusal {
     Fields,
     /// It has no sound `Host`: 400.
     Host,
-    /// There are too many requests, or answers that were not read: 503, try again.
+    /// There are too many requests, whose bodies are awaited or which are answered, or answers that
+    /// were not read: 503, try again.
     Overloaded,
 }
 
@@ -182,7 +187,7 @@ impl<S: Service, H: Handshake> Acceptor<S, H> {
                 _ = closing.wait_for(|closing| *closing) => break,
             };
             match accepted {
-                Ok(accepted) => self.admit(accepted, closing.clone()),
+                Ok((stream, peer)) => self.admit(stream, peer, closing.clone()),
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     time::sleep(ACCEPT_PAUSE).await;
@@ -193,7 +198,7 @@ impl<S: Service, H: Handshake> Acceptor<S, H> {
         // the end off.
         for _ in 0..self.shared.limits.connections {
             match unconstrained(listener.accept()).now_or_never() {
-                Some(Ok(accepted)) => self.admit(accepted, closing.clone()),
+                Some(Ok((stream, peer))) => self.admit(stream, peer, closing.clone()),
                 _ => break,
             }
         }
@@ -204,7 +209,7 @@ impl<S: Service, H: Handshake> Acceptor<S, H> {
         }
     }
 
-    fn admit(&self, (stream, peer): (TcpStream, SocketAddr), closing: watch::Receiver<bool>) {
+    fn admit(&self, stream: TcpStream, peer: SocketAddr, closing: watch::Receiver<bool>) {
         match self.places.enter(peer.ip()) {
             Ok(seat) => {
                 let shared = Arc::clone(&self.shared);

@@ -94,11 +94,7 @@ impl App {
     }
 
     /// Answers one request, whatever happens.
-    pub(super) async fn answer<B>(&self, request: hyper::Request<B>) -> Response
-    where
-        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
-        B::Error: Into<axum::BoxError>,
-    {
+    pub(super) async fn answer(&self, request: Request) -> Response {
         let started = Instant::now();
         let _flight = self.gate.metrics().in_flight();
         let id = self.ids.of(request.headers());
@@ -115,9 +111,7 @@ impl App {
                 took: started.elapsed(),
             },
         );
-        if let Ok(value) = HeaderValue::from_str(&id) {
-            response.headers_mut().insert(REQUEST_ID, value);
-        }
+        name(&mut response, &id);
         response
     }
 
@@ -130,14 +124,12 @@ impl App {
         let id = self.ids.of(headers);
         self.gate.metrics().refused(error.reason());
         tracing::debug!(request_id = id, reason = error.reason(), "request refused");
-        answer::write_refusal(error.into_response(), Dialect::of(headers), &id).0
+        let (mut refusal, _) = answer::write_refusal(error.into_response(), Dialect::of(headers), &id);
+        name(&mut refusal, &id);
+        refusal
     }
 
-    async fn run<B>(&self, request: hyper::Request<B>) -> Response
-    where
-        B: axum::body::HttpBody<Data = axum::body::Bytes> + Send + 'static,
-        B::Error: Into<axum::BoxError>,
-    {
+    async fn run(&self, request: Request) -> Response {
         let served = AssertUnwindSafe(Cors::clone(&self.router.load()).oneshot(request)).catch_unwind();
         match time::timeout(self.gate.limits().request, served).await {
             Ok(Ok(Ok(response))) => response,
@@ -194,7 +186,7 @@ struct Outcome<'a> {
 }
 
 impl Asked {
-    fn of<B>(request: &hyper::Request<B>, metrics: &Metrics) -> Self {
+    fn of(request: &Request, metrics: &Metrics) -> Self {
         let dialect = Dialect::of(request.headers());
         let (method, path) = (request.method(), request.uri().path());
         let called = match dialect {
@@ -287,6 +279,12 @@ impl RequestIds {
                 self.next.fetch_add(1, Ordering::Relaxed)
             ),
         }
+    }
+}
+
+fn name(response: &mut Response, id: &str) {
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Account {
     /// Bytes of answers.
     held: AtomicUsize,
     released: Notify,
-    /// Requests whose answers have not ended.
+    /// Requests that have a place.
     in_flight: AtomicUsize,
     /// Requests ever.
     begun: AtomicUsize,
@@ -66,7 +66,7 @@ impl Account {
         self.opened + Duration::from_millis(since)
     }
 
-    /// The same if there is neither a request nor an answer now.
+    /// The same if there is neither a request, but for such whose bodies are awaited, nor an answer.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let busy = self.in_flight.load(Ordering::Relaxed) > 0 || self.is_sending();
         (!busy).then(|| self.active())
@@ -106,6 +106,12 @@ impl Account {
         let since = self.opened.elapsed().as_millis();
         let since = usize::try_from(since).unwrap_or(usize::MAX);
         self.active.store(since, Ordering::Relaxed);
+    }
+
+    /// What its client holds, and all together.
+    pub(super) fn holdings(&self) -> impl Iterator<Item = &Holdings> {
+        let client = self.client.as_deref();
+        client.into_iter().chain([&*self.all])
     }
 
     pub(super) fn pools(&self, which: impl Fn(&Holdings) -> &Pool) -> Pools<'_> {
@@ -161,12 +167,10 @@ impl Account {
 pub(super) struct Flight(Arc<Account>);
 
 impl Flight {
-    /// Counts it, and whether there is a place for it.
-    pub(super) fn begin(account: &Arc<Account>) -> (Self, Result<Place, Overloaded>) {
+    pub(super) fn begin(account: &Arc<Account>) -> Self {
         account.touch();
         account.begun.fetch_add(1, Ordering::Relaxed);
-        account.in_flight.fetch_add(1, Ordering::Relaxed);
-        (Self(Arc::clone(account)), Place::take(account))
+        Self(Arc::clone(account))
     }
 
     pub(super) fn account(&self) -> &Arc<Account> {
@@ -177,7 +181,6 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.0.touch();
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -186,14 +189,16 @@ impl Drop for Flight {
 pub(super) struct Place(Arc<Account>);
 
 impl Place {
-    fn take(account: &Arc<Account>) -> Result<Self, Overloaded> {
+    pub(super) fn take(account: &Arc<Account>) -> Result<Self, Overloaded> {
         account.pools(|holdings| &holdings.requests).try_take(1)?;
+        account.in_flight.fetch_add(1, Ordering::Relaxed);
         Ok(Self(Arc::clone(account)))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
         self.0.pools(|holdings| &holdings.requests).give_back(1);
     }
 }

@@ -8,15 +8,15 @@ use std::task::{Context, Poll};
 use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Buf, Frame, SizeHint};
 
-use super::account::{Account, Flight, Place};
+use super::account::{Account, Flight};
+use super::arrival::Arrival;
 use super::budget::{Reservation, Unsent};
 
 /// What keeps a request counted until its answer has ended.
 #[derive(Debug)]
 pub(super) struct Underway {
     pub(super) flight: Flight,
-    /// `None` if there was none: the answer says so.
-    pub(super) _place: Option<Place>,
+    pub(super) arrival: Arc<Arrival>,
 }
 
 /// A body whose bytes are counted from before they are asked for, if its size is known then, else
@@ -36,6 +36,12 @@ pub(super) struct Counted {
 pub(super) struct Piece {
     bytes: Bytes,
     unsent: Unsent,
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.arrival.leave();
+    }
 }
 
 impl Counted {

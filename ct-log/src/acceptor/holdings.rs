@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::arrival::Awaited;
 use super::limits::Limits;
 
 /// There is no room for it now.
@@ -44,6 +45,7 @@ impl Pool {
 /// What one client holds, or all together.
 #[derive(Debug)]
 pub(super) struct Holdings {
+    pub(super) awaited: Awaited,
     pub(super) requests: Pool,
     pub(super) answers: Pool,
     pub(super) uploads: Pool,
@@ -53,6 +55,7 @@ impl Holdings {
     /// Of all clients together.
     pub(super) fn of_all(limits: &Limits) -> Self {
         Self {
+            awaited: Awaited::new(limits.awaited),
             requests: Pool::new(limits.requests),
             answers: Pool::new(limits.answers),
             uploads: Pool::new(limits.uploads),
@@ -68,6 +71,7 @@ impl Holdings {
     /// Of one client.
     pub(super) fn of_client(limits: &Limits) -> Self {
         Self {
+            awaited: Awaited::new(limits.of_client(limits.awaited)),
             requests: Pool::new(limits.of_client(limits.requests)),
             answers: Pool::new(limits.of_client(limits.answers)),
             uploads: Pool::new(limits.of_client(limits.uploads)),

@@ -36,10 +36,14 @@ pub(super) const SMALL_ANSWER: usize = 16 * 1024;
 pub struct Limits {
     /// Open connections; lowered to a half of the file descriptors that the process may have.
     pub connections: usize,
-    /// The part of `connections`, `requests`, `answers` and `uploads` that one client network may
-    /// take: one of so many. Peers that are trusted proxies may take everything.
+    /// The part of `connections`, `awaited`, `requests`, `answers` and `uploads` that one client
+    /// network may take: one of so many. Peers that are trusted proxies may take everything.
     pub client_parts: usize,
-    /// Requests being answered at the same time, on all connections.
+    /// Requests whose bodies have not ended, on all connections. If there is one more, the one that
+    /// has been awaited for longest is refused.
+    pub awaited: usize,
+    /// Requests being answered at the same time, on all connections, from the end of the body to
+    /// the end of the answer.
     pub requests: usize,
     /// Bytes of answers held in memory until clients have read them, on all connections.
     pub answers: usize,
@@ -71,6 +75,7 @@ impl Limits {
         Self {
             connections: 16 * 1024,
             client_parts: 4,
+            awaited: 16 * 1024,
             requests: 16 * 1024,
             answers: 64 * MIB,
             connection_answers: 4 * MIB,

@@ -5,19 +5,24 @@ use std::sync::Arc;
 
 use axum::body::{Body, HttpBody as _};
 use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderName};
 use hyper::{HeaderMap, Request, Response};
 
 use super::account::{Account, Flight};
+use super::arrival::Arrival;
 use super::body::{Counted, Underway};
 use super::budget::{Budget, Reservation};
 use super::holdings::Overloaded;
 use super::host;
 use super::limits::Limits;
 use super::places::Open;
+use super::request_body::Received;
 use super::{Refusal, Service};
 
 /// Counted for an answer whose size is not known before it is sent.
 const STREAMED_ANSWER: usize = 4 * 1024;
+/// What of a header is kept to refuse the request later: in which form, and by which name.
+const KEPT: [HeaderName; 2] = [CONTENT_TYPE, HeaderName::from_static("x-request-id")];
 
 /// Begins to answer. What is refused is dropped at once, not when the answer is polled: thousands
 /// of header fields, sent as indices of one byte each, are not held meanwhile.
@@ -25,36 +30,49 @@ pub(super) fn begin<S: Service>(
     service: &Arc<S>,
     open: &Arc<Open>,
     limits: &Limits,
-    mut request: Request<Incoming>,
+    request: Request<Incoming>,
 ) -> impl Future<Output = Response<Counted>> + Send + use<S> {
-    let (flight, place) = Flight::begin(&open.account);
-    let refusal = if request.headers().len() > limits.fields {
-        Some(Refusal::Fields)
-    } else if !host::is_sound(&request) {
-        Some(Refusal::Host)
-    } else {
-        place.is_err().then_some(Refusal::Overloaded)
-    };
+    let flight = Flight::begin(&open.account);
+    let has_host = host::is_sound(&request);
+    let (mut head, incoming) = request.into_parts();
+    let received = Received::new(incoming, &open.account);
     let underway = Underway {
         flight,
-        _place: place.ok(),
+        arrival: received.arrival,
     };
-    let asked = match refusal {
-        Some(refusal) => Err(service.refuse(refusal, request.headers())),
-        None => {
-            let extensions = request.extensions_mut();
-            extensions.insert(Budget::new(&open.account));
-            open.client.map(|client| extensions.insert(client));
-            Ok(request)
-        }
+    let asked = if head.headers.len() > limits.fields {
+        Err(service.refuse(Refusal::Fields, &head.headers))
+    } else if !has_host {
+        Err(service.refuse(Refusal::Host, &head.headers))
+    } else if underway.arrival.is_refused() {
+        Err(service.refuse(Refusal::Overloaded, &head.headers))
+    } else {
+        head.extensions.insert(Budget::new(&open.account));
+        open.client.map(|client| head.extensions.insert(client));
+        Ok(Request::from_parts(head, received.body))
     };
     let service = Arc::clone(service);
     async move {
         let answer = match asked {
-            Ok(request) => service.answer(request).await,
+            Ok(request) => ask(&*service, request, &underway.arrival).await,
             Err(refused) => refused,
         };
         count(&*service, answer, underway)
+    }
+}
+
+/// The service's answer, or a refusal if there is no place for the request when its body has ended.
+async fn ask<S: Service>(service: &S, request: Request<Body>, arrival: &Arrival) -> Response<Body> {
+    let kept = KEPT.map(|name| Some((name.clone(), request.headers().get(name)?.clone())));
+    let answer = tokio::select! {
+        biased;
+        () = arrival.refused() => None,
+        answer = service.answer(request) => Some(answer),
+    };
+    // The service saw a body that ends badly, if there was no place.
+    match answer {
+        Some(answer) if !arrival.is_refused() => answer,
+        _ => service.refuse(Refusal::Overloaded, &kept.into_iter().flatten().collect()),
     }
 }
 

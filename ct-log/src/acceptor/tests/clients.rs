@@ -9,7 +9,6 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use h2::client::{ResponseFuture, SendRequest};
-use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -27,7 +26,7 @@ pub(super) struct Paths {
 }
 
 impl Service for Paths {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         match request.uri().path() {
             "/large" => Bytes::from(vec![0; LARGE]).into_response(),

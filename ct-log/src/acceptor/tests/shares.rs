@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::super::account::Flight;
+use super::super::account::Place;
+use super::super::arrival::Arrival;
 use super::super::budget::{Reservation, Unsent};
 use super::super::places::{ConnectionRefusal, Places, Seat};
 use super::super::{Budget, ClientAddress, Limits, Overloaded};
@@ -19,8 +20,13 @@ fn enter(places: &Arc<Places>, address: &str) -> Result<Seat, ConnectionRefusal>
 }
 
 /// A connection with a request that goes on as long as the value.
-fn busy(seat: &Seat) -> Flight {
-    Flight::begin(&seat.open.account).0
+fn busy(seat: &Seat) -> Place {
+    Place::take(&seat.open.account).unwrap()
+}
+
+/// A request whose body is awaited until it ends.
+fn awaited(seat: &Seat) -> Arc<Arrival> {
+    Arrival::begin(&seat.open.account, false)
 }
 
 fn has_to_leave(seat: &Seat) -> bool {
@@ -38,7 +44,7 @@ fn the_connection_that_is_idle_for_longest_makes_room() {
     let mut seats: Vec<Seat> = (1..=4)
         .map(|n| enter(&places, &format!("192.0.2.{n}")).unwrap())
         .collect();
-    let flights: Vec<Flight> = [0, 1, 3].map(|n: usize| busy(&seats[n])).into();
+    let flights: Vec<Place> = [0, 1, 3].map(|n: usize| busy(&seats[n])).into();
     let new = enter(&places, "192.0.2.5").unwrap();
     assert_eq!(
         seats.iter().map(has_to_leave).collect::<Vec<_>>(),
@@ -89,7 +95,7 @@ fn the_share_of_requests_comes_back() {
         enter(&places, STRANGER).unwrap(),
         enter(&places, STRANGER).unwrap(),
     );
-    let begin = |seat: &Seat| Flight::begin(&seat.open.account).1;
+    let begin = |seat: &Seat| Place::take(&seat.open.account);
     let held = [begin(&first).unwrap(), begin(&second).unwrap()];
     assert_eq!(begin(&first).unwrap_err(), Overloaded);
     let other = enter(&places, "192.0.2.2").unwrap();
@@ -102,6 +108,65 @@ fn the_share_of_requests_comes_back() {
     );
     drop(held);
     begin(&third).unwrap();
+}
+
+#[test]
+fn awaited_requests_make_room_for_each_other_and_keep_no_place() {
+    let places = places(Limits {
+        awaited: 4,
+        requests: 2,
+        client_parts: 2,
+        ..Limits::standard()
+    });
+    let seat = |n: u8| enter(&places, &format!("192.0.2.{n}")).unwrap();
+    let (one, other, good) = (seat(1), seat(2), seat(3));
+    let mut strangers: Vec<_> = [&one, &other, &one, &other].map(awaited).into();
+    let refused =
+        |arrivals: &[Arc<Arrival>]| -> Vec<bool> { arrivals.iter().map(|one| one.is_refused()).collect() };
+    // The third of a client is in the place of its own first.
+    strangers.push(awaited(&one));
+    assert_eq!(refused(&strangers), [true, false, false, false, false]);
+    // One of somebody else is in the place of the first of all.
+    let issuing = awaited(&good);
+    assert_eq!(refused(&strangers), [true, true, false, false, false]);
+    assert!(issuing.end(), "strangers have no place");
+    assert!(Arrival::begin(&other.open.account, true).end());
+    // Its own share of the places is taken, and then there is none.
+    let (second, third) = (awaited(&good), awaited(&other));
+    assert!(!second.end() && second.is_refused());
+    issuing.leave();
+    assert!(third.end());
+    assert!(strangers.iter().filter(|stranger| !stranger.is_refused()).count() == 2);
+}
+
+#[test]
+fn a_connection_of_awaited_requests_makes_room() {
+    let places = places(Limits {
+        connections: 1,
+        ..Limits::standard()
+    });
+    let seat = enter(&places, STRANGER).unwrap();
+    let request = awaited(&seat);
+    let next = enter(&places, "192.0.2.2").unwrap();
+    assert!(has_to_leave(&seat));
+    drop(next);
+    assert!(request.end());
+}
+
+#[tokio::test]
+async fn who_waits_for_a_refusal_is_told() {
+    use futures_util::FutureExt as _;
+
+    let places = places(Limits {
+        awaited: 1,
+        ..Limits::standard()
+    });
+    let seat = enter(&places, STRANGER).unwrap();
+    let first = awaited(&seat);
+    let mut refused = Box::pin(first.refused());
+    assert!((&mut refused).now_or_never().is_none());
+    let _second = awaited(&seat);
+    refused.await;
 }
 
 #[test]

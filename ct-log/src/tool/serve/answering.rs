@@ -7,7 +7,6 @@ use axum::body::Body;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
-use hyper::body::Incoming;
 use tokio::time;
 use tower::ServiceExt as _;
 
@@ -20,7 +19,7 @@ const REQUEST: Duration = Duration::from_secs(60);
 pub(super) struct Answering(pub(super) Router);
 
 impl Service for Answering {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
         match time::timeout(REQUEST, self.0.clone().oneshot(request)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(never)) => match never {},
