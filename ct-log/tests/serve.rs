@@ -306,6 +306,52 @@ async fn answers_that_nobody_reads_hold_a_bounded_amount_of_memory() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
+async fn bombs_in_trailers_hold_a_bounded_amount_of_memory() {
+    use strangers::{Stranger, TrailerBomb, resident};
+
+    let scene = Scene::new();
+    let server = scene.start().await;
+    let pid = server.child.id().unwrap();
+    let address = server.url.strip_prefix("http://").unwrap();
+    for (bomb, is_late) in [
+        (TrailerBomb::Get("/2027/checkpoint"), true),
+        (TrailerBomb::Post("/2027/ct/v1/add-chain", &[]), false),
+        (TrailerBomb::Post("/nothing", &[]), false),
+        (TrailerBomb::Get("/2027/checkpoint"), false),
+        (TrailerBomb::Connect, false),
+    ] {
+        let before = resident(pid);
+        let mut strangers = Vec::new();
+        for _ in 0..50 {
+            let mut stranger = Stranger::connect(address).await;
+            for _ in 0..60 {
+                stranger.trailer_bomb(&bomb, if is_late { 0 } else { 1400 }).await;
+            }
+            strangers.push(stranger);
+        }
+        for stranger in &mut strangers {
+            stranger.read_heads(60).await;
+            if is_late {
+                for stream in (1..120).step_by(2) {
+                    stranger.trailers(stream, 1400).await;
+                }
+                // When this is answered, the server has read them.
+                stranger.get("/2027/checkpoint").await;
+                stranger.read_heads(1).await;
+            }
+        }
+        let sent: usize = strangers.iter().map(|stranger| stranger.sent).sum();
+        let held = resident(pid).saturating_sub(before);
+        assert!(
+            held < 4 * sent + FIXED / 4,
+            "{bomb:?}: {held} bytes held for {sent} sent"
+        );
+        assert_eq!(server.get("checkpoint").await.status(), StatusCode::OK);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
 async fn bombs_of_indexed_header_fields_hold_a_bounded_amount_of_memory() {
     use strangers::{Stranger, resident};
 

@@ -24,7 +24,7 @@ use crate::{
     installation::Installation,
     program::Program,
     rotation::IN_FORCE,
-    strangers::{Stranger, resident},
+    strangers::{Stranger, TrailerBomb, resident},
 };
 
 /// A private key in each form in which it could lie about.
@@ -175,5 +175,46 @@ async fn bombs_of_indexed_header_fields_hold_a_bounded_amount_of_memory() {
     let held = resident(pid).saturating_sub(before);
     assert!(held < 4 * sent + FIXED, "{held} bytes held for {sent} sent");
     serving.request().await.issued();
+    serving.program.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bombs_in_trailers_hold_a_bounded_amount_of_memory() {
+    let installation = Installation::new().await;
+    let mut serving = installation.serve();
+    let pid = u32::try_from(serving.program.pid().as_raw_nonzero().get()).unwrap();
+    serving.request().await.issued();
+    // ServerReflectionRequest with `list_services`, more often than answers wait for their reader.
+    let questions = [0, 0, 0, 0, 2, 0x3a, 0].repeat(32);
+    for bomb in [
+        TrailerBomb::Post("/api/v2/signingCert", &[]),
+        TrailerBomb::Post("/nothing", &[]),
+        TrailerBomb::Get("/healthz"),
+        TrailerBomb::Connect,
+        TrailerBomb::Post(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            &questions,
+        ),
+    ] {
+        let before = resident(pid);
+        let mut strangers = Vec::new();
+        for _ in 0..50 {
+            let mut stranger = Stranger::connect(&serving.address).await;
+            for _ in 0..60 {
+                stranger.trailer_bomb(&bomb, 1400).await;
+            }
+            strangers.push(stranger);
+        }
+        for stranger in &mut strangers {
+            stranger.read_heads(60).await;
+        }
+        let sent: usize = strangers.iter().map(|stranger| stranger.sent).sum();
+        let held = resident(pid).saturating_sub(before);
+        assert!(
+            held < 4 * sent + FIXED,
+            "{bomb:?}: {held} bytes held for {sent} sent"
+        );
+        serving.request().await.issued();
+    }
     serving.program.stop();
 }

@@ -95,6 +95,7 @@ impl Arrival {
     pub(super) fn leave(&self) {
         self.settle(|| Phase::Ended);
         *self.phase() = Phase::Ended;
+        self.changed.notify_waiters();
     }
 
     /// If it is awaited, it is not any more. Whether it has a place.
@@ -114,11 +115,24 @@ impl Arrival {
         matches!(*self.phase(), Phase::Refused)
     }
 
-    /// Resolves when it is.
+    fn has_ended(&self) -> bool {
+        matches!(*self.phase(), Phase::Ended)
+    }
+
+    /// Resolves when it is refused.
     pub(super) async fn refused(&self) {
+        self.until(Self::is_refused).await;
+    }
+
+    /// Resolves when its answer has ended.
+    pub(super) async fn ended(&self) {
+        self.until(Self::has_ended).await;
+    }
+
+    async fn until(&self, is_so: fn(&Self) -> bool) {
         loop {
             let changed = self.changed.notified();
-            if self.is_refused() {
+            if is_so(self) {
                 return;
             }
             changed.await;

@@ -1,13 +1,19 @@
 //! One connection, from its handshake to its end.
 
 use std::convert::Infallible;
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasher as _, RandomState};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper::{Method, Request};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,6 +24,7 @@ use super::account::Account;
 use super::limits::{self, Limits};
 use super::places::{Open, Seat};
 use super::request::begin;
+use super::request_body::Readings;
 use super::watched::{Blockage, Watched};
 use super::{ConnectionCut, ConnectionEvent, Handshake, Service};
 
@@ -100,14 +107,19 @@ impl<S: Service, H: Handshake> Shared<S, H> {
         T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let blockage = Blockage::none();
+        let readings = Arc::new(Readings::default());
+        let streams = Streams::default();
         let service = {
             let (service, open, limits) = (Arc::clone(&self.service), Arc::clone(open), self.limits);
-            service_fn(move |request| {
-                let answer = begin(&service, &open, &limits, request);
+            let (readings, streams) = (Arc::clone(&readings), streams.clone());
+            service_fn(move |request: Request<Incoming>| {
+                let is_connect = request.method() == Method::CONNECT;
+                streams.at_once.store(is_connect, Ordering::Relaxed);
+                let answer = begin(&service, &open, &readings, &limits, request);
                 async move { Ok::<_, Infallible>(answer.await) }
             })
         };
-        let builder = http(&self.limits);
+        let builder = http(&self.limits, streams);
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&blockage)));
         let mut connection = pin!(builder.serve_connection(stream, service));
         let watch = Watch {
@@ -117,7 +129,7 @@ impl<S: Service, H: Handshake> Shared<S, H> {
             opened,
         };
         let end = tokio::select! {
-            _ = connection.as_mut() => End::Ended,
+            () = proceed(connection.as_mut(), &readings) => End::Ended,
             _ = closing.wait_for(|closing| *closing) => End::Finish,
             () = open.leave.notified() => End::Leave,
             end = watch.end() => end,
@@ -130,21 +142,52 @@ impl<S: Service, H: Handshake> Shared<S, H> {
             End::Leave => LATE_GRACE,
             End::Finish => self.limits.drain,
         };
-        if matches!(end, End::Finish) && time::timeout(LATE_GRACE, connection.as_mut()).await.is_ok() {
-            return None;
+        if matches!(end, End::Finish) {
+            let late = proceed(connection.as_mut(), &readings);
+            if time::timeout(LATE_GRACE, late).await.is_ok() {
+                return None;
+            }
         }
         connection.as_mut().graceful_shutdown();
-        match time::timeout(longest, connection).await {
-            Ok(_) => None,
+        match time::timeout(longest, proceed(connection, &readings)).await {
+            Ok(()) => None,
             Err(_) if matches!(end, End::Leave) => None,
             Err(_) => Some(ConnectionCut::Unfinished),
         }
     }
 }
 
+/// Goes on with a connection, and with what it reads ahead.
+async fn proceed(mut connection: Pin<&mut impl Future>, readings: &Readings) {
+    poll_fn(|context| {
+        let polled = connection.as_mut().poll(context);
+        readings.poll(context);
+        polled.map(drop)
+    })
+    .await;
+}
+
+/// Runs the streams of one connection over HTTP/2, each in a task of its own.
+#[derive(Debug, Clone, Default)]
+struct Streams {
+    /// Whether the next one is polled before it gets a task. It is answered then, and what came with
+    /// it is given back in the same turn of the connection.
+    at_once: Arc<AtomicBool>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let mut stream = Box::pin(stream);
+        let at_once = self.at_once.load(Ordering::Relaxed);
+        if !at_once || stream.as_mut().now_or_never().is_none() {
+            tokio::spawn(stream);
+        }
+    }
+}
+
 /// HTTP/1.1 and HTTP/2 with the limits that keep one peer from taking everything.
-fn http(limits: &Limits) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn http(limits: &Limits, streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -16,6 +16,9 @@ pub(super) const STREAM_WINDOW: u32 = 192 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 384 * 1024;
 /// HTTP/2: bytes of one answer that h2 takes before they can be sent.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
+/// HTTP/2: bytes of a body that are read before its service asks for them. It is about what the
+/// fields after a body take when they are decoded, [`MAX_HEADER_BYTES`] at most in HPACK's count.
+pub(super) const READ_AHEAD: usize = 64 * 1024;
 /// Header bytes of one request: the longest token (32 KiB) in `Authorization`, and the rest.
 pub(super) const MAX_HEADER_BYTES: u32 = 48 * 1024;
 /// HTTP/1: read buffer, which bounds the request head.

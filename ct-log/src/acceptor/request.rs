@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::{Body, HttpBody as _};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName};
-use hyper::{HeaderMap, Request, Response};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::account::{Account, Flight};
 use super::arrival::Arrival;
@@ -16,7 +16,7 @@ use super::holdings::Overloaded;
 use super::host;
 use super::limits::Limits;
 use super::places::Open;
-use super::request_body::Received;
+use super::request_body::{Readings, Received};
 use super::{Refusal, Service};
 
 /// Counted for an answer whose size is not known before it is sent.
@@ -29,18 +29,21 @@ const KEPT: [HeaderName; 2] = [CONTENT_TYPE, HeaderName::from_static("x-request-
 pub(super) fn begin<S: Service>(
     service: &Arc<S>,
     open: &Arc<Open>,
+    readings: &Readings,
     limits: &Limits,
     request: Request<Incoming>,
 ) -> impl Future<Output = Response<Counted>> + Send + use<S> {
     let flight = Flight::begin(&open.account);
     let has_host = host::is_sound(&request);
     let (mut head, incoming) = request.into_parts();
-    let received = Received::new(incoming, &open.account);
+    let received = Received::new(head.version, incoming, &open.account, readings);
     let underway = Underway {
         flight,
         arrival: received.arrival,
     };
-    let asked = if head.headers.len() > limits.fields {
+    let asked = if head.method == Method::CONNECT {
+        Err(no_tunnel())
+    } else if head.headers.len() > limits.fields {
         Err(service.refuse(Refusal::Fields, &head.headers))
     } else if !has_host {
         Err(service.refuse(Refusal::Host, &head.headers))
@@ -59,6 +62,14 @@ pub(super) fn begin<S: Service>(
         };
         count(&*service, answer, underway)
     }
+}
+
+/// Without a body, so that the stream ends at once: hyper keeps what comes after `CONNECT` over
+/// HTTP/2, trailers included, and nobody can read it.
+fn no_tunnel() -> Response<Body> {
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::NOT_IMPLEMENTED;
+    answer
 }
 
 /// The service's answer, or a refusal if there is no place for the request when its body has ended.

@@ -17,6 +17,15 @@ const SETTINGS: u8 = 4;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
+/// The request before fields that nobody wants.
+#[derive(Debug)]
+pub(crate) enum TrailerBomb<'a> {
+    Get(&'a str),
+    /// With messages of gRPC, if any.
+    Post(&'a str, &'a [u8]),
+    Connect,
+}
+
 pub(crate) struct Stranger {
     stream: TcpStream,
     next: u32,
@@ -55,6 +64,41 @@ impl Stranger {
         block.extend_from_slice(&[0x40, 1, b'a', 1, b'b']);
         block.resize(block.len() + fields - 1, 0x80 | 62);
         self.request(0, &block).await;
+    }
+
+    /// A request with a body, and after it `fields` fields, unless they are to come later.
+    pub(crate) async fn trailer_bomb(&mut self, bomb: &TrailerBomb<'_>, fields: usize) {
+        let (method, path, messages) = match *bomb {
+            TrailerBomb::Get(path) => ([0x82, 0x86].as_slice(), path, [].as_slice()),
+            TrailerBomb::Post(path, messages) => ([0x83, 0x86].as_slice(), path, messages),
+            TrailerBomb::Connect => (b"\x02\x07CONNECT".as_slice(), "", [].as_slice()),
+        };
+        let mut block = method.to_vec();
+        if !path.is_empty() {
+            block.extend_from_slice(&[0x04, u8::try_from(path.len()).unwrap()]);
+            block.extend_from_slice(path.as_bytes());
+        }
+        block.extend_from_slice(&[0x01, 1, b'a']);
+        if !messages.is_empty() {
+            // `content-type`, its name from the static table.
+            block.extend_from_slice(b"\x0f\x10\x10application/grpc");
+        }
+        let stream = self.next;
+        self.request(0, &block).await;
+        if !messages.is_empty() {
+            self.write(&frame((DATA, 0), stream, messages)).await;
+        }
+        if fields > 0 {
+            self.trailers(stream, fields).await;
+        }
+    }
+
+    /// Ends a stream with fields of one byte each (RFC 9113 section 8.1).
+    pub(crate) async fn trailers(&mut self, stream: u32, fields: usize) {
+        let mut trailers = vec![0x40, 1, b'a', 1, b'b'];
+        trailers.resize(trailers.len() + fields - 1, 0x80 | 62);
+        self.write(&frame((HEADERS, END_STREAM | END_HEADERS), stream, &trailers))
+            .await;
     }
 
     async fn request(&mut self, flags: u8, block: &[u8]) {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use h2::client::{ResponseFuture, SendRequest};
@@ -31,6 +31,10 @@ impl Service for Paths {
         match request.uri().path() {
             "/large" => Bytes::from(vec![0; LARGE]).into_response(),
             "/never" => pending().await,
+            "/read" => {
+                let body = to_bytes(request.into_body(), usize::MAX).await;
+                body.unwrap().len().to_string().into_response()
+            }
             "/client" => {
                 let client = request.extensions().get::<ClientAddress>();
                 format!("{:?}", client.map(|client| client.ip())).into_response()

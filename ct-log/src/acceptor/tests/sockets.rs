@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::body::Bytes;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -129,6 +130,26 @@ async fn a_bomb_of_indexed_header_fields_is_refused_unseen() {
         answer.await.unwrap().status(),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
     );
+}
+
+#[tokio::test]
+async fn bodies_are_read_whole_over_http2_without_their_trailers() {
+    let server = Server::start(Limits::standard()).await;
+    let client = server.http2(1, 1 << 16).await;
+    for size in [0, 1, 100_000, 1_000_000] {
+        let request = Request::post("http://a/read").body(()).unwrap();
+        let mut ready = client.requests.clone().ready().await.unwrap();
+        let (answer, mut body) = ready.send_request(request, false).unwrap();
+        body.send_data(Bytes::from(vec![0; size]), false).unwrap();
+        body.send_trailers(HeaderMap::from_iter([(
+            HeaderName::from_static("a"),
+            HeaderValue::from_static("b"),
+        )]))
+        .unwrap();
+        let mut answer = answer.await.unwrap();
+        let read = answer.body_mut().data().await.unwrap().unwrap();
+        assert_eq!(read, size.to_string());
+    }
 }
 
 #[tokio::test]
