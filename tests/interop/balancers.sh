@@ -230,6 +230,38 @@ for API in "${BALANCERS[@]}"; do
   everything_but_issuing
   issuing
 done
+
+# strangers ADDRESS NUMBER KIND: connections of one client (strangers.py), whose pid is in STRANGERS.
+strangers() {
+  python3 "$HERE/strangers.py" "${API##*:}" "$@" >refused &
+  STRANGERS=$!
+  PIDS+=("$STRANGERS")
+}
+told() { [[ -s refused ]]; }
+
+step "one client takes more connections and requests than it may: the others are served"
+for API in "${BALANCERS[@]}"; do
+  strangers 127.0.0.2 600 silent
+  until_ok 60 told
+  everything_but_issuing
+  issuing
+  # nginx closes connections without a request when it has no more.
+  [[ $API == "${BALANCERS[1]}" ]] || (($(<refused) >= 150)) || fail "$API refused $(<refused) of 600 connections"
+  kill -TERM "$STRANGERS"
+  : >refused
+  strangers 127.0.0.3 300 bodiless
+  sleep 3
+  everything_but_issuing
+  issuing
+  until_ok 60 told
+  (($(<refused) >= 50)) || fail "$API refused $(<refused) of 300 requests"
+  kill -TERM "$STRANGERS"
+  : >refused
+done
+for name in a b; do
+  ! grep body_timeout "$name.log" || fail "a replica waited for a body"
+done
+
 step "one client asks for more certificates than it may"
 for API in "${BALANCERS[@]}"; do
   curl -s --http1.1 -o answer -w '%{http_code}\n' -H 'Content-Type: application/json' -d '{}' "$API/api/v2/signingCert?[1-500]" >codes
