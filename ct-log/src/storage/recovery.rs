@@ -93,10 +93,10 @@ impl Recovery<'_> {
     /// Runs all steps. Run again after any failure, it does the same again.
     pub(crate) fn run(&self) -> Result<Recovered, OpenError> {
         Identity::read(self.store)?.check_directory(self.key.log_id(), self.origin)?;
-        let (note, published) = read_checkpoint(self.store, self.origin, self.key)?;
         self.store
             .make_directories()
             .map_err(io_error("make the directories"))?;
+        let (note, published) = self.newest_checkpoint()?;
         self.store.clear_temporaries().map_err(io_error("empty tmp/"))?;
         let segments = segments(self.store)?;
         let mut replay = WalReplay::begin(self.store, self.key.log_id(), published, &segments)?;
@@ -121,6 +121,25 @@ impl Recovery<'_> {
             published,
             wal,
         })
+    }
+
+    /// The checkpoint, or one that was to replace it when the process ended: it may have been read, and a power cut then took
+    /// its name. No checkpoint that follows may be dated before it (C4).
+    fn newest_checkpoint(&self) -> Result<(String, Checkpoint), OpenError> {
+        let (note, published) = read_checkpoint(self.store, self.origin, self.key)?;
+        let temporaries = self.store.temporaries().map_err(io_error("read tmp/"))?;
+        let newer = temporaries.into_iter().filter_map(|contents| {
+            let note = String::from_utf8(contents).ok()?;
+            let checkpoint = Checkpoint::verify(&note, self.origin, self.key).ok()?;
+            (checkpoint.timestamp() > published.timestamp()).then_some((note, checkpoint))
+        });
+        let Some((note, checkpoint)) = newer.max_by_key(|(_, checkpoint)| checkpoint.timestamp()) else {
+            return Ok((note, published));
+        };
+        self.store
+            .replace_checkpoint(&checkpoint, &note)
+            .map_err(io_error("replace the checkpoint"))?;
+        Ok((note, checkpoint))
     }
 
     /// The last record may be in the system's memory alone, if the write of it failed in the process before. So that no

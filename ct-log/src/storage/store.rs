@@ -63,6 +63,18 @@ impl Store {
         Ok(())
     }
 
+    /// The contents of the files that an earlier process left unfinished. New ones get other names.
+    pub(crate) fn temporaries(&self) -> io::Result<Vec<Vec<u8>>> {
+        let mut contents = Vec::new();
+        for name in self.files.names("tmp")? {
+            let number: u64 = name.parse().unwrap_or(0);
+            self.temporaries
+                .fetch_max(number.saturating_add(1), Ordering::Relaxed);
+            contents.push(self.files.read(&format!("tmp/{name}"))?);
+        }
+        Ok(contents)
+    }
+
     /// Writes a file to `tmp/` and makes its contents durable.
     pub(crate) fn write_temporary(&self, bytes: &[u8]) -> io::Result<(String, Box<dyn OpenFile>)> {
         self.write_temporary_of(u64::try_from(bytes.len()).unwrap_or(u64::MAX), bytes)
@@ -167,8 +179,10 @@ impl Objects for Store {
     /// The lock leaves no other writer. A reader sees one checkpoint or the other, complete.
     fn replace_checkpoint(&self, _checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         let (temporary, _) = self.write_temporary(note.as_bytes())?;
+        // Readers see it before its name is durable. If the power fails then, recovery finds it under
+        // this one (C4).
+        self.files.sync_directory("tmp")?;
         self.files.rename(&temporary, CHECKPOINT)?;
-        // After a power cut the next checkpoint must not be dated before one that was read (C4).
         self.files.sync_directory(".")?;
         Ok(Replaced::Yes)
     }

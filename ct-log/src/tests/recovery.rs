@@ -7,7 +7,7 @@ use crate::checkpoint::{Checkpoint, Origin};
 use crate::key::LogKey;
 use crate::leaf::UnixMillis;
 use crate::log::Log;
-use crate::storage::{OpenError, Record};
+use crate::storage::{Files as _, OpenError, Record};
 use crate::tests::model::Model;
 use crate::tests::support::{Harness, checkpoint, origin};
 
@@ -88,6 +88,33 @@ async fn a_torn_tail_is_dropped_only_if_it_was_not_published() {
             refused(harness.on(model).open());
         }
     }
+}
+
+/// A reader may have seen a checkpoint whose name a power cut took. Then somebody sets the clock back.
+#[tokio::test]
+async fn c4_a_checkpoint_that_was_on_its_way_is_not_forgotten() {
+    let harness = small_log(1).await;
+    let earlier = harness.model.contents("checkpoint");
+    let log = harness.open().unwrap();
+    harness.clock.move_by(10);
+    harness.submit(&log, 1..2).await;
+    harness.clock.move_by(500);
+    log.shutdown().await;
+    let seen = checkpoint(&log);
+    let note = harness.model.contents("checkpoint");
+    harness.model.damage("checkpoint", |bytes| *bytes = earlier);
+    for (number, contents) in [note.clone(), b"torn".to_vec(), note[..note.len() - 9].to_vec()]
+        .iter()
+        .enumerate()
+    {
+        let file = harness.model.create(&format!("tmp/{number}"), 0).unwrap();
+        file.write_at(contents, 0).unwrap();
+    }
+    harness.clock.jump_by(-1000);
+    let log = harness.open().unwrap();
+    assert!(checkpoint(&log).timestamp() >= seen.timestamp());
+    harness.see_checkpoint(&log);
+    harness.verify(&log).await;
 }
 
 /// A damaged record with a good one behind it is no torn write, whatever was published.

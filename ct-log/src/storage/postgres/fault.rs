@@ -8,7 +8,7 @@ use tokio_postgres::types::{WasNull, WrongType};
 
 use crate::reach::{Away, is_away};
 use crate::storage::{CommitError, is_full};
-use crate::tls::certificate_refused;
+use crate::tls::in_one_line;
 
 use super::client::Error;
 
@@ -30,8 +30,10 @@ pub(super) fn fault(error: Error) -> io::Error {
     let Some(refusal) = error.as_db_error() else {
         return match error.source() {
             // Not the table that this program made.
-            Some(cause) if cause.is::<WrongType>() || cause.is::<WasNull>() => io::Error::other(text(&error)),
-            _ => Away::error(text(&error)),
+            Some(cause) if cause.is::<WrongType>() || cause.is::<WasNull>() => {
+                io::Error::other(in_one_line(&error))
+            }
+            _ => Away::error(in_one_line(&error)),
         };
     };
     let code = refusal.code().code();
@@ -58,16 +60,4 @@ pub(super) fn not_written(error: io::Error) -> CommitError {
         error if is_away(&error) => CommitError::Unreachable(error),
         error => CommitError::Failed(error),
     }
-}
-
-/// The error with its causes: the client's own messages do not name them.
-fn text(error: &tokio_postgres::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&certificate_refused(error).unwrap_or_else(|| error.to_string()));
-        cause = error.source();
-    }
-    text
 }

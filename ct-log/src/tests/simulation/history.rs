@@ -136,7 +136,9 @@ impl History {
         if let Some(last) = self.current
             && !self.storage_lost
         {
-            if seen.timestamp <= last.timestamp || seen.size < last.size {
+            // Recovery may put the same one into its place again.
+            let again = (seen.size, seen.root, seen.timestamp) == (last.size, last.root, last.timestamp);
+            if (seen.timestamp <= last.timestamp || seen.size < last.size) && !again {
                 self.violated(Violation::Order, format!("after {last:?} came {seen:?}"));
             }
             if seen.size == last.size && seen.root != last.root {
