@@ -354,6 +354,12 @@ async fn malformed_json_is_refused_with_the_place_but_never_the_text() {
             "`certificateSigningRequest`",
         ),
         (r#"{"credentials":null,"credentials":null}"#, "given twice"),
+        (r#"[{"oidcIdentityToken":"t"}]"#, "wrong type"),
+        (r#"{"credentials":["t"]}"#, "`credentials` has the wrong type"),
+        (
+            r#"{"publicKeyRequest":{"publicKey":["k"]}}"#,
+            "`publicKeyRequest.publicKey` has the wrong type",
+        ),
         (
             r#"{"publicKeyRequest":null,"public_key_request":null}"#,
             "given twice",

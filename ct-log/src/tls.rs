@@ -1,23 +1,30 @@
 //! Certificates that an operator gives (`ca-cert`): of authorities, or of the servers themselves.
 //!
-//! A certificate that a server presents is accepted if it leads to one of them, or is one of them:
-//! then its dates and its names are checked, and nothing else, as in Go's `crypto/x509`. So what
-//! `openssl req -x509` makes, which is a certificate of an authority (`CA:TRUE`), will do.
+//! A certificate that a server presents is accepted if it leads to one of them that is an
+//! authority's, or is one of them: then its dates, its names and its usages are checked. So what
+//! `openssl req -x509` makes, which is a certificate of an authority (`CA:TRUE`), will do for a
+//! server; and what is a server's certificate vouches for no other.
 
 use std::error::Error;
 use std::io;
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
+use const_oid::db::rfc5280::{ANY_EXTENDED_KEY_USAGE, ID_KP_SERVER_AUTH};
 use der::Decode;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_name};
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use x509_cert::Certificate;
+use x509_cert::certificate::Version;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage};
 
 /// Certificates that cannot be trusted as they are given.
 #[derive(Debug, thiserror::Error)]
@@ -49,12 +56,14 @@ pub fn only(pem: &[u8]) -> Result<ClientConfig, TrustError> {
 pub fn beside_the_systems(pem: &[u8]) -> Result<ClientConfig, TrustError> {
     let given = read(pem)?;
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let inner = rustls_platform_verifier::Verifier::new_with_extra_roots(
-        given.iter().cloned(),
-        Arc::clone(&provider),
-    );
-    let inner = Arc::new(inner.map_err(TrustError::Unusable)?);
-    config(OrItself { given, inner }, provider)
+    let authorities = authorities(&given)?;
+    let inner = rustls_platform_verifier::Verifier::new_with_extra_roots(authorities, Arc::clone(&provider));
+    let verifier = OrItself {
+        given,
+        inner: Some(Arc::new(inner.map_err(TrustError::Unusable)?)),
+        algorithms: provider.signature_verification_algorithms,
+    };
+    config(verifier, provider)
 }
 
 /// Speaks TLS by this configuration, with HTTP/2 or HTTP/1.1.
@@ -72,11 +81,18 @@ pub fn certificate_refused(error: &(dyn Error + 'static)) -> Option<String> {
     };
     let put_it = "as `ca-cert` (for Vault in VAULT_CACERT, for commands by --tls-roots)";
     Some(match reason {
-        // The second, if another authority has the name of a given one.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => format!(
+        CertificateError::UnknownIssuer => format!(
             "the server's certificate comes from no authority that is trusted here: give the certificate of its \
              authority, or the server's own, {put_it}"
         ),
+        CertificateError::BadSignature => {
+            "a signature is not by the key that it must be by: either somebody presents the server's certificate \
+             without having its key, or its authority has another key than the trusted one of the same name"
+                .to_owned()
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            "the server's certificate is not for servers: its extKeyUsage must have serverAuth".to_owned()
+        }
         CertificateError::Other(other) if other.0.to_string() == "CaUsedAsEndEntity" => format!(
             "the server's certificate is one of an authority (CA:TRUE) and not trusted by itself: give this very \
              certificate {put_it}"
@@ -94,6 +110,14 @@ pub fn certificate_refused(error: &(dyn Error + 'static)) -> Option<String> {
         }
         reason => format!("the server's certificate is refused: {reason}"),
     })
+}
+
+/// The error and its causes, outermost first, in one line; of a refused certificate in words.
+#[must_use]
+pub fn in_one_line(error: &(dyn Error + 'static)) -> String {
+    let all = iter::successors(Some(error), |&cause| cause.source());
+    let all = all.map(|cause| certificate_refused(cause).unwrap_or_else(|| cause.to_string()));
+    all.collect::<Vec<_>>().join(": ")
 }
 
 /// I/O errors do not name what they contain as their source.
@@ -122,11 +146,28 @@ fn config(verifier: OrItself, provider: Arc<CryptoProvider>) -> Result<ClientCon
         .with_no_client_auth())
 }
 
+/// The certificates of authorities among these. The version that has no extensions does not say.
+fn authorities(given: &[CertificateDer<'static>]) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let unusable = |_| TrustError::Unusable(CertificateError::BadEncoding.into());
+    let mut authorities = Vec::new();
+    for der in given {
+        let certificate = Certificate::from_der(der).map_err(unusable)?;
+        let tbs = certificate.tbs_certificate();
+        let constraints = tbs.get_extension::<BasicConstraints>().map_err(unusable)?;
+        if constraints.map_or(tbs.version() != Version::V3, |(_, constraints)| constraints.ca) {
+            authorities.push(der.clone());
+        }
+    }
+    Ok(authorities)
+}
+
 /// Accepts what `inner` accepts, and the given certificates themselves.
 #[derive(Debug)]
 struct OrItself {
     given: Vec<CertificateDer<'static>>,
-    inner: Arc<dyn ServerCertVerifier>,
+    /// `None` without authorities.
+    inner: Option<Arc<dyn ServerCertVerifier>>,
+    algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl OrItself {
@@ -136,13 +177,22 @@ impl OrItself {
         provider: &Arc<CryptoProvider>,
     ) -> Result<OrItself, TrustError> {
         let mut roots = RootCertStore::empty();
-        for certificate in &given {
-            roots.add(certificate.clone()).map_err(TrustError::Unusable)?;
+        for certificate in authorities(&given)? {
+            roots.add(certificate).map_err(TrustError::Unusable)?;
         }
-        let inner =
-            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
-        let inner = inner.map_err(|error| TrustError::Unusable(rustls::Error::General(error.to_string())))?;
-        Ok(OrItself { given, inner })
+        let mut inner: Option<Arc<dyn ServerCertVerifier>> = None;
+        if !roots.is_empty() {
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+            inner = Some(
+                verifier.map_err(|error| TrustError::Unusable(rustls::Error::General(error.to_string())))?,
+            );
+        }
+        Ok(OrItself {
+            given,
+            inner,
+            algorithms: provider.signature_verification_algorithms,
+        })
     }
 }
 
@@ -158,11 +208,16 @@ impl ServerCertVerifier for OrItself {
         let is_given = self.given.iter().any(|given| given == end_entity);
         if is_given && let Ok(certificate) = Certificate::from_der(end_entity) {
             check_dates(&certificate, now)?;
+            check_usages(&certificate)?;
             verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        self.inner
-            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        match &self.inner {
+            Some(inner) => {
+                inner.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
+            None => Err(CertificateError::UnknownIssuer.into()),
+        }
     }
 
     fn verify_tls12_signature(
@@ -171,7 +226,7 @@ impl ServerCertVerifier for OrItself {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls12_signature(message, cert, dss)
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
     }
 
     fn verify_tls13_signature(
@@ -180,11 +235,24 @@ impl ServerCertVerifier for OrItself {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.inner.verify_tls13_signature(message, cert, dss)
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.inner.supported_verify_schemes()
+        self.algorithms.supported_schemes()
+    }
+}
+
+/// Without the extension it is for everything (RFC 5280 section 4.2.1.12).
+fn check_usages(certificate: &Certificate) -> Result<(), CertificateError> {
+    let usages = certificate.tbs_certificate().get_extension::<ExtendedKeyUsage>();
+    let Some((_, ExtendedKeyUsage(usages))) = usages.map_err(|_| CertificateError::BadEncoding)? else {
+        return Ok(());
+    };
+    let for_servers = [ID_KP_SERVER_AUTH, ANY_EXTENDED_KEY_USAGE];
+    match usages.iter().any(|usage| for_servers.contains(usage)) {
+        true => Ok(()),
+        false => Err(CertificateError::InvalidPurpose),
     }
 }
 

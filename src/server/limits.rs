@@ -92,15 +92,18 @@ impl Capacity {
 }
 
 impl Buffered {
-    /// Reads a whole body, counted in what its client may hold.
+    /// Reads a whole body, counted in what its client may hold. Then there is room for the answer:
+    /// nothing is signed whose answer cannot be held.
     pub(super) async fn read(body: Body, budget: &Budget, limit: BodyLimit) -> Result<Self, ApiError> {
         let read = Self {
             bytes: Vec::new(),
             share: budget.upload(),
         };
-        time::timeout(limit.deadline, read.collect(body, limit.bytes))
+        let read = time::timeout(limit.deadline, read.collect(body, limit.bytes))
             .await
-            .map_err(|_| ApiError::body_timeout())?
+            .map_err(|_| ApiError::body_timeout())??;
+        budget.keep_small_answer().map_err(|_| ApiError::overloaded())?;
+        Ok(read)
     }
 
     async fn collect(mut self, mut body: Body, max: usize) -> Result<Self, ApiError> {

@@ -8,6 +8,8 @@
 //! origin gains by that: all of them may ask (CORS), nothing but the token in the request says who
 //! asks, and so there is nothing to forge.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::http::{
     HeaderMap, HeaderName,
     header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, TE, USER_AGENT},
@@ -17,7 +19,10 @@ use base64::{
     alphabet::{STANDARD, URL_SAFE},
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use utoipa::ToSchema;
 
 use super::{error::ApiError, proto};
@@ -52,8 +57,9 @@ const NEEDED: [HeaderName; 10] = [
 #[serde(rename_all = "camelCase")]
 pub(super) struct SigningRequest {
     /// Without it, the token is taken from `Authorization`.
+    #[serde(default, deserialize_with = "optional_object")]
     credentials: Option<Credentials>,
-    #[serde(alias = "public_key_request")]
+    #[serde(default, alias = "public_key_request", deserialize_with = "optional_object")]
     public_key_request: Option<PublicKeyRequest>,
     /// A PKCS#10 request, PEM or DER, in base64. Only its key and signature count.
     #[serde(alias = "certificate_signing_request")]
@@ -71,7 +77,7 @@ struct Credentials {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct PublicKeyRequest {
-    #[serde(alias = "public_key")]
+    #[serde(default, alias = "public_key", deserialize_with = "optional_object")]
     public_key: Option<PublicKey>,
     /// Signature over the value of the issuer's challenge claim, in base64.
     #[serde(alias = "proof_of_possession")]
@@ -89,7 +95,7 @@ struct PublicKey {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct LegacySigningRequest {
-    #[serde(alias = "public_key")]
+    #[serde(default, alias = "public_key", deserialize_with = "optional_object")]
     public_key: Option<PublicKey>,
     /// Signature over the value of the issuer's challenge claim, in base64.
     #[serde(alias = "signed_email_address")]
@@ -242,7 +248,39 @@ fn is_bearer(scheme: &str) -> bool {
 }
 
 fn json<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+    let read: Result<Object<T>, _> = serde_json::from_slice(body);
+    read.map(|object| object.0)
+        .map_err(|error| explain::<T>(body, &error))
+}
+
+/// What stands in a JSON object: serde would also take an array of the members' values.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = T;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+fn optional_object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let object: Option<Object<T>> = Option::deserialize(deserializer)?;
+    Ok(object.map(|object| object.0))
 }
 
 /// Says where the body is wrong, never what stands there: it may be a token.
@@ -251,7 +289,7 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) ->
     if !error.is_data() {
         return ApiError::malformed(format_args!("not exactly one JSON document, {place}"));
     }
-    let read: Result<T, _> =
+    let read: Result<Object<T>, _> =
         serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body));
     match read.err().map(|error| error.path().to_string()) {
         Some(path) if path.len() <= LONGEST_PATH => ApiError::malformed(format_args!(

@@ -115,6 +115,9 @@ struct VerificationKey {
 
 impl VerificationKey {
     fn from_jwk(value: &Value) -> Result<Self, Unusable> {
+        if !value.is_object() {
+            return Err(Unusable::NoJwk(Quoted::new("no JSON object")));
+        }
         let jwk: Jwk = serde_path_to_error::deserialize(value)
             .map_err(|error| Unusable::NoJwk(Quoted::new(&error.to_string())))?;
         if !matches!(given(&jwk.public_key_use), None | Some("sig")) {

@@ -84,8 +84,9 @@ impl IssuerKeys {
 
 fn may_be_rotation(mismatch: Mismatch, jws: &Jws<'_>) -> bool {
     match mismatch {
-        Mismatch::UnknownKey => true,
+        // The issuer may have got a new key, or name a new algorithm.
+        Mismatch::UnknownKey | Mismatch::AlgorithmNotNamed => true,
         Mismatch::Signature => jws.key_id().is_none(),
-        Mismatch::Algorithm | Mismatch::AlgorithmNotNamed => false,
+        Mismatch::Algorithm => false,
     }
 }

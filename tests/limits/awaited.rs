@@ -83,10 +83,23 @@ async fn bodies_that_never_come_keep_nobody_out() {
         slow.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 400");
         // Each of these was in the place of a stranger.
-        while let Some(made_room) = strangers.try_join_next() {
-            assert_eq!(made_room.unwrap().status, 503);
-        }
+        let made_room = strangers.join_next().await.unwrap();
+        assert_eq!(made_room.unwrap().status, 503);
     }
+}
+
+/// A certificate that is made, and logged, is one that can be handed over.
+#[tokio::test]
+async fn nothing_is_issued_for_an_answer_that_cannot_be_held() {
+    let server = start(ConnectionLimits {
+        answers: 0,
+        ..ConnectionLimits::standard()
+    })
+    .await;
+    let request = json!({"publicKeyRequest": server.challenge()});
+    let reply = server.post_as_alice(V2, &request).await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(server.metric("mayfly_issued_total").await, Some(0.0));
 }
 
 #[tokio::test]

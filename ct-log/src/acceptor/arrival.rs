@@ -77,6 +77,10 @@ impl Arrival {
                     first.settle(|| Phase::Refused);
                 }
             }
+            // It may have made room itself, before it was among all.
+            if arrival.is_refused() {
+                arrival.forget();
+            }
         } else {
             arrival.end();
         }
@@ -103,12 +107,17 @@ impl Arrival {
         let mut phase = self.phase();
         if let Phase::Awaited = *phase {
             *phase = next();
-            for holdings in self.account.holdings() {
-                holdings.awaited.arrivals().remove(&self.number);
-            }
+            self.forget();
             self.changed.notify_waiters();
         }
         matches!(*phase, Phase::Answered { .. })
+    }
+
+    /// It is awaited no more.
+    fn forget(&self) {
+        for holdings in self.account.holdings() {
+            holdings.awaited.arrivals().remove(&self.number);
+        }
     }
 
     pub(super) fn is_refused(&self) -> bool {

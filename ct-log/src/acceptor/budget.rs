@@ -1,7 +1,7 @@
 //! The bytes of bodies and answers, each counted for as long as they are in memory.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::Response;
 
@@ -11,11 +11,33 @@ use super::limits::{LEAST_PROGRESS, SMALL_ANSWER};
 
 /// What the client of a request may hold, in the extensions of each request.
 #[derive(Debug, Clone)]
-pub struct Budget(Arc<Account>);
+pub struct Budget {
+    account: Arc<Account>,
+    /// Room for the answer to this request.
+    kept: Arc<Mutex<Option<Reservation>>>,
+}
 
 impl Budget {
     pub(super) fn new(account: &Arc<Account>) -> Self {
-        Self(Arc::clone(account))
+        Self {
+            account: Arc::clone(account),
+            kept: Arc::default(),
+        }
+    }
+
+    /// Keeps room for an answer of 16 KiB to this request: before work that would be in vain if its
+    /// answer could not be held.
+    ///
+    /// # Errors
+    /// The answers of this client, or of all clients, take all that they may.
+    pub fn keep_small_answer(&self) -> Result<(), Overloaded> {
+        let room = Reservation::try_take(&self.account, SMALL_ANSWER)?;
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
+        Ok(())
+    }
+
+    pub(super) fn take_kept(&self) -> Option<Reservation> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Makes room for a large answer before it is made. Waits while the client has not read its
@@ -24,16 +46,16 @@ impl Budget {
     /// # Errors
     /// The answers of this client, or of all clients, take all that they may.
     pub async fn reserve_answer(&self, bytes: usize) -> Result<Reservation, Overloaded> {
-        self.0.room(bytes).await;
-        self.0.try_hold(bytes)?;
-        let account = Arc::clone(&self.0);
+        self.account.room(bytes).await;
+        self.account.try_hold(bytes)?;
+        let account = Arc::clone(&self.account);
         Ok(Reservation { account, bytes })
     }
 
     /// The part of a request's body that is held in memory: nothing yet.
     #[must_use]
     pub fn upload(&self) -> Upload {
-        let account = Arc::clone(&self.0);
+        let account = Arc::clone(&self.account);
         Upload { account, bytes: 0 }
     }
 }

@@ -41,6 +41,7 @@ pub(super) fn begin<S: Service>(
         flight,
         arrival: received.arrival,
     };
+    let budget = Budget::new(&open.account);
     let asked = if head.method == Method::CONNECT {
         Err(no_tunnel())
     } else if head.headers.len() > limits.fields {
@@ -50,7 +51,7 @@ pub(super) fn begin<S: Service>(
     } else if underway.arrival.is_refused() {
         Err(service.refuse(Refusal::Overloaded, &head.headers))
     } else {
-        head.extensions.insert(Budget::new(&open.account));
+        head.extensions.insert(budget.clone());
         open.client.map(|client| head.extensions.insert(client));
         Ok(Request::from_parts(head, received.body))
     };
@@ -60,7 +61,7 @@ pub(super) fn begin<S: Service>(
             Ok(request) => ask(&*service, request, &underway.arrival).await,
             Err(refused) => refused,
         };
-        count(&*service, answer, underway)
+        count(&*service, answer, budget.take_kept(), underway)
     }
 }
 
@@ -87,9 +88,15 @@ async fn ask<S: Service>(service: &S, request: Request<Body>, arrival: &Arrival)
     }
 }
 
-fn count<S: Service>(service: &S, answer: Response<Body>, underway: Underway) -> Response<Counted> {
+fn count<S: Service>(
+    service: &S,
+    answer: Response<Body>,
+    kept: Option<Reservation>,
+    underway: Underway,
+) -> Response<Counted> {
     let (mut head, body) = answer.into_parts();
     let reserved = head.extensions.remove::<Arc<Reservation>>();
+    let reserved = reserved.or_else(|| kept.map(Arc::new));
     let size = body.size_hint().exact().map(usize::try_from);
     let account = underway.flight.account();
     let counted = match size {

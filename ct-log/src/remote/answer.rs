@@ -1,7 +1,5 @@
 //! One answer of a log: asked for again while that may help, and no larger than it may be.
 
-use std::error::Error;
-use std::iter;
 use std::time::Duration;
 
 use reqwest::header::ACCEPT_ENCODING;
@@ -9,7 +7,7 @@ use reqwest::{Response, StatusCode};
 
 use super::{Coding, CodingError, RemoteLog};
 use crate::check::SourceError;
-use crate::tls::certificate_refused;
+use crate::tls::in_one_line;
 
 /// Waits before each further attempt at what failed in a way that passes.
 const RETRIES: [Duration; 3] = [
@@ -77,12 +75,6 @@ fn transport(error: &reqwest::Error) -> Failed {
     } else {
         Failed::Passing(text)
     }
-}
-
-fn in_one_line(error: &(dyn Error + 'static)) -> String {
-    let all = iter::successors(Some(error), |&cause| cause.source());
-    let all = all.map(|cause| certificate_refused(cause).unwrap_or_else(|| cause.to_string()));
-    all.collect::<Vec<_>>().join(": ")
 }
 
 async fn read_body(mut response: Response, limit: usize) -> Result<Vec<u8>, Failed> {

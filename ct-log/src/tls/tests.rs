@@ -1,5 +1,7 @@
 use der::EncodePem;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 
 use super::*;
 
@@ -93,6 +95,38 @@ fn its_name_and_dates_are_checked_and_nobody_else_passes_for_it() {
         NOW,
         "give the certificate of its authority",
     );
+}
+
+#[test]
+fn a_servers_certificate_vouches_for_itself_only() {
+    let key = KeyPair::generate().unwrap();
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        let own = params("other.example", is_ca);
+        let given = own.self_signed(&key).unwrap();
+        let issuer = Issuer::from_params(&own, &key);
+        let signed = params("log.example", IsCa::NoCa)
+            .signed_by(&KeyPair::generate().unwrap(), &issuer)
+            .unwrap();
+        assert_eq!(refusal(given.der(), given.der(), "other.example", NOW), None);
+        let said = refusal(given.der(), signed.der(), "log.example", NOW).unwrap();
+        assert!(said.contains("no authority that is trusted here"), "{said}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_given_is_for_servers() {
+    let key = KeyPair::generate().unwrap();
+    for (usage, accepted) in [
+        (ExtendedKeyUsagePurpose::ServerAuth, true),
+        (ExtendedKeyUsagePurpose::Any, true),
+        (ExtendedKeyUsagePurpose::ClientAuth, false),
+    ] {
+        let mut params = params("log.example", IsCa::NoCa);
+        params.extended_key_usages = vec![usage];
+        let given = params.self_signed(&key).unwrap();
+        let said = refusal(given.der(), given.der(), "log.example", NOW);
+        assert_eq!(said.is_none(), accepted, "{said:?}");
+    }
 }
 
 #[test]

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
 use axum::response::IntoResponse as _;
 use h2::client::{ResponseFuture, SendRequest};
+use http_body_util::BodyExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -32,8 +33,13 @@ impl Service for Paths {
             "/large" => Bytes::from(vec![0; LARGE]).into_response(),
             "/never" => pending().await,
             "/read" => {
-                let body = to_bytes(request.into_body(), usize::MAX).await;
-                body.unwrap().len().to_string().into_response()
+                let mut body = request.into_body();
+                let mut read = 0;
+                while let Some(frame) = body.frame().await {
+                    let data = frame.unwrap().into_data();
+                    read += data.expect("trailers are not handed on").len();
+                }
+                read.to_string().into_response()
             }
             "/client" => {
                 let client = request.extensions().get::<ClientAddress>();
