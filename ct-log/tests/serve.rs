@@ -322,7 +322,7 @@ async fn bombs_in_trailers_hold_a_bounded_amount_of_memory() {
     ] {
         let before = resident(pid);
         let mut strangers = Vec::new();
-        for _ in 0..50 {
+        for _ in 0..25 {
             let mut stranger = Stranger::connect(address).await;
             for _ in 0..60 {
                 stranger.trailer_bomb(&bomb, if is_late { 0 } else { 1400 }).await;
