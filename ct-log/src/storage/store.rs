@@ -86,8 +86,7 @@ impl Store {
         length: u64,
         bytes: &[u8],
     ) -> io::Result<(String, Box<dyn OpenFile>)> {
-        let number = self.temporaries.fetch_add(1, Ordering::Relaxed);
-        let path = format!("tmp/{number}");
+        let path = self.temporary_path();
         let allocated = if length > u64::try_from(bytes.len()).unwrap_or(u64::MAX) {
             length
         } else {
@@ -103,6 +102,10 @@ impl Store {
             let _ = self.files.remove(&path);
         }
         written.map(|file| (path, file))
+    }
+
+    fn temporary_path(&self) -> String {
+        format!("tmp/{}", self.temporaries.fetch_add(1, Ordering::Relaxed))
     }
 
     fn link_new(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
@@ -180,10 +183,13 @@ impl Objects for Store {
     fn replace_checkpoint(&self, _checkpoint: &Checkpoint, note: &str) -> io::Result<Replaced> {
         let (temporary, _) = self.write_temporary(note.as_bytes())?;
         // Readers see it before its name is durable. If the power fails then, recovery finds it under
-        // this one (C4).
+        // this one (C4), which stays until that.
         self.files.sync_directory("tmp")?;
-        self.files.rename(&temporary, CHECKPOINT)?;
+        let second = self.temporary_path();
+        self.files.link(&temporary, &second)?;
+        self.files.rename(&second, CHECKPOINT)?;
         self.files.sync_directory(".")?;
+        self.files.remove(&temporary)?;
         Ok(Replaced::Yes)
     }
 
