@@ -73,10 +73,11 @@ impl Wal {
         store.files().sync_directory("wal")
     }
 
-    /// Goes on to the next segment if the record does not fit this one.
-    fn make_room(&mut self, span: u64, size: u64) -> Result<Room, CommitError> {
+    /// Goes on to the next segment if the record does not fit this one, which is given back then. It is needed until there is
+    /// a record in the next: the last one says how the log goes on.
+    fn make_room(&mut self, span: u64, size: u64) -> Result<Option<SegmentRetired>, CommitError> {
         if self.offset.saturating_add(span) <= self.segment.length {
-            return Ok(Room::Left);
+            return Ok(None);
         }
         let next = self.wait_for_segment()?;
         if span > next.length {
@@ -89,8 +90,7 @@ impl Wal {
         };
         self.segment = next;
         self.offset = 0;
-        self.segments.retire(retired);
-        Ok(Room::Made)
+        Ok(Some(retired))
     }
 
     fn wait_for_segment(&self) -> Result<Segment, CommitError> {
@@ -106,13 +106,6 @@ impl Wal {
             }
         }
     }
-}
-
-/// Whether a record goes into the segment of the one before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
-    Left,
-    Made,
 }
 
 /// Its one writer holds the lock of the directory: nobody else appends.
@@ -132,7 +125,7 @@ impl Journal for Wal {
         to: &Head,
     ) -> Result<Committed, CommitError> {
         let span = u64::try_from(buffer.span()).unwrap_or(u64::MAX);
-        let room = self.make_room(span, from.size)?;
+        let retired = self.make_room(span, from.size)?;
         let header = Header {
             kind: Kind::Batch,
             chain: self.chain,
@@ -149,9 +142,12 @@ impl Journal for Wal {
         self.chain = self.chain.next(hash);
         self.offset = self.offset.saturating_add(span);
         let committed = Committed::after_sync(from, to);
-        Ok(match room {
-            Room::Left => committed,
-            Room::Made => committed.and_needs_upkeep(),
+        Ok(match retired {
+            None => committed,
+            Some(retired) => {
+                self.segments.retire(retired);
+                committed.and_needs_upkeep()
+            }
         })
     }
 

@@ -126,6 +126,29 @@ async fn tile_in_a_failed_write() -> Harness {
     panic!("no write completes a tile");
 }
 
+/// The first record of a segment cannot be written while full tiles hold all entries. The segment before has the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_stays_until_the_next_one_has_a_record() {
+    let mut records = 0;
+    for call in 0..8 {
+        let harness = Harness::new();
+        let log = harness.create().unwrap();
+        // Each is a record of one block, and the segment has room for so many.
+        for number in 0..256 {
+            harness.clock.move_by(1);
+            assert_eq!(harness.submit(&log, number..number + 1).await, []);
+        }
+        harness.model.set_fault(Some(fault(call, Effect::None)));
+        harness.submit(&log, 256..257).await;
+        log.shutdown().await;
+        drop(log);
+        records += usize::from(harness.model.fired() == ["write"]);
+        harness.model.kill();
+        must_recover(&harness, &format!("call {call}")).await;
+    }
+    assert!(records > 0, "no write failed");
+}
+
 /// C3 as seen from outside: what was acknowledged before a call is durable before that call.
 #[tokio::test(flavor = "multi_thread")]
 async fn power_may_fail_at_any_call() {
