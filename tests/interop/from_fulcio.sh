@@ -100,7 +100,8 @@ API=http://127.0.0.1:5555
 serving mayfly.yaml
 signed moved 5555
 verified before
-curl -fsS http://127.0.0.1:2112/metrics | grep -qx 'fulcio_new_certs 1'
+curl -fsS -o metrics http://127.0.0.1:2112/metrics
+grep -qx 'fulcio_new_certs 1' metrics
 
 step "a log of its own, in the trusted root before it is used"
 { sed 's/5555/5558/; s/2112/2114/; s/audit.jsonl/audit-next.jsonl/' mayfly.yaml; settings "A log of its own"; } >next.yaml
