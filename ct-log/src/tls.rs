@@ -85,11 +85,11 @@ pub fn certificate_refused(error: &(dyn Error + 'static)) -> Option<String> {
             "the server's certificate comes from no authority that is trusted here: give the certificate of its \
              authority, or the server's own, {put_it}"
         ),
-        CertificateError::BadSignature => {
-            "a signature is not by the key that it must be by: either somebody presents the server's certificate \
-             without having its key, or its authority has another key than the trusted one of the same name"
-                .to_owned()
-        }
+        CertificateError::BadSignature => format!(
+            "the server's certificate, or its handshake, is not signed by the key that is trusted here. Either an \
+             authority of the same name has another key: give the certificate of its authority, or the server's own, \
+             {put_it}. Or somebody presents the server's certificate without having its key"
+        ),
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
             "the server's certificate is not for servers: its extKeyUsage must have serverAuth".to_owned()
         }
